@@ -18,9 +18,8 @@ typedef struct tni_error {
 
 // Every error of the library passes here (a place for a breakpoint). Keeps the first error only,
 // and returns the status that is kept. `place` is "file:line" of the caller, or NULL.
-__attribute__((format(printf, 4, 5))) tn_status tni_fail(tni_error *e, tn_status status,
-                                                         const char *place, const char *format,
-                                                         ...);
+__attribute__((format(printf, 4, 5))) tn_status
+tni_fail(tni_error *e, tn_status status, const char *place, const char *format, ...);
 tn_status tni_vfail(tni_error *e, tn_status status, const char *place, const char *format,
                     va_list ap);
 const char *tni_error_text(const tni_error *e); // never NULL
@@ -36,7 +35,7 @@ typedef struct tni_arena {
     size_t used; // bytes handed out
 } tni_arena;
 
-void *tni_alloc(tni_arena *a, size_t bytes);  // zeroed, aligned to 16; NULL: out of memory
+void *tni_alloc(tni_arena *a, size_t bytes); // zeroed, aligned to 16; NULL: out of memory
 char *tni_strdup(tni_arena *a, const char *text);
 char *tni_strndup(tni_arena *a, const char *text, size_t n);
 __attribute__((format(printf, 2, 3))) char *tni_printf(tni_arena *a, const char *format, ...);

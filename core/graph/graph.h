@@ -44,7 +44,7 @@ struct tn_graph {
     const tni_registry *registry;
     tni_arena arena;
     tni_error error;
-    tni_node *nodes; // nodes[0] is unused
+    tni_node *nodes;                // nodes[0] is unused
     size_t n_nodes, nodes_capacity; // ids 1 … n_nodes
     uint32_t n_values;
     uint16_t tag;
@@ -90,9 +90,8 @@ uint32_t tni_node_add(tn_graph *g, const tni_node_spec *spec);
 void tni_graph_truncate(tn_graph *g, size_t last);
 
 // The graph's error with the place of the running call; `node` (0: none) adds "fc1 (Op): ".
-__attribute__((format(printf, 4, 5))) tn_status tni_graph_fail(tn_graph *g, tn_status status,
-                                                               uint32_t node, const char *format,
-                                                               ...);
+__attribute__((format(printf, 4, 5))) tn_status
+tni_graph_fail(tn_graph *g, tn_status status, uint32_t node, const char *format, ...);
 // True, and an error, if s is not a symbol of g (TN_NONE included unless none_ok).
 bool tni_symbol_bad(tn_graph *g, tn_symbol s, const char *what, bool none_ok);
 

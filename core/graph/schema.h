@@ -24,9 +24,9 @@ struct tni_op {
     const char *plugin; // name of the plugin, "" for the core
     tni_param *params;
     uint32_t n_params;
-    uint32_t n_in, n_out; // declared ports
-    const tn_port_decl *in, *out; // arrays
-    const char **aliases;         // NULL-terminated
+    uint32_t n_in, n_out;                 // declared ports
+    const tn_port_decl *in, *out;         // arrays
+    const char **aliases;                 // NULL-terminated
     int32_t count_param, count_out_param; // index in params, or -1
 };
 
@@ -59,7 +59,7 @@ typedef struct tni_kernel_decl {
 typedef struct tni_registry {
     tni_op **ops; // sorted by name
     uint32_t n_ops;
-    tni_map by_name; // names and aliases → index in ops
+    tni_map by_name;        // names and aliases → index in ops
     tni_backend **backends; // by rank, then name
     uint32_t n_backends;
     tni_kernel_decl *kernels; // in order of loading

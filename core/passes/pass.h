@@ -49,7 +49,7 @@ typedef struct tni_builder {
     tni_entry *results;      // gradient: n_in in-gradients; expand: n_out outputs
     tni_entry *symbols;      // tn_sym - 1 → entry; malloc'ed
     size_t n_symbols, symbols_capacity;
-    uint32_t made; // nodes appended so far
+    uint32_t made;      // nodes appended so far
     const char *suffix; // of names: "_backward", "_expand"
 } tni_builder;
 

@@ -16,12 +16,12 @@ typedef struct tn_env tn_env;
 typedef void (*tn_log_fn)(void *ctx, uint32_t severity, const char *text);
 
 typedef struct tn_env_options {
-    uint32_t size;             // sizeof(tn_env_options), as the caller knew it
-    uint32_t flags;            // TN_ENV_*
-    const char *const *paths;  // files or directories searched first; NULL-terminated, or NULL
-    tn_log_fn log;             // where messages go; NULL: nowhere (the library never prints)
-    void *log_ctx;             // first argument of log
-    int32_t threads;           // size of the thread pool; 0: TENON_NUM_THREADS, else all CPUs
+    uint32_t size;            // sizeof(tn_env_options), as the caller knew it
+    uint32_t flags;           // TN_ENV_*
+    const char *const *paths; // files or directories searched first; NULL-terminated, or NULL
+    tn_log_fn log;            // where messages go; NULL: nowhere (the library never prints)
+    void *log_ctx;            // first argument of log
+    int32_t threads;          // size of the thread pool; 0: TENON_NUM_THREADS, else all CPUs
     int32_t reserved;
 } tn_env_options;
 enum {
@@ -82,12 +82,12 @@ TN_API size_t tn_env_num_candidates(const tn_env *env);
 TN_API const tn_candidate *tn_env_candidate(const tn_env *env, size_t i);
 
 typedef struct tn_backend_entry {
-    uint32_t size;             // as the library knows it
-    int32_t rank;              // place in the default order: larger comes first
-    const char *name;          // "blas"
-    const char *plugin;        // name of the plugin that brought it
-    const char *version;       // of that plugin
-    const char *path;          // of that plugin
+    uint32_t size;       // as the library knows it
+    int32_t rank;        // place in the default order: larger comes first
+    const char *name;    // "blas"
+    const char *plugin;  // name of the plugin that brought it
+    const char *version; // of that plugin
+    const char *path;    // of that plugin
     size_t n_devices;
 } tn_backend_entry;
 

@@ -38,22 +38,22 @@ typedef struct tn_bind_options {
     tn_dtypes dtypes;       // likewise; arguments without one anywhere are float32
     tn_grad_req grad_req;   // of every argument …
     tn_grad_reqs grad_reqs; // … but for these
-    tn_tensors args;  // the caller's tensors, by name, used by reference: arguments, …
+    tn_tensors args;        // the caller's tensors, by name, used by reference: arguments, …
     tn_tensors grads; // … gradients (an argument with one here has TN_WRITE unless it says TN_ADD)
     tn_tensors auxs;  // … auxiliary states
     tn_tensors outs;  // … outputs; may be the tensor of an argument, for updates in place
     tn_attrs groups;  // __ctx_group__ → device: {"stage1", "blas"}
     const char *placement; // JSON of tn_exec_report(): bind fails if this one differs
-    tn_exec *share;   // executor whose planned memory is used too; not to be run at the same time
-    uint64_t seed;    // of random operators; 0: 1
-    int32_t threads;  // most threads a kernel may use; 0: the pool's size
-    uint32_t flags;   // TN_BIND_*
+    tn_exec *share;  // executor whose planned memory is used too; not to be run at the same time
+    uint64_t seed;   // of random operators; 0: 1
+    int32_t threads; // most threads a kernel may use; 0: the pool's size
+    uint32_t flags;  // TN_BIND_*
 } tn_bind_options;
 enum {
     TN_BIND_NO_REUSE = 1 // every value keeps its memory: for looking at internals after a run
 };
 #ifndef __cplusplus
-#define TN_REQS(...)                                                                               \
+#define TN_REQS(...) \
     ((tn_grad_reqs){TN_COUNT_(tn_named_req, __VA_ARGS__), (const tn_named_req[]){__VA_ARGS__}})
 #endif
 
@@ -63,11 +63,11 @@ enum {
 TN_API tn_exec *tn_simple_bind_make(tn_graph *g, tn_symbol s, const tn_bind_options *options);
 TN_API tn_exec *tn_bind_make(tn_graph *g, tn_symbol s, const tn_bind_options *options);
 #ifndef __cplusplus
-#define tn_simple_bind(g, s, ...)                                                                  \
-    tn_simple_bind_make(TN_GRAPH_AT_(g), (s),                                                      \
+#define tn_simple_bind(g, s, ...)             \
+    tn_simple_bind_make(TN_GRAPH_AT_(g), (s), \
                         &(tn_bind_options){.size = sizeof(tn_bind_options), __VA_ARGS__})
-#define tn_bind(g, s, ...)                                                                         \
-    tn_bind_make(TN_GRAPH_AT_(g), (s),                                                             \
+#define tn_bind(g, s, ...)             \
+    tn_bind_make(TN_GRAPH_AT_(g), (s), \
                  &(tn_bind_options){.size = sizeof(tn_bind_options), __VA_ARGS__})
 #endif
 
@@ -137,10 +137,10 @@ TN_API const char *tn_exec_report_text(tn_exec *e);
 TN_API const char *tn_exec_report_json(tn_exec *e);
 
 typedef struct tn_memory_report {
-    uint64_t planned;      // bytes allocated for values, scratch and stash
-    uint64_t lower_bound;  // largest set of values alive at once
-    uint64_t naive;        // sum of all values
-    uint64_t external;     // arguments, gradients, auxiliary states, outputs
+    uint64_t planned;        // bytes allocated for values, scratch and stash
+    uint64_t lower_bound;    // largest set of values alive at once
+    uint64_t naive;          // sum of all values
+    uint64_t external;       // arguments, gradients, auxiliary states, outputs
     uint64_t scratch, stash; // part of planned
     size_t n_nodes, n_forward, n_copies, n_reorders, n_inplace;
 } tn_memory_report;

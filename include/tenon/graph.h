@@ -75,12 +75,16 @@ typedef struct tn_opt_bool {
 
 #ifndef __cplusplus
 #define TN_NONE ((tn_symbol){0})
-#define TN_SET(value) {(value), true}
-#define TN_LIST_(list, item, ...) ((list){TN_COUNT_(item, __VA_ARGS__), (const item[]){__VA_ARGS__}})
-#define TN_SYMS(...) TN_LIST_(tn_symbols, tn_symbol, __VA_ARGS__)     // TN_SYMS(a, b)
-#define TN_ATTRS(...) TN_LIST_(tn_attrs, tn_attr, __VA_ARGS__)        // TN_ATTRS({"k", "v"})
+#define TN_SET(value) \
+    {                 \
+        (value), true \
+    }
+#define TN_LIST_(list, item, ...) \
+    ((list){TN_COUNT_(item, __VA_ARGS__), (const item[]){__VA_ARGS__}})
+#define TN_SYMS(...) TN_LIST_(tn_symbols, tn_symbol, __VA_ARGS__) // TN_SYMS(a, b)
+#define TN_ATTRS(...) TN_LIST_(tn_attrs, tn_attr, __VA_ARGS__)    // TN_ATTRS({"k", "v"})
 #define TN_NAMED(...) TN_LIST_(tn_named_symbols, tn_named_symbol, __VA_ARGS__) // ({"data", x})
-#define TN_SHAPES(...) TN_LIST_(tn_shapes, tn_named_dims, __VA_ARGS__) // ({"data", TN_DIMS(2, 3)})
+#define TN_SHAPES(...) TN_LIST_(tn_shapes, tn_named_dims, __VA_ARGS__)  // ({"data", TN_DIMS(2, 3)})
 #define TN_DTYPES(...) TN_LIST_(tn_dtypes, tn_named_dtype, __VA_ARGS__) // ({"data", TN_F64})
 #define TN_GRAPH_AT_(g) tn_graph_at((g), __FILE__, __LINE__)
 #endif
@@ -111,13 +115,13 @@ TN_API size_t tn_graph_num_nodes(const tn_graph *g);
 // ------------------------------------------------------------------ variables and operators
 
 typedef struct tn_variable_args {
-    uint32_t size;     // set by the macro
-    const char *name;  // required
-    tn_dims shape;     // __shape__; -1 unknown
-    tn_dtype dtype;    // __dtype__
+    uint32_t size;    // set by the macro
+    const char *name; // required
+    tn_dims shape;    // __shape__; -1 unknown
+    tn_dtype dtype;   // __dtype__
     tn_opt_f64 lr_mult, wd_mult;
-    const char *init;  // __init__: name of an initializer, or MXNet's JSON form
-    tn_attrs attrs;    // more: keys that start and end with "__", or ctx_group and its like
+    const char *init; // __init__: name of an initializer, or MXNet's JSON form
+    tn_attrs attrs;   // more: keys that start and end with "__", or ctx_group and its like
 } tn_variable_args;
 
 // A variable: an input, a parameter or a label. tn_variable(g, "w", .shape = TN_DIMS(3, 4)).
@@ -130,12 +134,12 @@ TN_API tn_symbol tn_variable_make(tn_graph *g, const tn_variable_args *args);
 TN_API tn_symbol tn_apply(tn_graph *g, const char *op, const void *args);
 
 typedef struct tn_call_args {
-    uint32_t size;           // set by the macro
-    const char *name;        // NULL: automatic
-    tn_symbols inputs;       // by position, or …
-    tn_named_symbols named;  // … by input name; not both
-    tn_attrs params;         // parameters as MXNet text: {"kernel", "(3, 3)"}
-    tn_attrs attrs;          // attributes of the node, as for variables
+    uint32_t size;          // set by the macro
+    const char *name;       // NULL: automatic
+    tn_symbols inputs;      // by position, or …
+    tn_named_symbols named; // … by input name; not both
+    tn_attrs params;        // parameters as MXNet text: {"kernel", "(3, 3)"}
+    tn_attrs attrs;         // attributes of the node, as for variables
 } tn_call_args;
 
 // An operator by strings, for other languages, files and tools:
@@ -162,10 +166,10 @@ static inline tn_operand tn_operand_number(double v)
 }
 
 #ifndef __cplusplus
-#define tn_variable(g, ...)                                                                        \
-    tn_variable_make(TN_GRAPH_AT_(g), &(tn_variable_args){.size = sizeof(tn_variable_args),        \
-                                                          __VA_ARGS__})
-#define tn_call(g, op, ...)                                                                        \
+#define tn_variable(g, ...)           \
+    tn_variable_make(TN_GRAPH_AT_(g), \
+                     &(tn_variable_args){.size = sizeof(tn_variable_args), __VA_ARGS__})
+#define tn_call(g, op, ...) \
     tn_call_make(TN_GRAPH_AT_(g), (op), &(tn_call_args){.size = sizeof(tn_call_args), __VA_ARGS__})
 
 // a ∘ b elementwise; each of a and b is a symbol or a number, at least one a symbol. Shapes must

@@ -179,7 +179,8 @@ static inline uint32_t tn_rows_may_support(const tn_kernel_row *const *families,
 static inline void tn_row_inplace(const tn_call *c, tn_kernel_info *info)
 {
     for (uint32_t i = 0; i < c->n_in && i < 2 && c->n_out; i++) {
-        if (c->in[i]->bytes != c->out[0]->bytes || (c->in[i]->flags & TN_VALUE_SHAPE_ONLY)) continue;
+        if (c->in[i]->bytes != c->out[0]->bytes || (c->in[i]->flags & TN_VALUE_SHAPE_ONLY))
+            continue;
         if (tn_dtype_size(c->in[i]->dtype) != tn_dtype_size(c->out[0]->dtype)) continue;
         info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
     }

@@ -91,7 +91,7 @@ typedef struct tn_op_decl tn_op_decl;
 
 // ------------------------------------------------------------------ what an operator declares
 
-enum { // flags of a port
+enum {                      // flags of a port
     TN_PORT_VARIADIC = 1,   // last input; as many as the parameter op.count says, named arg0 …
     TN_PORT_AUX = 2,        // auxiliary state: an input that the kernel may write
     TN_PORT_SHAPE_ONLY = 4, // only its shape and dtype are used; a kernel gets no data
@@ -109,20 +109,20 @@ typedef struct tn_port_decl {
     const char *init;    // __init__ attribute of the variable made for it: "[\"zero\", {}]"
 } tn_port_decl;
 
-enum { // type of a parameter, and what lies in the blob at its offset
-    TN_P_BOOL = 1,  // int32_t
-    TN_P_I64 = 2,   // int64_t; None: TN_NONE_I64
-    TN_P_F64 = 3,   // double; None: NaN
-    TN_P_STR = 4,   // const char *; None: NULL
-    TN_P_ENUM = 5,  // int32_t, index into choices; None: -1
-    TN_P_I64S = 6,  // tn_ints; None in a list: TN_NONE_I64
-    TN_P_F64S = 7,  // tn_reals
-    TN_P_DTYPE = 8  // tn_dtype; None: TN_DTYPE_NONE
+enum {             // type of a parameter, and what lies in the blob at its offset
+    TN_P_BOOL = 1, // int32_t
+    TN_P_I64 = 2,  // int64_t; None: TN_NONE_I64
+    TN_P_F64 = 3,  // double; None: NaN
+    TN_P_STR = 4,  // const char *; None: NULL
+    TN_P_ENUM = 5, // int32_t, index into choices; None: -1
+    TN_P_I64S = 6, // tn_ints; None in a list: TN_NONE_I64
+    TN_P_F64S = 7, // tn_reals
+    TN_P_DTYPE = 8 // tn_dtype; None: TN_DTYPE_NONE
 };
-enum { // flags of a parameter
-    TN_PF_NONE = 1,      // None is a value of it (for lists: of its entries)
-    TN_PF_GIVEN = 2,     // 0 is a value apart from the default: constructors take TN_SET(0)
-    TN_PF_POSITIVE = 4   // every entry of the list must be at least 1
+enum {                 // flags of a parameter
+    TN_PF_NONE = 1,    // None is a value of it (for lists: of its entries)
+    TN_PF_GIVEN = 2,   // 0 is a value apart from the default: constructors take TN_SET(0)
+    TN_PF_POSITIVE = 4 // every entry of the list must be at least 1
 };
 
 // grow. The core parses the text once into the typed blob, fills defaults and checks ranges.
@@ -144,7 +144,7 @@ typedef struct tn_infer {
     uint32_t struct_size, n_in, n_out, reserved;
     const tn_op_decl *op;
     const void *params;
-    void *ctx; // first argument of the functions below
+    void *ctx;                                          // first argument of the functions below
     const tn_shape *(*in_shape)(void *ctx, uint32_t i); // valid until the next merge; not NULL
     const tn_shape *(*out_shape)(void *ctx, uint32_t i);
     tn_status (*merge_in_shape)(void *ctx, uint32_t i, const tn_shape *shape);
@@ -171,35 +171,34 @@ typedef struct tn_builder {
     tn_sym (*output)(void *ctx, uint32_t i);   // in gradient: the node's own results
     tn_sym (*out_grad)(void *ctx, uint32_t i); // in gradient: 0 if known to be zero
     // A call of an operator: params is "key=value; key=value" or NULL. Returns its first output.
-    tn_sym (*apply)(void *ctx, const char *op, const char *params, const tn_sym *in,
-                    uint32_t n_in);
+    tn_sym (*apply)(void *ctx, const char *op, const char *params, const tn_sym *in, uint32_t n_in);
     tn_sym (*result)(void *ctx, tn_sym first, uint32_t i); // output i of the node that made first
-    void (*set_in_grad)(void *ctx, uint32_t i, tn_sym value);  // in gradient; not set: zero
-    void (*set_output)(void *ctx, uint32_t i, tn_sym value);   // in expand
+    void (*set_in_grad)(void *ctx, uint32_t i, tn_sym value); // in gradient; not set: zero
+    void (*set_output)(void *ctx, uint32_t i, tn_sym value);  // in expand
     // Known shape and dtype of a value; ndim -1 and TN_DTYPE_NONE before a bind. Not NULL.
     const tn_shape *(*shape)(void *ctx, tn_sym value);
     tn_dtype (*dtype)(void *ctx, tn_sym value);
     tn_status (*fail)(void *ctx, tn_status status, const char *text);
 } tn_builder;
 
-enum { // flags of an operator
-    TN_OP_NO_GRAD = 1,     // asking for a gradient through it is an error
-    TN_OP_ZERO_GRAD = 2,   // gradients of all inputs are zero
-    TN_OP_RANDOM = 4,      // kernels get a Philox key and counter
-    TN_OP_MODE = 8,        // result depends on TN_RUN_TRAIN
-    TN_OP_LOSS = 16,       // gradient does not use the head gradient
-    TN_OP_IDENTITY = 32,   // output 0 has the bytes of input 0: the planner may drop the copy
-    TN_OP_INTERNAL = 64    // not listed to users: backward operators and machinery
+enum {                   // flags of an operator
+    TN_OP_NO_GRAD = 1,   // asking for a gradient through it is an error
+    TN_OP_ZERO_GRAD = 2, // gradients of all inputs are zero
+    TN_OP_RANDOM = 4,    // kernels get a Philox key and counter
+    TN_OP_MODE = 8,      // result depends on TN_RUN_TRAIN
+    TN_OP_LOSS = 16,     // gradient does not use the head gradient
+    TN_OP_IDENTITY = 32, // output 0 has the bytes of input 0: the planner may drop the copy
+    TN_OP_INTERNAL = 64  // not listed to users: backward operators and machinery
 };
 
 // grow: one operator: everything the core knows of it stands here.
 struct tn_op_decl {
     uint32_t struct_size, flags;
-    const char *name;    // "FullyConnected"
-    const char *aliases; // "uniform|_sample_uniform", or NULL
-    const char *c_name;  // C constructor without tn_; NULL: name in snake_case
-    const char *doc;     // first sentence is the summary; the formula follows
-    const char *source;  // where the meaning comes from
+    const char *name;                   // "FullyConnected"
+    const char *aliases;                // "uniform|_sample_uniform", or NULL
+    const char *c_name;                 // C constructor without tn_; NULL: name in snake_case
+    const char *doc;                    // first sentence is the summary; the formula follows
+    const char *source;                 // where the meaning comes from
     const tn_port_decl *const *inputs;  // NULL-terminated; auxiliary states last
     const tn_port_decl *const *outputs; // NULL-terminated; visible ones first
     const tn_param_decl *const *params; // NULL-terminated, or NULL
@@ -208,10 +207,10 @@ struct tn_op_decl {
     const char *count;         // parameter that counts variadic inputs ("num_args"), or NULL
     const char *count_outputs; // parameter that counts outputs named output0 …, or NULL
     tn_status (*check)(const void *params, char *reason, size_t size); // beyond ranges; or NULL
-    tn_status (*infer_shape)(const tn_infer *io); // NULL: all shapes are equal
-    tn_status (*infer_dtype)(const tn_infer *io); // NULL: all dtypes are equal
-    tn_status (*gradient)(const tn_builder *b);   // NULL: by flags, or through expand
-    tn_status (*expand)(const tn_builder *b);     // the operator in terms of simpler ones; or NULL
+    tn_status (*infer_shape)(const tn_infer *io);                      // NULL: all shapes are equal
+    tn_status (*infer_dtype)(const tn_infer *io);                      // NULL: all dtypes are equal
+    tn_status (*gradient)(const tn_builder *b); // NULL: by flags, or through expand
+    tn_status (*expand)(const tn_builder *b);   // the operator in terms of simpler ones; or NULL
 };
 
 // ------------------------------------------------------------------ what a kernel is asked
@@ -223,7 +222,7 @@ typedef struct tn_layout {
     uint64_t id, bytes;
 } tn_layout;
 
-enum { // flags of a value
+enum {                      // flags of a value
     TN_VALUE_CONST = 1,     // fixed for the life of the executor: may be packed once
     TN_VALUE_SHAPE_ONLY = 2 // no data behind it
 };
@@ -234,8 +233,8 @@ typedef struct tn_value_info {
     tn_dtype dtype;
     int32_t ndim;
     const int64_t *dims;
-    int64_t size;     // elements
-    uint64_t bytes;   // in this layout
+    int64_t size;   // elements
+    uint64_t bytes; // in this layout
     tn_layout layout;
 } tn_value_info;
 
@@ -272,7 +271,7 @@ typedef struct tn_verdict {
     char text[160];   // for a person: "dilate (2,2) on 5-D input"
 } tn_verdict;
 
-enum { // flags of a kernel
+enum {                      // flags of a kernel
     TN_K_REENTRANT = 1,     // run may be called by several threads at once
     TN_K_DETERMINISTIC = 2, // same bits for any number of threads
     TN_K_OWN_THREADS = 4    // does not use the pool
@@ -287,11 +286,11 @@ typedef struct tn_inplace {
 // grow: written by prepare() into memory of the core.
 typedef struct tn_kernel_info {
     uint32_t struct_size, flags;
-    uint64_t scratch_bytes;    // dead after run
-    uint64_t stash_bytes;      // kept from a forward node to the backward nodes it led to
-    uint64_t persistent_bytes; // kept by the kernel itself: for the report only
+    uint64_t scratch_bytes;              // dead after run
+    uint64_t stash_bytes;                // kept from a forward node to the backward nodes it led to
+    uint64_t persistent_bytes;           // kept by the kernel itself: for the report only
     uint32_t scratch_align, stash_align; // 0: 64
-    const char *impl;          // implementation, "sgemm SkylakeX"; lives as long as the kernel
+    const char *impl; // implementation, "sgemm SkylakeX"; lives as long as the kernel
     uint32_t n_inplace, reserved;
     tn_inplace inplace[TN_MAX_INPLACE];
 } tn_kernel_info;
@@ -353,7 +352,7 @@ typedef struct tn_host_api {
 
 // ------------------------------------------------------------------ backends
 
-enum { // flags of a device
+enum {                        // flags of a device
     TN_DEV_HOST_MEMORY = 1,   // reads and writes host memory: no copies to other such devices
     TN_DEV_OWN_THREADS = 2,   // its kernels do not use the pool
     TN_DEV_SERIAL_PREPARE = 4 // prepare one kernel at a time
@@ -423,8 +422,8 @@ typedef struct tn_kernel_decl {
     const char *op, *backend;
     const char *interface_id; // extension of the backend handed to prepare; NULL: none
     tn_status (*supports)(void *plugin, const tn_call *call, tn_verdict *out);
-    tn_status (*prepare)(void *plugin, const void *interface, const tn_call *call,
-                         tn_kernel **out, tn_kernel_info *info);
+    tn_status (*prepare)(void *plugin, const void *interface, const tn_call *call, tn_kernel **out,
+                         tn_kernel_info *info);
     tn_status (*run)(tn_kernel *kernel, const tn_run_args *args);
     void (*kernel_destroy)(tn_kernel *kernel);
 } tn_kernel_decl;

@@ -13,23 +13,42 @@
 // ------------------------------------------------------------------ tables
 
 // TN_PORT(.name = "data", .doc = "(n, k)"), TN_PARAM(my_params, axis, TN_P_I64, .doc = "…").
-#define TN_PORT(...) &(const tn_port_decl){.struct_size = sizeof(tn_port_decl), __VA_ARGS__}
-#define TN_PARAM(blob, field, kind, ...)                                                           \
-    &(const tn_param_decl){.struct_size = sizeof(tn_param_decl),                                   \
-                           .type = (kind),                                                         \
-                           .offset = (uint32_t)offsetof(blob, field),                              \
-                           .name = #field,                                                         \
-                           __VA_ARGS__}
-#define TN_PORTS(...) (const tn_port_decl *const[]){__VA_ARGS__, NULL}
-#define TN_PARAMS(...) (const tn_param_decl *const[]){__VA_ARGS__, NULL}
-#define TN_OPS(...) (const tn_op_decl *const[]){__VA_ARGS__, NULL}
-#define TN_OP(...) {.struct_size = sizeof(tn_op_decl), .version = 1, __VA_ARGS__}
+#define TN_PORT(...)                                     \
+    &(const tn_port_decl)                                \
+    {                                                    \
+        .struct_size = sizeof(tn_port_decl), __VA_ARGS__ \
+    }
+#define TN_PARAM(blob, field, kind, ...)                                       \
+    &(const tn_param_decl)                                                     \
+    {                                                                          \
+        .struct_size = sizeof(tn_param_decl), .type = (kind),                  \
+        .offset = (uint32_t)offsetof(blob, field), .name = #field, __VA_ARGS__ \
+    }
+#define TN_PORTS(...)             \
+    (const tn_port_decl *const[]) \
+    {                             \
+        __VA_ARGS__, NULL         \
+    }
+#define TN_PARAMS(...)             \
+    (const tn_param_decl *const[]) \
+    {                              \
+        __VA_ARGS__, NULL          \
+    }
+#define TN_OPS(...)             \
+    (const tn_op_decl *const[]) \
+    {                           \
+        __VA_ARGS__, NULL       \
+    }
+#define TN_OP(...)                                                   \
+    {                                                                \
+        .struct_size = sizeof(tn_op_decl), .version = 1, __VA_ARGS__ \
+    }
 
 // The one exported function. Use once, at file scope: TN_PLUGIN_ENTRY(my_table).
-#define TN_PLUGIN_ENTRY(table_)                                                                    \
-    TN_API tn_status tn_plugin_query(const tn_hello *host, tn_reply *out)                          \
-    {                                                                                              \
-        return tn_sdk_answer(host, out, &(table_));                                                \
+#define TN_PLUGIN_ENTRY(table_)                                           \
+    TN_API tn_status tn_plugin_query(const tn_hello *host, tn_reply *out) \
+    {                                                                     \
+        return tn_sdk_answer(host, out, &(table_));                       \
     }
 
 static inline tn_status tn_sdk_answer(const tn_hello *host, tn_reply *out, const tn_plugin *table)
@@ -133,8 +152,8 @@ static inline tn_status tn_infer_in_in(const tn_infer *io, uint32_t a, uint32_t 
 // ------------------------------------------------------------------ gradients and expansions
 
 // Emits a call: TN_EMIT(b, "elemwise_add", NULL, x, y) with at least one input.
-#define TN_EMIT(b, op, params, ...)                                                                \
-    tn_emit((b), (op), (params), (const tn_sym[]){__VA_ARGS__},                                    \
+#define TN_EMIT(b, op, params, ...)                             \
+    tn_emit((b), (op), (params), (const tn_sym[]){__VA_ARGS__}, \
             (uint32_t)(sizeof((const tn_sym[]){__VA_ARGS__}) / sizeof(tn_sym)))
 
 static inline tn_sym tn_emit(const tn_builder *b, const char *op, const char *params,

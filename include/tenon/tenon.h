@@ -4,9 +4,9 @@
 
 #include <tenon/base.h>
 #include <tenon/env.h>
-#include <tenon/graph.h>
-#include <tenon/tensor.h>
 #include <tenon/exec.h>
+#include <tenon/graph.h>
 #include <tenon/ops.h>
+#include <tenon/tensor.h>
 
 #endif

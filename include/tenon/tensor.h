@@ -75,7 +75,7 @@ typedef struct tn_tensors {
     const tn_named_tensor *v;
 } tn_tensors;
 #ifndef __cplusplus
-#define TN_TENSORS(...)                                                                            \
+#define TN_TENSORS(...) \
     ((tn_tensors){TN_COUNT_(tn_named_tensor, __VA_ARGS__), (const tn_named_tensor[]){__VA_ARGS__}})
 #endif
 
