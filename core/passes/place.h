@@ -55,6 +55,9 @@ typedef struct tni_place_options {
     // array may be NULL: then a variable whose users all run in one device's memory lies there, and
     // every other one in host memory.
     tni_device *const *homes;
+    // By node id of the old graph: 1 where homes says nothing, so that the variable is placed as if
+    // homes were NULL. The array may be NULL: homes holds for all.
+    const uint8_t *any_home;
 } tni_place_options;
 
 // Places src, whose nodes 1 … n_forward are forward nodes. Errors go to src->error: one text that
