@@ -221,6 +221,182 @@ static inline void tn_row_destroy(tn_kernel *kernel)
     k->host->free(k->host->host, k, head + k->row->state_size, 64);
 }
 
+// ------------------------------------------------------------------ a backend of host memory
+
+// What such a backend is; TN_HOST_BACKEND makes it.
+typedef struct tn_host_backend {
+    const char *name;                     // "blas"
+    const char *description;              // for people: "OpenBLAS on this machine's CPUs"
+    const tn_kernel_row *const *families; // tables of rows, NULL-terminated
+    uint32_t device_flags;                // besides TN_DEV_HOST_MEMORY
+    // (optional) Why it cannot be used here, or NULL; name of its library's version, or NULL.
+    const char *(*unusable)(const tn_host_api *host);
+    const char *(*driver)(const tn_host_api *host);
+} tn_host_backend;
+
+// The plugin's state and, at the same time, its one device, "0".
+typedef struct tn_sdk_plugin {
+    const tn_host_api *host;
+    const tn_host_backend *backend; // NULL in a plugin without a backend
+} tn_sdk_plugin;
+
+static inline tn_status tn_sdk_init(const tn_host_api *host, const tn_host_backend *backend,
+                                    void **plugin)
+{
+    tn_sdk_plugin *p = (tn_sdk_plugin *)host->alloc(host->host, sizeof *p, 64);
+    if (!p) return tn_fail(host, TN_E_NOMEM, "no memory for the plugin");
+    *p = (tn_sdk_plugin){host, backend};
+    *plugin = p;
+    return TN_OK;
+}
+
+static inline void tn_sdk_shutdown(void *plugin)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
+    p->host->free(p->host->host, plugin, sizeof *p, 64);
+}
+
+static inline tn_status tn_sdk_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
+    const tn_host_backend *b = p->backend;
+    const tn_device_info info = {
+        .struct_size = sizeof info,
+        .flags = TN_DEV_HOST_MEMORY | b->device_flags,
+        .id = "0",
+        .kind = "cpu",
+        .name = b->description,
+        .driver = b->driver ? b->driver(p->host) : b->name,
+        .unusable = b->unusable ? b->unusable(p->host) : NULL,
+    };
+    return sink(sink_ctx, &info);
+}
+
+static inline tn_status tn_sdk_open(void *plugin, const char *device_id, tn_device **out)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
+    const tn_host_backend *b = p->backend;
+    if (strcmp(device_id, "0") != 0)
+        return tn_fail(p->host, TN_E_NOT_FOUND, "%s: no device %s: there is only 0", b->name,
+                       device_id);
+    const char *why = b->unusable ? b->unusable(p->host) : NULL;
+    if (why) return tn_fail(p->host, TN_E_UNAVAILABLE, "%s: %s", b->name, why);
+    *out = (tn_device *)plugin;
+    return TN_OK;
+}
+
+static inline void tn_sdk_close(tn_device *device)
+{
+    (void)device; // it is the plugin's state: tn_sdk_shutdown frees it
+}
+
+static inline tn_status tn_sdk_supports(tn_device *device, const tn_call *call, tn_verdict *out)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
+    tn_rows_find(p->backend->families, call, out);
+    return TN_OK;
+}
+
+static inline tn_status tn_sdk_prepare(tn_device *device, const tn_call *call, tn_kernel **out,
+                                       tn_kernel_info *info)
+{
+    tn_sdk_plugin *p = (tn_sdk_plugin *)device;
+    tn_verdict v = {.struct_size = sizeof v};
+    const tn_kernel_row *row = tn_rows_find(p->backend->families, call, &v);
+    if (!row) return tn_fail(p->host, TN_E_UNSUPPORTED, "%s: %s", p->backend->name, v.text);
+    return tn_row_prepare(row, p->host, p, call, out, info);
+}
+
+static inline uint32_t tn_sdk_may_support(tn_device *device, const char *op, tn_dtype dtype)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
+    return tn_rows_may_support(p->backend->families, op, dtype);
+}
+
+// A whole backend of host memory, and the plugin around it: once, at file scope of <name>.c.
+//
+//     static const tn_kernel_row *const families[] = {blas_dense, blas_reduce, NULL};
+//     TN_HOST_BACKEND(blas, 50, families, "OpenBLAS on the CPU", .unusable = blas_unusable)
+//
+// rank: place in the default order. More members of tn_host_backend may follow. Kernels find the
+// tn_sdk_plugin in k->plugin.
+#define TN_HOST_BACKEND(name_, rank_, families_, ...)                            \
+    static const tn_host_backend name_##_host_backend = {                        \
+        .name = #name_, .families = (families_), .description = __VA_ARGS__};    \
+    static const tn_backend_api name_##_backend_api = {                          \
+        .struct_size = sizeof(tn_backend_api),                                   \
+        .name = #name_,                                                          \
+        .rank = (rank_),                                                         \
+        .enumerate = tn_sdk_enumerate,                                           \
+        .open = tn_sdk_open,                                                     \
+        .close = tn_sdk_close,                                                   \
+        .supports = tn_sdk_supports,                                             \
+        .prepare = tn_sdk_prepare,                                               \
+        .run = tn_row_run,                                                       \
+        .kernel_destroy = tn_row_destroy,                                        \
+        .may_support = tn_sdk_may_support,                                       \
+    };                                                                           \
+    static tn_status name_##_init(const tn_host_api *host, void **plugin)        \
+    {                                                                            \
+        return tn_sdk_init(host, &name_##_host_backend, plugin);                 \
+    }                                                                            \
+    static const tn_plugin name_##_plugin = {                                    \
+        .struct_size = sizeof(tn_plugin),                                        \
+        .name = #name_,                                                          \
+        .version = TN_VERSION_TEXT,                                              \
+        .vendor = "Tenon",                                                       \
+        .license = "Apache-2.0",                                                 \
+        .init = name_##_init,                                                    \
+        .shutdown = tn_sdk_shutdown,                                             \
+        .backends = (const tn_backend_api *const[]){&name_##_backend_api, NULL}, \
+    };                                                                           \
+    TN_PLUGIN_ENTRY(name_##_plugin)
+
+// ------------------------------------------------------------------ kernels in an operator plugin
+
+static inline tn_status tn_sdk_kernel_prepare(void *plugin, const tn_kernel_row *const *families,
+                                              const tn_call *call, tn_kernel **out,
+                                              tn_kernel_info *info)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
+    tn_verdict v = {.struct_size = sizeof v};
+    const tn_kernel_row *row = tn_rows_find(families, call, &v);
+    if (!row) return tn_fail(p->host, TN_E_UNSUPPORTED, "%s", v.text);
+    return tn_row_prepare(row, p->host, plugin, call, out, info);
+}
+
+// Kernels of one operator for every device of host memory, from a table of rows; the plugin's
+// entry in `kernels` is &<ident>_kernel. The plugin's init is tn_sdk_plugin_init, or it returns a
+// struct that begins with a tn_sdk_plugin.
+#define TN_HOST_KERNEL(ident_, op_, rows_)                                                      \
+    static const tn_kernel_row *const ident_##_families[] = {(rows_), NULL};                    \
+    static tn_status ident_##_supports(void *plugin, const tn_call *call, tn_verdict *out)      \
+    {                                                                                           \
+        (void)plugin;                                                                           \
+        tn_rows_find(ident_##_families, call, out);                                             \
+        return TN_OK;                                                                           \
+    }                                                                                           \
+    static tn_status ident_##_prepare(void *plugin, const void *interface, const tn_call *call, \
+                                      tn_kernel **out, tn_kernel_info *info)                    \
+    {                                                                                           \
+        (void)interface;                                                                        \
+        return tn_sdk_kernel_prepare(plugin, ident_##_families, call, out, info);               \
+    }                                                                                           \
+    static const tn_kernel_decl ident_##_kernel = {                                             \
+        .struct_size = sizeof(tn_kernel_decl),                                                  \
+        .op = (op_),                                                                            \
+        .backend = "host",                                                                      \
+        .supports = ident_##_supports,                                                          \
+        .prepare = ident_##_prepare,                                                            \
+        .run = tn_row_run,                                                                      \
+        .kernel_destroy = tn_row_destroy,                                                       \
+    };
+
+static inline tn_status tn_sdk_plugin_init(const tn_host_api *host, void **plugin)
+{
+    return tn_sdk_init(host, NULL, plugin);
+}
+
 // ------------------------------------------------------------------ loops
 
 // Adapter for parallel_for: TN_FOR(k, a, n, grain, fn, &ctx).
