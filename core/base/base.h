@@ -81,13 +81,22 @@ void tni_text_free(tni_text *t);
 // "(2,3)", "(?,3)" for unknown extents, "?" for unknown rank, "()" for rank 0.
 void tni_text_shape(tni_text *t, const tn_shape *shape);
 
+// ------------------------------------------------------------------ numbers as text
+
+// Like strtod(), but always with a decimal point, whatever the host's locale is.
+double tni_strtod(const char *text, char **end);
+
+// The shortest text that reads back as value: "0.5", "2", "1e-05", "inf", "nan". Returns buffer.
+#define TNI_NUMBER 32
+const char *tni_number(char buffer[TNI_NUMBER], double value);
+
 // ------------------------------------------------------------------ spelling
 
 // Appends " — did you mean a, b?" with up to three names nearest to `wanted` (edit distance), or
 // " — candidates: …" (at most ten) when none is near. Nothing if n is 0.
 void tni_text_nearest(tni_text *t, const char *wanted, const char *const *names, size_t n);
 
-// ------------------------------------------------------------------ shapes as MXNet text
+// ------------------------------------------------------------------ growable arrays
 
 // Room for x items, doubling. Returns false when out of memory. For growable arrays.
 bool tni_grow(void **array, size_t *capacity, size_t wanted, size_t item_bytes);
