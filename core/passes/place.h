@@ -2,7 +2,12 @@
 //
 // Input: the executor's private graph (forward nodes, then gradient nodes) with all types known.
 // Output: a new graph whose id order is the order of execution, with expansions, copies between
-// memories and reorders between layouts as nodes of their own.
+// memories and reorders between layouts as nodes of their own. On the way dead nodes go, pure
+// nodes that compute the same are merged, and identities in between are passed by.
+//
+// The steps: simplify.c marks what is needed; place.c walks it once, asks devices (support.c, one
+// question for each distinct call), expands what nobody supports (expand.c) and writes a graph;
+// join.c writes it again with copies and reorders, if any memory or layout is not the host's.
 #ifndef TENON_CORE_PLACE_H
 #define TENON_CORE_PLACE_H
 
@@ -18,55 +23,239 @@ typedef enum tni_kind {
 // Why a device that stands earlier in the list does not run a node.
 typedef struct tni_refusal {
     const char *device; // uri
-    uint32_t reason;    // TN_NO_*
+    uint32_t reason;    // TN_NO_*; 0: supports() itself failed
     const char *text;
-    struct tni_refusal *next;
+    const struct tni_refusal *next;
 } tni_refusal;
 
 typedef struct tni_place {
     tni_kind kind;
-    tni_device *device; // runs it; NULL for variables and for copies between host memories
+    tni_device *device; // runs it; NULL for variables. Copies: the side that is not the host
     tni_device *memory; // where its outputs lie; NULL: host memory
     const tni_kernel_decl *kernel; // brought by another plugin; NULL: the device's own
-    tn_call *call;                 // KERNEL, REORDER: as it goes to prepare(); else NULL
+    const tn_call *call;           // KERNEL, REORDER: as it goes to prepare(); else NULL
     const tni_refusal *refusals;
-    const char *origin; // operator of the user's node it was expanded from; NULL: none
+    const char *origin;          // operator of the user's node it was expanded from; NULL: none
+    const tni_refusal *no_whole; // why no device runs that operator whole
 } tni_place;
+
+// Parts of a private kind, which live as long as what was placed.
+typedef struct tni_scrap tni_scrap;
 
 typedef struct tni_placed {
     tn_graph *g;
     tni_types types;
     tni_place *at;      // by node id
-    tn_layout *layout;  // by value number; domain NULL: row-major
+    tn_layout *layout;  // by value number; domain NULL: row-major. bytes are always right
+    uint8_t *constant;  // by value number: has the same contents in each run (TN_VALUE_CONST)
     uint32_t n_forward; // nodes 1 … n_forward run in forward, the rest in backward
     tni_entry *values;  // by value number of the old graph → entry here ({0,0}: dropped)
-    tni_arena arena;    // calls, infos, refusals; lives as long as the executor
-    size_t n_copies, n_reorders, n_expanded;
+    tni_entry *kept;    // by index in options.keep → entry here: row-major, in the wished memory
+    tni_device **devices; // the list, in order
+    size_t n_devices;
+    tni_arena arena; // calls, infos, refusals; lives as long as the executor
+    tni_scrap *scrap;
+    size_t n_copies, n_reorders, n_expanded, n_merged, n_dropped;
 } tni_placed;
+
+// As the home of a variable or the memory of a kept value: wherever it fits best.
+extern tni_device tni_home_auto;
 
 typedef struct tni_place_options {
     const char *backends; // as tn_bind_options.backends; NULL: default order
-    tn_attrs groups;      // __ctx_group__ → device
-    bool training;        // TN_CALL_TRAINING
-    // Values that must stay as they are: row-major, in `memory` of the variable or of their kernel.
+    // __ctx_group__ → list of devices for its nodes ("blas", "opencl:0,reference"); these need not
+    // stand in `backends`. Not empty: a group without an entry is an error.
+    tn_attrs groups;
+    bool training; // TN_CALL_TRAINING
+    bool exact;    // every needed node runs as it is: no merging, no passing by of identities
+    // Values that leave. Nothing that they do not need is kept, except variables; n_keep 0: all
+    // nodes are needed. They are row-major in the end, see tni_placed.kept.
     const tni_entry *keep;
     size_t n_keep;
-    // Memory of each variable (by node id of the old graph): a device, or NULL for host memory; the
-    // array may be NULL: then a variable whose users all run in one device's memory lies there, and
-    // every other one in host memory.
+    // Memory in which each of them is wanted: a device, NULL for host memory, &tni_home_auto for
+    // where it is made. NULL: all are auto.
+    tni_device *const *keep_homes;
+    // Memory of each variable (by node id of the old graph): a device, NULL for host memory, or
+    // &tni_home_auto: where its users run if that is one memory, else host memory. NULL: all auto.
     tni_device *const *homes;
-    // By node id of the old graph: 1 where homes says nothing, so that the variable is placed as if
-    // homes were NULL. The array may be NULL: homes holds for all.
-    const uint8_t *any_home;
+    // By node id of the old graph: variables that never change while the executor lives; or NULL.
+    const uint8_t *constants;
 } tni_place_options;
 
-// Places src, whose nodes 1 … n_forward are forward nodes. Errors go to src->error: one text that
-// names every node nothing supports, with the reason of each device. tni_placed_free() either way.
+// Places src, whose nodes 1 … n_forward are forward nodes. src must outlive what was placed (names,
+// parameters and attributes are shared). Values of shape-only inputs are neither copied nor
+// reordered: they may lie in any memory. Errors go to src->error: one text that names every node
+// nothing supports, with the reason of each device. tni_placed_free() either way.
 tn_status tni_place_graph(tn_graph *src, const tni_types *types, uint32_t n_forward,
                           const tni_place_options *options, tni_placed *out);
 void tni_placed_free(tni_placed *p);
 
 // The devices a list names, opened, in order, into a malloc'ed array; NULL and an error in g.
 tni_device **tni_devices_parse(tn_graph *g, const char *list, size_t *n);
+
+// The memory that a device's values lie in: itself, or NULL for host memory.
+static inline tni_device *tni_device_memory(tni_device *d)
+{
+    return d && !(d->info.flags & TN_DEV_HOST_MEMORY) ? d : NULL;
+}
+
+// Compares node → device with the JSON of an earlier report. Fails with the first difference.
+tn_status tni_placement_check(const tni_placed *p, const char *json, tni_error *error);
+
+// ------------------------------------------------------------------ simplification (simplify.c)
+
+// What of a graph is needed. Nodes are not touched.
+typedef struct tni_simplified {
+    uint8_t *live;      // by node id: it is to run (variables: always)
+    tni_entry *same_as; // by value number: the entry to use in its place
+    size_t n_merged, n_dropped;
+} tni_simplified;
+
+// Marks duplicates and identities (unless exact) and what keep needs. Linear. Never merged: random
+// operators, those that depend on the mode or have auxiliary states, nodes with a value in keep,
+// readers of a variable that some operator writes. false: out of memory.
+bool tni_simplify(const tn_graph *g, const tni_types *types, const tni_place_options *options,
+                  tni_simplified *out);
+void tni_simplified_free(tni_simplified *s);
+
+// Parameters compared by value, lists and strings included.
+bool tni_params_equal(const tni_op *op, const void *a, const void *b);
+uint64_t tni_params_hash(const tni_op *op, const void *params, uint64_t seed);
+
+// Flags of input i (TN_PORT_*).
+uint32_t tni_port_flags(const tni_node *n, uint32_t i);
+// True if n writes one of its inputs.
+bool tni_has_aux(const tni_node *n);
+
+// ------------------------------------------------------------------ calls (call.c)
+
+// Value infos, one for each distinct (shape, dtype, flags, layout); owned by an arena.
+typedef struct tni_infos {
+    tni_arena *arena;
+    const tn_value_info **slots;
+    size_t n, capacity;
+} tni_infos;
+
+const tn_value_info *tni_info_get(tni_infos *t, const tn_shape *shape, tn_dtype dtype,
+                                  uint32_t flags, const tn_layout *layout); // NULL: out of memory
+void tni_infos_free(tni_infos *t); // the table; infos go with the arena
+uint64_t tni_value_bytes(const tn_shape *shape, tn_dtype dtype); // row-major; saturates
+static inline bool tni_layout_equal(const tn_layout *a, const tn_layout *b)
+{
+    if (!a->domain || !b->domain) return !a->domain && !b->domain;
+    return a->id == b->id && strcmp(a->domain, b->domain) == 0;
+}
+
+// ------------------------------------------------------------------ who may run a node (pins.c)
+
+// Devices that may run a node, in order.
+typedef struct tni_candidates {
+    tni_device **devices;
+    size_t n;
+    const char *who; // for messages: "group \"stage1\""; NULL: the whole list
+} tni_candidates;
+
+typedef struct tni_pins {
+    tn_graph *g;
+    const tni_place_options *options;
+    tni_candidates *sets; // sets[0] is the list of the bind
+    size_t n_sets, capacity;
+    tni_map by_text; // "b<pin>", "g<group>" → set
+    tni_arena arena;
+} tni_pins;
+
+tn_status tni_pins_init(tni_pins *p, tn_graph *g, const tni_place_options *options);
+void tni_pins_free(tni_pins *p);
+// Set of a node by its own attributes, or `inherited` if it has none.
+tn_status tni_pins_find(tni_pins *p, uint32_t node, uint32_t inherited, uint32_t *set);
+
+// ------------------------------------------------------------------ asking devices (support.c)
+
+// A question and its answer: nodes with equal operator, parameters, types and candidates share it.
+typedef struct tni_question {
+    const tni_op *op;
+    const void *params;
+    const tn_value_info **infos; // n_in, then n_out
+    uint32_t n_in, n_out;
+    uint32_t set;     // of tni_pins
+    uint32_t forward; // question of the forward node; 0: none
+    uint64_t hash;
+    tni_device *device; // the answer; NULL: nobody
+    const tni_kernel_decl *kernel;
+    const tni_refusal *refusals;
+    uint32_t n_nodes;     // that nobody supports: how many, and …
+    const char *names[3]; // … what the first ones are called
+    const char *origin;
+} tni_question;
+
+typedef struct tni_support {
+    const tni_registry *registry;
+    tni_pins *pins;
+    tni_arena *arena;
+    bool training;
+    tni_question *questions; // from 1
+    size_t n, capacity;
+    uint32_t *slots; // open addressing
+    size_t n_slots;
+} tni_support;
+
+// The number of a question like q, asked if it is new. name is that of the first node. 0: out of
+// memory.
+uint32_t tni_support_ask(tni_support *s, const tni_question *q, const char *name);
+void tni_support_free(tni_support *s);
+// Counts a node that nobody supports.
+void tni_support_miss(tni_question *q, const char *name, const char *origin);
+// The one error about all of those; TN_OK if there are none.
+tn_status tni_support_report(const tni_support *s, tn_graph *g);
+// Call of a node by its question, in the arena; forward may be NULL.
+const tn_call *tni_support_call(tni_support *s, const tni_question *q, const char *name,
+                                const tn_call *forward);
+
+// ------------------------------------------------------------------ placing (place.c, expand.c)
+
+// Where nodes are read from: the source graph, or the scratch graph of expansions.
+typedef struct tni_view {
+    tn_graph *g;
+    const tni_types *types;
+    tni_entry *values; // by value number → entry of the new graph
+    size_t n_values;
+} tni_view;
+
+// What a node gets from the user's node it belongs to.
+typedef struct tni_context {
+    uint32_t set;
+    uint32_t forward;   // id in the new graph
+    const char *origin; // NULL outside of expansions
+    const tni_refusal *no_whole;
+    int depth; // of expansion
+} tni_context;
+
+typedef struct tni_placer {
+    tn_graph *src;
+    tni_view user;    // src
+    tni_view scratch; // calls that are being expanded, and their expansions
+    tni_types scratch_types;
+    tni_placed *out;
+    tni_pins pins;
+    tni_support support;
+    tni_infos infos;
+    uint32_t *question; // by id in the new graph
+    size_t places;      // room in out->at and question
+    size_t value_room;  // in out->layout and constant
+    size_t expansion;   // nodes made for the user's node at hand
+    const tni_place_options *options;
+} tni_placer;
+
+// Appends node id of view to the new graph, as itself or expanded. Recursive through expansions
+// only, to a depth of TNI_MAX_EXPANSION.
+tn_status tni_place_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
+// Replaces node id of view by its expansion.
+tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
+enum { TNI_MAX_EXPANSION = 16, TNI_MAX_EXPANDED = 100000 };
+
+// ------------------------------------------------------------------ joining (join.c, version.c)
+
+// Rewrites p with copies between memories and reorders between layouts. n_forward as before.
+tn_status tni_join(tni_placed *p, tn_graph *src, const tni_place_options *options);
 
 #endif
