@@ -7,7 +7,7 @@
 
 #include "core/passes/place.h"
 
-// ------------------------------------------------------------------ tensors (tensor.c)
+// ------------------------------------------------------------------ tensors (tensor.c, storage.c)
 
 // Memory that tensors share. A buffer of a device with memory of its own, or host memory.
 typedef struct tni_storage {
@@ -34,7 +34,12 @@ tni_storage *tni_storage_new(tn_env *env, tni_device *device, uint64_t bytes);
 tni_storage *tni_storage_wrap(tn_env *env, tni_device *device, tn_buffer *buffer, void *host,
                               uint64_t bytes);
 tni_storage *tni_storage_retain(tni_storage *s);
-void tni_storage_release(tni_storage *s);
+void tni_storage_release(tni_storage *s); // NULL is allowed
+// Bytes out of and into storage, wherever it is. Errors are in env.
+tn_status tni_storage_read(tn_env *env, const tni_storage *s, uint64_t offset, void *dst,
+                           uint64_t bytes);
+tn_status tni_storage_write(tn_env *env, tni_storage *s, uint64_t offset, const void *src,
+                            uint64_t bytes);
 
 // Tensor over a part of storage (retains it). NULL, and an error in env.
 tn_tensor *tni_tensor_over(tn_env *env, tni_storage *storage, uint64_t offset, tn_dtype dtype,
@@ -42,7 +47,9 @@ tn_tensor *tni_tensor_over(tn_env *env, tni_storage *storage, uint64_t offset, t
 // As an argument of a kernel.
 tn_arg tni_tensor_arg(const tn_tensor *t);
 
-// Conversion of n elements, for tn_tensor_copy and the file readers.
+// Conversion of n elements, for tn_tensor_copy and the file readers (convert.c): float to integer
+// cuts towards zero and saturates, NaN is 0 there, to bool is != 0, to smaller floats rounds to
+// nearest even.
 void tni_convert(void *dst, tn_dtype dst_dtype, const void *src, tn_dtype src_dtype, int64_t n);
 
 #endif
