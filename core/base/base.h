@@ -96,6 +96,23 @@ const char *tni_number(char buffer[TNI_NUMBER], double value);
 // " — candidates: …" (at most ten) when none is near. Nothing if n is 0.
 void tni_text_nearest(tni_text *t, const char *wanted, const char *const *names, size_t n);
 
+// ------------------------------------------------------------------ files (file.c)
+
+// The whole of a file or pipe, malloc'ed, with a NUL behind it that n does not count.
+// Errors: TN_E_IO with path and the system's reason; TN_E_NOMEM.
+tn_status tni_file_read(const char *path, char **bytes, size_t *n, tni_error *error);
+
+// A file that is written beside its final place, so that a failure leaves the old one. What is not
+// a regular file (a pipe, a terminal) is written in place.
+typedef struct tni_writer {
+    FILE *file; // NULL: not open
+    char *path, *temporary;
+} tni_writer;
+tn_status tni_writer_open(tni_writer *w, const char *path, tni_error *error);
+void tni_writer_put(tni_writer *w, const void *bytes, size_t n); // failures are told by commit
+tn_status tni_writer_commit(tni_writer *w, tni_error *error);    // closes w, whatever comes of it
+void tni_writer_abandon(tni_writer *w);                          // closes w; the old file stays
+
 // ------------------------------------------------------------------ growable arrays
 
 // Room for x items, doubling. Returns false when out of memory. For growable arrays.
