@@ -12,7 +12,8 @@ TN_BEGIN_DECLS
 
 typedef struct tn_env tn_env;
 
-// Severities are those of the plugin ABI: TN_LOG_DEBUG … TN_LOG_HOST_MISBEHAVING.
+// Severities are those of the plugin ABI: TN_LOG_DEBUG … TN_LOG_HOST_MISBEHAVING. Called from any
+// thread, also from several at once; must not call back into the env.
 typedef void (*tn_log_fn)(void *ctx, uint32_t severity, const char *text);
 
 typedef struct tn_env_options {
@@ -21,7 +22,7 @@ typedef struct tn_env_options {
     const char *const *paths; // files or directories searched first; NULL-terminated, or NULL
     tn_log_fn log;            // where messages go; NULL: nowhere (the library never prints)
     void *log_ctx;            // first argument of log
-    int32_t threads;          // size of the thread pool; 0: TENON_NUM_THREADS, else all CPUs
+    int32_t threads;          // of the pool; 0: TENON_NUM_THREADS, else OMP_NUM_THREADS or all CPUs
     int32_t reserved;
 } tn_env_options;
 enum {
@@ -30,9 +31,12 @@ enum {
 
 // New env. NULL options mean all defaults. Searches, in this order: options.paths,
 // TENON_PLUGIN_PATH (a colon-separated list of files or directories), the plugin directory of the
-// installation that libtenon itself stands in, the build tree if it is run from there. Never the
-// current directory. Environment variables are ignored in a process with elevated privileges.
-// A plugin that cannot be used is a record (tn_env_candidate), not a failure.
+// installation that libtenon itself stands in (<its directory>/tenon), the build tree if it is run
+// from there (<its directory>/plugins). Of a directory every *.so is taken, sorted by name. Never
+// the current directory: a name without a "/" is refused. Environment variables are ignored in a
+// process with elevated privileges.
+// A plugin that cannot be used is a record (tn_env_candidate), not a failure; of two of one name
+// the first is used.
 // NULL only when out of memory. Free it with tn_env_free().
 TN_API tn_env *tn_env_new(const tn_env_options *options);
 
@@ -83,7 +87,7 @@ TN_API const tn_candidate *tn_env_candidate(const tn_env *env, size_t i);
 
 typedef struct tn_backend_entry {
     uint32_t size;       // as the library knows it
-    int32_t rank;        // place in the default order: larger comes first
+    int32_t rank;        // larger comes first; below TN_RANK_LAST: only where somebody names it
     const char *name;    // "blas"
     const char *plugin;  // name of the plugin that brought it
     const char *version; // of that plugin
@@ -102,7 +106,8 @@ TN_API const tn_device_info *tn_env_device(const tn_env *env, size_t i, size_t d
 // word on one call is the placement report of an executor.
 TN_API bool tn_env_backend_has(const tn_env *env, size_t i, const char *op, tn_dtype dtype);
 
-// Operators in alphabetical order; aliases are in the declaration. NULL past the end.
+// Operators in alphabetical order, those with TN_OP_INTERNAL too; aliases are in the declaration.
+// NULL past the end.
 TN_API size_t tn_env_num_ops(const tn_env *env);
 TN_API const tn_op_decl *tn_env_op(const tn_env *env, size_t i);
 

@@ -371,11 +371,15 @@ typedef struct tn_device_info {
 // Called by enumerate for each device; the core copies. Stop when it returns non-zero.
 typedef tn_status (*tn_device_sink)(void *sink, const tn_device_info *info);
 
+// Lowest rank of the default order (the reference backend has it). A backend that ranks below is
+// listed, but used only where somebody names it: skeletons, test doubles, experiments.
+#define TN_RANK_LAST (-100)
+
 // grow: a backend. Members marked (optional) may be NULL.
 typedef struct tn_backend_api {
     uint32_t struct_size, flags;
     const char *name; // "blas"
-    int32_t rank;     // place in the default order: larger first; reference has -100
+    int32_t rank;     // place in the default order: larger first; TN_RANK_LAST
     int32_t reserved;
     // devices [main]
     tn_status (*enumerate)(void *plugin, tn_device_sink sink, void *sink_ctx);
