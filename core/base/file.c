@@ -13,7 +13,7 @@
 static tn_status read_all(int fd, const char *path, size_t expected, char **bytes, size_t *n,
                           tni_error *error)
 {
-    size_t capacity = expected + 1, used = 0;
+    size_t capacity = expected + 2, used = 0; // room for the NUL, and to see the end
     char *buffer = malloc(capacity);
     while (buffer) {
         if (used + 1 >= capacity && !tni_grow((void **)&buffer, &capacity, capacity + 4096, 1))
