@@ -92,6 +92,10 @@ void tni_placed_free(tni_placed *p);
 
 // The devices a list names, opened, in order, into a malloc'ed array; NULL and an error in g.
 tni_device **tni_devices_parse(tn_graph *g, const char *list, size_t *n);
+// The same for a list that messages call `what`. list NULL: the default order.
+tni_device **tni_devices_read(tn_graph *g, const char *what, const char *list, size_t *n);
+// Is this a name of d: "opencl", "opencl:0", "opencl:gpu"?
+bool tni_device_is(const tni_device *d, const char *name);
 
 // The memory that a device's values lie in: itself, or NULL for host memory.
 static inline tni_device *tni_device_memory(tni_device *d)
@@ -160,7 +164,7 @@ typedef struct tni_pins {
     const tni_place_options *options;
     tni_candidates *sets; // sets[0] is the list of the bind
     size_t n_sets, capacity;
-    tni_map by_text; // "b<pin>", "g<group>" → set
+    tni_map backends, groups; // text of __backend__, __ctx_group__ → set
     tni_arena arena;
 } tni_pins;
 
@@ -231,7 +235,7 @@ typedef struct tni_context {
 } tni_context;
 
 typedef struct tni_placer {
-    tn_graph *src;
+    tn_graph *src;    // errors go here
     tni_view user;    // src
     tni_view scratch; // calls that are being expanded, and their expansions
     tni_types scratch_types;
@@ -239,12 +243,22 @@ typedef struct tni_placer {
     tni_pins pins;
     tni_support support;
     tni_infos infos;
-    uint32_t *question; // by id in the new graph
-    size_t places;      // room in out->at and question
-    size_t value_room;  // in out->layout and constant
-    size_t expansion;   // nodes made for the user's node at hand
+    uint32_t *question;          // by id in the new graph; 0: a variable
+    tni_entry *in;               // inputs of the node at hand
+    const tn_value_info **asked; // its infos
+    size_t at_room, question_room, layout_room, constant_room, in_room, asked_room, view_room;
+    size_t expanded; // nodes made for the user's node at hand
     const tni_place_options *options;
 } tni_placer;
+
+tn_status tni_place_nomem(tni_placer *p);
+// Takes over the error of another graph.
+tn_status tni_place_take_error(tni_placer *p, const tn_graph *from);
+// Inputs of node id of view in the new graph, in p->in.
+tn_status tni_place_inputs(tni_placer *p, const tni_view *view, uint32_t id);
+// Appends a node to out->g, with its types; place and layout are zero. 0: out of memory.
+uint32_t tni_place_emit(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
+                        uint32_t value0);
 
 // Appends node id of view to the new graph, as itself or expanded. Recursive through expansions
 // only, to a depth of TNI_MAX_EXPANSION.
@@ -253,9 +267,47 @@ tn_status tni_place_node(tni_placer *p, tni_view *view, uint32_t id, const tni_c
 tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
 enum { TNI_MAX_EXPANSION = 16, TNI_MAX_EXPANDED = 100000 };
 
-// ------------------------------------------------------------------ joining (join.c, version.c)
+// ------------------------------------------------------------------ joining (join.c, bring.c)
 
-// Rewrites p with copies between memories and reorders between layouts. n_forward as before.
-tn_status tni_join(tni_placed *p, tn_graph *src, const tni_place_options *options);
+// A form of a value in the new graph that was made from it: a copy, or another layout.
+typedef struct tni_version {
+    tni_entry entry;
+    uint32_t next; // of the same value; 0: none
+} tni_version;
+
+// Where and how a reader wants a value.
+typedef struct tni_want {
+    tni_device *memory;
+    tn_layout layout;
+    tni_device *device; // the reader's, which makes its own layouts
+} tni_want;
+
+typedef struct tni_joiner {
+    tni_placer *p;
+    tni_placed old;         // what place.c wrote; here until the new graph is done
+    uint32_t *old_question; // by id in old
+    tni_device **homes;     // by id in old: memory of a variable
+    uint8_t *fixed;         // by id in old: why a variable must lie there, see join.c
+    tni_entry *value;       // by value of old → entry as it was made
+    uint32_t *first;        // by value of old → tni_version, 0: none
+    tni_version *versions;  // from 1
+    size_t n_versions, versions_room;
+    uint32_t *keep;      // by value of old → index in options.keep + 1, 0: none
+    uint32_t *keep_next; // by index in options.keep → as above
+    tn_layout *layouts;  // of the node at hand, inputs first
+    size_t layouts_room;
+    const tni_op *copy, *reorder;
+    const void *copy_params, *reorder_params;
+} tni_joiner;
+
+// Value v of the old graph as wanted; what is missing on the way is appended. {0,0} on error.
+tni_entry tni_bring(tni_joiner *j, uint32_t v, const tni_want *want);
+// Info of entry e of the new graph, with its layout.
+const tn_value_info *tni_joined_info(tni_joiner *j, tni_entry e);
+
+// Is there a memory that is not the host's, or a backend with layouts of its own?
+bool tni_join_needed(const tni_placer *p);
+// Rewrites p->out with copies between memories and reorders between layouts, and makes its calls.
+tn_status tni_join(tni_placer *p);
 
 #endif

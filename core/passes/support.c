@@ -1,0 +1,266 @@
+// core/passes/support.c: asks devices whether they run a node, once for each distinct question.
+//
+// A network repeats itself: nodes with the same operator, parameters, types and candidates get the
+// same answer and share the record of who refused and why. So a verdict's text must not depend on
+// the name of the node; in messages a call carries the name of the first of them.
+#include "core/passes/place.h"
+
+// ------------------------------------------------------------------ the table of questions
+
+static uint64_t hash_question(const tni_question *q)
+{
+    const struct {
+        const void *op;
+        uint64_t set_and_forward;
+    } head = {q->op, (uint64_t)q->set << 32 | q->forward};
+    uint64_t h = tni_hash(&head, sizeof head, q->n_in);
+    h = tni_hash(q->infos, (size_t)(q->n_in + q->n_out) * sizeof *q->infos, h);
+    return tni_params_hash(q->op, q->params, h);
+}
+
+static bool same_question(const tni_question *a, const tni_question *b)
+{
+    return a->hash == b->hash && a->op == b->op && a->set == b->set && a->forward == b->forward &&
+           a->n_in == b->n_in && a->n_out == b->n_out &&
+           memcmp(a->infos, b->infos, (size_t)(a->n_in + a->n_out) * sizeof *a->infos) == 0 &&
+           tni_params_equal(a->op, a->params, b->params);
+}
+
+static bool grow_slots(tni_support *s)
+{
+    const size_t wanted = s->n_slots ? s->n_slots * 2 : 64;
+    uint32_t *slots = calloc(wanted, sizeof *slots);
+    if (!slots) return false;
+    for (uint32_t i = 1; i <= s->n; i++) {
+        size_t at = s->questions[i].hash & (wanted - 1);
+        while (slots[at]) at = (at + 1) & (wanted - 1);
+        slots[at] = i;
+    }
+    free(s->slots);
+    s->slots = slots;
+    s->n_slots = wanted;
+    return true;
+}
+
+// ------------------------------------------------------------------ asking
+
+static void fill_call(const tni_support *s, const tni_question *q, const char *name, tn_call *call)
+{
+    *call = (tn_call){.struct_size = sizeof *call,
+                      .flags = s->training ? TN_CALL_TRAINING : 0,
+                      .op = &q->op->decl,
+                      .params = q->params,
+                      .name = name,
+                      .n_in = q->n_in,
+                      .n_out = q->n_out,
+                      .in = q->infos,
+                      .out = q->infos + q->n_in};
+}
+
+// Appends to the refusals that *tail ends. brought_by: the plugin of a kernel, or NULL.
+static bool refuse(tni_arena *arena, const tni_refusal ***tail, const tni_device *d,
+                   const char *brought_by, const tn_verdict *v)
+{
+    tni_refusal *r = tni_alloc(arena, sizeof *r);
+    const char *text = v->text[0] ? v->text : "no reason given";
+    if (!r) return false;
+    r->device = d->uri;
+    r->reason = v->reason;
+    r->text = brought_by ? tni_printf(arena, "kernel of plugin %s: %s", brought_by, text)
+                         : tni_strdup(arena, text);
+    if (!r->text) return false;
+    **tail = r;
+    *tail = &r->next;
+    return true;
+}
+
+// Turns a supports() that failed into a refusal.
+static void note_failure(const struct tni_plugin *plugin, tn_status status, tn_verdict *v)
+{
+    v->text[sizeof v->text - 1] = 0;
+    if (status == TN_OK) return;
+    const char *text = tni_host_take_error(plugin);
+    v->ok = 0;
+    v->reason = 0;
+    snprintf(v->text, sizeof v->text, "supports() failed: %.120s",
+             text && *text ? text : tn_status_text(status));
+}
+
+static void ask_device(tni_device *d, const tn_call *call, tn_verdict *v)
+{
+    *v = (tn_verdict){.struct_size = sizeof *v};
+    const tn_status s = d->backend->api.supports(d->handle, call, v);
+    note_failure(d->backend->plugin, s, v);
+}
+
+static void ask_kernel(const tni_device *d, const tni_kernel_decl *k, const tn_call *call,
+                       tn_verdict *v)
+{
+    const tn_backend_api *api = &d->backend->api;
+    *v = (tn_verdict){.struct_size = sizeof *v};
+    const char *id = k->decl.interface_id;
+    if (id && (!api->get_extension || !api->get_extension(d->backend->self, id))) {
+        v->reason = TN_NO_DEVICE;
+        snprintf(v->text, sizeof v->text, "the backend has no interface %.100s", id);
+        return;
+    }
+    const tn_status s = k->decl.supports(k->self, call, v);
+    note_failure(k->plugin, s, v);
+}
+
+// Is k meant for d? First round: for its backend; second round: for host memory.
+static bool kernel_fits(const tni_kernel_decl *k, const tni_device *d, const tni_question *q,
+                        int round)
+{
+    if (strcmp(k->decl.op, q->op->decl.name) != 0) return false;
+    if (round == 0) return strcmp(k->decl.backend, d->backend->api.name) == 0;
+    return d->info.flags & TN_DEV_HOST_MEMORY && strcmp(k->decl.backend, "host") == 0;
+}
+
+static bool try_kernels(const tni_support *s, tni_question *q, tni_device *d, const tn_call *call,
+                        const tni_refusal ***tail)
+{
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < s->registry->n_kernels; i++) {
+            const tni_kernel_decl *k = &s->registry->kernels[i];
+            tn_verdict v;
+            if (!kernel_fits(k, d, q, round)) continue;
+            ask_kernel(d, k, call, &v);
+            if (v.ok) {
+                q->device = d;
+                q->kernel = k;
+                return true;
+            }
+            if (!refuse(s->arena, tail, d, tni_plugin_name(k->plugin), &v)) return false;
+        }
+    }
+    return true;
+}
+
+// Asks the candidates in order until one takes the call. false: out of memory.
+static bool decide(const tni_support *s, tni_question *q)
+{
+    const tni_candidates *who = &s->pins->sets[q->set];
+    const tni_question *f = q->forward ? &s->questions[q->forward] : NULL;
+    const tni_refusal **tail = &q->refusals;
+    tn_call call, forward;
+    fill_call(s, q, q->names[0], &call);
+    if (f) fill_call(s, f, f->names[0], &forward);
+    for (size_t i = 0; i < who->n && !q->device; i++) {
+        tni_device *d = who->devices[i];
+        tn_verdict v;
+        call.forward = f && f->device == d ? &forward : NULL;
+        ask_device(d, &call, &v);
+        if (v.ok)
+            q->device = d;
+        else if (!refuse(s->arena, &tail, d, NULL, &v) || !try_kernels(s, q, d, &call, &tail))
+            return false;
+    }
+    return true;
+}
+
+// Appends the question with memory of its own, and its answer. 0: out of memory.
+static uint32_t add_question(tni_support *s, const tni_question *q, const char *name)
+{
+    const size_t n = (size_t)q->n_in + q->n_out;
+    const tn_value_info **infos = tni_alloc(s->arena, n * sizeof *infos);
+    void *questions = s->questions;
+    if (!infos || !tni_grow(&questions, &s->capacity, s->n + 2, sizeof *s->questions)) return 0;
+    s->questions = questions;
+    memcpy(infos, q->infos, n * sizeof *infos);
+    tni_question *mine = &s->questions[s->n + 1];
+    *mine = *q;
+    mine->infos = infos;
+    mine->names[0] = name;
+    if (!decide(s, mine)) return 0;
+    return (uint32_t)++s->n;
+}
+
+uint32_t tni_support_ask(tni_support *s, const tni_question *question, const char *name)
+{
+    tni_question q = *question;
+    q.hash = hash_question(&q);
+    if ((s->n + 1) * 2 > s->n_slots && !grow_slots(s)) return 0;
+    size_t at = q.hash & (s->n_slots - 1);
+    for (; s->slots[at]; at = (at + 1) & (s->n_slots - 1))
+        if (same_question(&s->questions[s->slots[at]], &q)) return s->slots[at];
+    return s->slots[at] = add_question(s, &q, name);
+}
+
+void tni_support_free(tni_support *s)
+{
+    free(s->questions);
+    free(s->slots);
+    *s = (tni_support){0};
+}
+
+const tn_call *tni_support_call(tni_support *s, const tni_question *q, const char *name,
+                                const tn_call *forward)
+{
+    tn_call *call = tni_alloc(s->arena, sizeof *call);
+    if (!call) return NULL;
+    fill_call(s, q, name, call);
+    call->forward = forward;
+    return call;
+}
+
+// ------------------------------------------------------------------ when nobody does
+
+void tni_support_miss(tni_question *q, const char *name, const char *origin)
+{
+    if (q->n_nodes < sizeof q->names / sizeof *q->names) q->names[q->n_nodes] = name;
+    if (q->n_nodes == 0) q->origin = origin;
+    q->n_nodes++;
+}
+
+static void describe(const tni_support *s, const tni_question *q, tni_text *t)
+{
+    const tni_candidates *who = &s->pins->sets[q->set];
+    tni_text_printf(t, "\n  %s(", q->op->decl.name);
+    for (uint32_t i = 0; i < q->n_in + (q->n_in == 0 ? q->n_out : 0); i++) {
+        const tn_value_info *info = q->infos[i];
+        tn_shape shape = {.ndim = info->ndim};
+        for (int32_t k = 0; k < info->ndim; k++) shape.dim[k] = info->dims[k];
+        tni_text_printf(t, "%s%s", i ? ", " : "", tn_dtype_name(info->dtype));
+        tni_text_shape(t, &shape);
+    }
+    tni_text_add(t, ")");
+    if (q->origin) tni_text_printf(t, ", part of %s", q->origin);
+    if (who->who) tni_text_printf(t, ", in %s", who->who);
+    tni_text_add(t, ":");
+    const uint32_t room = sizeof q->names / sizeof *q->names;
+    for (uint32_t i = 0; i < q->n_nodes && i < room; i++)
+        tni_text_printf(t, "%s %s", i ? "," : "", *q->names[i] ? q->names[i] : "(unnamed)");
+    if (q->n_nodes > room) tni_text_printf(t, " and %u more", q->n_nodes - room);
+    for (const tni_refusal *r = q->refusals; r; r = r->next)
+        tni_text_printf(t, "\n    %s: %s", r->device, r->text);
+}
+
+// Kinds of calls that one message describes; a person reads no more.
+#define MOST_DESCRIBED 50
+
+tn_status tni_support_report(const tni_support *s, tn_graph *g)
+{
+    size_t kinds = 0, nodes = 0;
+    tni_text t = {0};
+    for (size_t i = 1; i <= s->n; i++) {
+        const tni_question *q = &s->questions[i];
+        if (q->n_nodes == 0) continue;
+        nodes += q->n_nodes;
+        if (kinds++ < MOST_DESCRIBED) describe(s, q, &t);
+    }
+    if (kinds == 0) return TN_OK;
+    if (kinds > MOST_DESCRIBED)
+        tni_text_printf(&t, "\n  and %zu more kinds of calls", kinds - MOST_DESCRIBED);
+    tni_text list = {0};
+    for (size_t i = 0; i < s->pins->sets[0].n; i++)
+        tni_text_printf(&list, "%s%s", i ? ", " : "", s->pins->sets[0].devices[i]->uri);
+    const tn_status status =
+        t.failed || list.failed
+            ? tni_graph_fail(g, TN_E_NOMEM, 0, "out of memory")
+            : tni_graph_fail(g, TN_E_UNSUPPORTED, 0, "no kernel for %zu node%s; the list is %s:%s",
+                             nodes, nodes == 1 ? "" : "s", list.s, t.s);
+    tni_text_free(&list);
+    tni_text_free(&t);
+    return status;
+}
