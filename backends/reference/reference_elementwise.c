@@ -337,10 +337,11 @@ static tn_status elementwise_run(const tn_sdk_kernel *k, const tn_run_args *a)
     ROW(#scalar, TN_ALL_DTYPES) ROW(#rscalar, TN_ALL_DTYPES) ROW(#broadcast, TN_ALL_DTYPES)
 
 const tn_kernel_row ref_elementwise[] = {
-    TN_UNARY_ROWS(UNARY_ROW) TN_BINARY_ROWS(BINARY_ROW){.op = "Activation",
-                                                        .dtypes = TN_FLOATS,
-                                                        .flags = REF_FLAGS | TN_ROW_INPLACE,
-                                                        .state_size = sizeof(elementwise),
-                                                        .setup = activation_setup,
-                                                        .run = elementwise_run},
-    {0}};
+    {.op = "Activation",
+     .dtypes = TN_FLOATS,
+     .flags = REF_FLAGS | TN_ROW_INPLACE,
+     .state_size = sizeof(elementwise),
+     .setup = activation_setup,
+     .run = elementwise_run},
+    TN_UNARY_ROWS(UNARY_ROW) TN_BINARY_ROWS(BINARY_ROW){0},
+};

@@ -93,59 +93,7 @@ static const char *take_cannot(const tn_call *c)
     return NULL;
 }
 
-// ------------------------------------------------------------------ pick, one_hot
-
-// out(outer, inner) = data(outer, n, inner) at clip(index(outer, inner)); axis None: the data is
-// flattened, and index has one element.
-static ref_line pick_line(const tn_call *c, const tn_value_info *x)
-{
-    const int64_t axis = tn_call_i64(c, "axis", -1);
-    if (axis == TN_NONE_I64) return (ref_line){1, x->size, 1};
-    return ref_around(x, tn_axis(axis, x->ndim));
-}
-
-static tn_status pick_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    (void)info;
-    const tn_value_info *x =
-        strcmp(k->call->op->name, "pick") == 0 ? k->call->in[0] : k->call->out[0];
-    const int64_t axis = tn_call_i64(k->call, "axis", -1);
-    if (axis != TN_NONE_I64 && tn_axis(axis, x->ndim) < 0) return ref_no_axis(k, "axis");
-    *(ref_line *)k->state = pick_line(k->call, x);
-    return TN_OK;
-}
-
-static int64_t picked(ref_line l, ref_array index, int64_t i)
-{
-    const int64_t at = clip_index(ref_get_int(index, i), l.n);
-    return (i / l.inner * l.n + at) * l.inner + i % l.inner;
-}
-
-static tn_status pick(const tn_sdk_kernel *k, const tn_run_args *a)
-{
-    const ref_line l = *(const ref_line *)k->state;
-    const ref_array index = ref_in(k, a, 1);
-    const size_t bytes = tn_dtype_size(k->call->out[0]->dtype);
-    const char *x = a->in[0].host;
-    char *y = a->out[0].host;
-    for (int64_t i = 0; i < k->call->out[0]->size; i++)
-        memcpy(y + (size_t)i * bytes, x + (size_t)picked(l, index, i) * bytes, bytes);
-    return TN_OK;
-}
-
-// Inputs dy, index, like: dx = 0, but dy where it was picked from
-static tn_status pick_backward(const tn_sdk_kernel *k, const tn_run_args *a)
-{
-    const ref_line l = *(const ref_line *)k->state;
-    const ref_array index = ref_in(k, a, 1);
-    const size_t bytes = tn_dtype_size(k->call->out[0]->dtype);
-    const char *dy = a->in[0].host;
-    char *dx = a->out[0].host;
-    if (k->call->out[0]->bytes) memset(dx, 0, k->call->out[0]->bytes);
-    for (int64_t i = 0; i < k->call->in[0]->size; i++)
-        memcpy(dx + (size_t)picked(l, index, i) * bytes, dy + (size_t)i * bytes, bytes);
-    return TN_OK;
-}
+// ------------------------------------------------------------------ one_hot
 
 // out(…, j) = on_value where j = indices(…), else off_value
 static tn_status one_hot(const tn_sdk_kernel *k, const tn_run_args *a)
@@ -169,8 +117,6 @@ const tn_kernel_row ref_index[] = {
     ROW("Embedding", 0, NULL, embedding),
     ROW("_backward_Embedding", 0, scatter_setup, scatter_add),
     {.op = "take", .dtypes = TN_ALL_DTYPES, .flags = REF_FLAGS, .cannot = take_cannot, .run = take},
-    ROW("pick", sizeof(ref_line), pick_setup, pick),
-    ROW("_backward_pick", sizeof(ref_line), pick_setup, pick_backward),
     ROW("one_hot", 0, NULL, one_hot),
     {0},
 };
