@@ -19,6 +19,22 @@ typedef struct tni_param {
     bool lo_open, hi_open;
 } tni_param;
 
+// One field of the struct that tn_apply() reads. The rule of the layout stands in fields.c.
+typedef enum tni_field_kind {
+    TNI_FIELD_SIZE,  // uint32_t size
+    TNI_FIELD_INPUT, // tn_symbol, or tn_symbols for a variadic input
+    TNI_FIELD_PARAM, // a parameter
+    TNI_FIELD_NAME,  // const char *name
+    TNI_FIELD_ATTRS  // tn_attrs attrs
+} tni_field_kind;
+typedef struct tni_field {
+    tni_field_kind kind;
+    uint32_t index;   // of the input or parameter in the declaration
+    const char *name; // in C: the declared one, with "_" behind it if C or the struct needs that
+    const char *type; // in C: "tn_symbol", "tn_opt_i64", "const char *"
+    uint32_t offset, size;
+} tni_field;
+
 struct tni_op {
     tn_op_decl decl;    // what tn_env_op() gives out; its lists point to normalised copies
     const char *plugin; // name of the plugin, "" for the core
@@ -28,6 +44,8 @@ struct tni_op {
     const tn_port_decl *in, *out;         // arrays
     const char **aliases;                 // NULL-terminated
     int32_t count_param, count_out_param; // index in params, or -1
+    const tni_field *fields;              // of the argument struct of tn_apply()
+    uint32_t n_fields;
 };
 
 // One opened or openable device of a backend.
@@ -82,17 +100,31 @@ uint32_t tni_env_threads(const tn_env *env);
 __attribute__((format(printf, 3, 4))) tn_status tni_env_fail(tn_env *env, tn_status status,
                                                              const char *format, ...);
 
-// ------------------------------------------------------------------ parameters (params.c)
+// ------------------------------------------------------------------ declarations (schema.c)
 
 // Normalises a declaration and checks that it makes sense (names unique, offsets inside the blob,
 // defaults that parse, conditions that name parameters, …). NULL and `error` if not.
 tni_op *tni_op_new(tni_arena *arena, const tn_op_decl *decl, const char *plugin, tni_error *error);
+
+// Field `index` of the struct that tn_apply() reads for op, in order; NULL past the end. The
+// generator of <tenon/ops.h> prints these. (fields.c)
+const tni_field *tni_args_field(const tni_op *op, uint32_t index);
+bool tni_fields_lay(tni_op *op, tni_arena *arena); // for tni_op_new(); false: out of memory
+
+// ------------------------------------------------------------------ parameters (params.c,
+// values.c)
 
 // Parses parameter texts into a new blob: defaults filled in, ranges checked. Keys of the form
 // __x__ are skipped. `what` names the call in messages ("fc1 (FullyConnected)").
 // Errors: unknown key with the nearest spellings and the list; required one missing; bad text.
 void *tni_params_parse(const tni_op *op, tni_arena *arena, const tn_attr *attrs, size_t n,
                        const char *place, const char *what, tni_error *error);
+
+// A copy of a blob, its texts and lists included. NULL: out of memory.
+void *tni_params_copy(const tni_op *op, tni_arena *arena, const void *params);
+
+// Index of a parameter, or -1.
+int32_t tni_param_find(const tni_op *op, const char *name);
 
 // Text of a parameter as MXNet writes it: "(3, 3)", "True", "0.5", "relu", "None".
 char *tni_param_text(const tni_param *p, const void *blob, tni_arena *arena);
@@ -101,14 +133,26 @@ char *tni_param_text(const tni_param *p, const void *blob, tni_arena *arena);
 bool tni_param_parse(const tni_param *p, const char *text, void *blob, tni_arena *arena,
                      tni_text *reason);
 
+// ------------------------------------------------------------------ ports of a call (ports.c)
+
 // "use_sequence_length", "!no_bias", "act_type=prelu", "ret_typ=value|both"; NULL is true.
 bool tni_when(const tni_op *op, const void *params, const char *condition);
+// False, and a reason, if a condition names no parameter or a value that it cannot have.
+bool tni_when_valid(const tni_op *op, const char *condition, tni_text *reason);
+
+// Most inputs that a variadic call, and most outputs that any call, may have.
+#define TNI_MAX_PORTS 65000
 
 typedef struct tni_arity {
     uint32_t n_in, n_out, n_visible;
 } tni_arity;
 // How many inputs (auxiliary states included) and outputs a call with these parameters has.
 tni_arity tni_op_arity(const tni_op *op, const void *params);
+
+// Number of the input of such a call that is input `index` of declared input `port`; false if the
+// call has none.
+bool tni_op_slot(const tni_op *op, const void *params, uint32_t port, uint32_t index,
+                 uint32_t *slot);
 
 // Declaration of input or output i of such a call (skipping those whose `when` is false), and its
 // name: "weight", "arg0", "output1". The name is written into buffer.

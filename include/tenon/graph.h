@@ -148,14 +148,15 @@ TN_API tn_symbol tn_call_make(tn_graph *g, const char *op, const tn_call_args *a
 
 // One side of an arithmetic expression: a symbol or a number.
 typedef struct tn_operand {
-    tn_symbol symbol; // TN_NONE: the number
+    tn_symbol symbol; // all-zero: the number
     double number;
 } tn_operand;
 TN_API tn_symbol tn_arith(tn_graph *g, const char *op, tn_operand a, tn_operand b);
 
 static inline tn_operand tn_operand_symbol(tn_symbol s)
 {
-    const tn_operand o = {s, 0.0};
+    tn_operand o = {s, 0.0};
+    if (!s.node) o.symbol.out = TN_ALL_OUTPUTS; // TN_NONE is an error here, and no number
     return o;
 }
 static inline tn_operand tn_operand_number(double v)
@@ -356,6 +357,8 @@ TN_API tn_symbol tn_symbol_load(tn_graph *g, const char *path);
 #define tn_auxiliary_states(g, s) tn_auxiliary_states(TN_GRAPH_AT_(g), s)
 #define tn_inputs(g, s) tn_inputs(TN_GRAPH_AT_(g), s)
 #define tn_outputs(g, s) tn_outputs(TN_GRAPH_AT_(g), s)
+#define tn_symbol_name(g, s) tn_symbol_name(TN_GRAPH_AT_(g), s)
+#define tn_symbol_op(g, s) tn_symbol_op(TN_GRAPH_AT_(g), s)
 #define tn_output(g, s, i) tn_output(TN_GRAPH_AT_(g), s, i)
 #define tn_output_named(g, s, name) tn_output_named(TN_GRAPH_AT_(g), s, name)
 #define tn_group(g, ...) tn_group(TN_GRAPH_AT_(g), __VA_ARGS__)
@@ -363,12 +366,15 @@ TN_API tn_symbol tn_symbol_load(tn_graph *g, const char *path);
 #define tn_children(g, s) tn_children(TN_GRAPH_AT_(g), s)
 #define tn_attr_get(g, s, key) tn_attr_get(TN_GRAPH_AT_(g), s, key)
 #define tn_attr_set(g, s, key, value) tn_attr_set(TN_GRAPH_AT_(g), s, key, value)
+#define tn_attr_list(g, s) tn_attr_list(TN_GRAPH_AT_(g), s)
+#define tn_attr_dict(g, s) tn_attr_dict(TN_GRAPH_AT_(g), s)
 #define tn_compose(g, s, name, ...) tn_compose(TN_GRAPH_AT_(g), s, name, __VA_ARGS__)
 #define tn_symbol_copy(g, from, s) tn_symbol_copy(TN_GRAPH_AT_(g), from, s)
 #define tn_infer_shape(g, s, ...) tn_infer_shape(TN_GRAPH_AT_(g), s, __VA_ARGS__)
 #define tn_infer_shape_partial(g, s, ...) tn_infer_shape_partial(TN_GRAPH_AT_(g), s, __VA_ARGS__)
 #define tn_infer_dtype(g, s, ...) tn_infer_dtype(TN_GRAPH_AT_(g), s, __VA_ARGS__)
 #define tn_gradient(g, ...) tn_gradient(TN_GRAPH_AT_(g), __VA_ARGS__)
+#define tn_symbol_text(g, s) tn_symbol_text(TN_GRAPH_AT_(g), s)
 #define tn_symbol_json(g, s) tn_symbol_json(TN_GRAPH_AT_(g), s)
 #define tn_symbol_save(g, s, path) tn_symbol_save(TN_GRAPH_AT_(g), s, path)
 #define tn_symbol_parse(g, text, bytes) tn_symbol_parse(TN_GRAPH_AT_(g), text, bytes)
