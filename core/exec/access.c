@@ -1,0 +1,191 @@
+// core/exec/access.c: what an executor gives out and takes: tensors, names, parameters, seed.
+#include "core/exec/exec.h"
+
+tn_status tn_exec_status(const tn_exec *e)
+{
+    return e->error.status;
+}
+
+const char *tn_exec_error(const tn_exec *e)
+{
+    return tni_error_text(&e->error);
+}
+
+void tn_exec_forgive(tn_exec *e)
+{
+    tni_error_clear(&e->error);
+}
+
+tn_status tni_exec_unknown(tn_exec *e, const char *where, const char *what, const char *name,
+                           const tni_names *a, const tni_names *b)
+{
+    tni_text text = {0};
+    const size_t n = a->n + (b ? b->n : 0);
+    const char **all = calloc(n + 1, sizeof *all);
+    for (size_t i = 0; all && i < n; i++) all[i] = i < a->n ? a->v[i] : b->v[i - a->n];
+    if (all) tni_text_nearest(&text, name, all, n);
+    const tn_status status =
+        tni_fail(&e->error, TN_E_NOT_FOUND, NULL, "%s: no %s has the name \"%s\"%s", where, what,
+                 name, text.s ? text.s : "");
+    tni_text_free(&text);
+    free(all);
+    return status;
+}
+
+// ------------------------------------------------------------------ tensors
+
+static tn_tensor *find(tn_exec *e, const char *where, const char *what, const tni_names *names,
+                       tn_tensor **list, const char *name)
+{
+    uint32_t i = 0;
+    if (name && tni_map_get(&names->index, name, &i)) return list[i];
+    tni_exec_unknown(e, where, what, name ? name : "", names, NULL);
+    return NULL;
+}
+
+tn_tensor *tn_exec_arg(tn_exec *e, const char *name)
+{
+    return find(e, "tn_exec_arg", "argument", &e->args, e->arg, name);
+}
+
+tn_tensor *tn_exec_grad(tn_exec *e, const char *name)
+{
+    return find(e, "tn_exec_grad", "argument", &e->args, e->grad, name);
+}
+
+tn_tensor *tn_exec_aux(tn_exec *e, const char *name)
+{
+    return find(e, "tn_exec_aux", "auxiliary state", &e->auxs, e->aux, name);
+}
+
+tn_tensor *tn_exec_out(tn_exec *e, const char *name)
+{
+    tn_tensor *first = find(e, "tn_exec_out", "output", &e->outs, e->out, name);
+    uint32_t at = 0;
+    if (!first || !tni_map_get(&e->outs.index, name, &at)) return first;
+    for (size_t i = at + 1; i < e->outs.n; i++) {
+        const bool same =
+            e->heads[i].node == e->heads[at].node && e->heads[i].out == e->heads[at].out;
+        if (same || strcmp(e->outs.v[i], name) != 0) continue;
+        tni_fail(&e->error, TN_E_EXISTS, NULL,
+                 "tn_exec_out: outputs %u and %zu have the name \"%s\"; use tn_exec_output", at, i,
+                 name);
+        return NULL;
+    }
+    return first;
+}
+
+size_t tn_exec_num_outputs(const tn_exec *e)
+{
+    return e->outs.n;
+}
+
+tn_tensor *tn_exec_output(tn_exec *e, size_t i)
+{
+    return i < e->outs.n ? e->out[i] : NULL;
+}
+
+static tn_names names_of(const tni_names *names)
+{
+    return (tn_names){names->n, names->v};
+}
+
+tn_names tn_exec_arguments(const tn_exec *e)
+{
+    return names_of(&e->args);
+}
+
+tn_names tn_exec_auxiliary_states(const tn_exec *e)
+{
+    return names_of(&e->auxs);
+}
+
+tn_names tn_exec_outputs(const tn_exec *e)
+{
+    return names_of(&e->outs);
+}
+
+bool tn_exec_is_loss(const tn_exec *e, size_t i)
+{
+    return i < e->outs.n && e->is_loss[i];
+}
+
+// ------------------------------------------------------------------ setting
+
+// The argument or state of a name, which may begin "arg:" or "aux:"; NULL: none.
+static tn_tensor *target(const tn_exec *e, const char *name)
+{
+    uint32_t i = 0;
+    const bool arg = strncmp(name, "arg:", 4) == 0, aux = strncmp(name, "aux:", 4) == 0;
+    const char *rest = arg || aux ? name + 4 : name;
+    if (!aux && tni_map_get(&e->args.index, rest, &i)) return e->arg[i];
+    if (!arg && tni_map_get(&e->auxs.index, rest, &i)) return e->aux[i];
+    return NULL;
+}
+
+static tn_status check_value(tn_exec *e, const char *where, const char *name, const tn_tensor *to,
+                             const tn_tensor *src)
+{
+    if (!src) return tni_fail(&e->error, TN_E_INVALID, NULL, "%s: %s: no tensor", where, name);
+    bool equal = src->shape.ndim == to->shape.ndim;
+    for (int32_t d = 0; equal && d < to->shape.ndim; d++)
+        equal = src->shape.dim[d] == to->shape.dim[d];
+    if (equal) return TN_OK;
+    tni_text text = {0};
+    tni_text_shape(&text, &src->shape);
+    tni_text_printf(&text, ", wanted ");
+    tni_text_shape(&text, &to->shape);
+    const tn_status status = tni_fail(&e->error, TN_E_SHAPE, NULL, "%s: %s: shape %s", where, name,
+                                      text.s ? text.s : "?");
+    tni_text_free(&text);
+    return status;
+}
+
+static tn_status copy_value(tn_exec *e, const char *where, const char *name, tn_tensor *to,
+                            tn_tensor *src)
+{
+    const tn_status status = tn_tensor_copy(to, src);
+    if (status) tni_fail(&e->error, status, NULL, "%s: %s: %s", where, name, tn_env_error(e->env));
+    return status;
+}
+
+tn_status tn_exec_set(tn_exec *e, const char *name, tn_tensor *src)
+{
+    tn_tensor *to = name ? target(e, name) : NULL;
+    if (!to)
+        return tni_exec_unknown(e, "tn_exec_set", "argument or state", name ? name : "", &e->args,
+                                &e->auxs);
+    const tn_status status = check_value(e, "tn_exec_set", name, to, src);
+    return status ? status : copy_value(e, "tn_exec_set", name, to, src);
+}
+
+tn_status tn_exec_set_all(tn_exec *e, tn_tensors values, bool allow_extra)
+{
+    const char *where = "tn_exec_set_all";
+    tn_status status = TN_OK;
+    for (size_t i = 0; !status && i < values.n; i++) {
+        const char *name = values.v[i].name;
+        const tn_tensor *to = name ? target(e, name) : NULL;
+        if (to)
+            status = check_value(e, where, name, to, values.v[i].tensor);
+        else if (!allow_extra)
+            status = tni_exec_unknown(e, where, "argument or state", name ? name : "", &e->args,
+                                      &e->auxs);
+    }
+    for (size_t i = 0; !status && i < values.n; i++) {
+        tn_tensor *to = values.v[i].name ? target(e, values.v[i].name) : NULL;
+        if (to) status = copy_value(e, where, values.v[i].name, to, values.v[i].tensor);
+    }
+    return status;
+}
+
+void tn_exec_seed(tn_exec *e, uint64_t seed)
+{
+    e->seed = seed ? seed : 1;
+    e->runs = 0;
+}
+
+tn_memory_report tn_exec_memory(const tn_exec *e)
+{
+    return e->memory;
+}

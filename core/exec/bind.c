@@ -1,0 +1,188 @@
+// core/exec/bind.c: from a symbol to an executor, step by step; and the end of an executor.
+#include "core/exec/exec.h"
+
+// Options as this library knows them. A size of 0 is read as that of the first version.
+static tn_bind_options options_of(const tn_bind_options *theirs)
+{
+    tn_bind_options mine;
+    memset(&mine, 0, sizeof mine);
+    if (!theirs) return mine;
+    const size_t first = TN_END_OF(tn_bind_options, flags);
+    const size_t size = theirs->size < first ? first : theirs->size;
+    memcpy(&mine, theirs, size < sizeof mine ? size : sizeof mine);
+    return mine;
+}
+
+tn_status tni_bind_take_error(tni_bind *b, tn_graph *from)
+{
+    const tn_status status = from->error.status ? from->error.status : TN_E_INTERNAL;
+    if (from == b->g) return status;
+    tni_fail(&b->g->error, status, NULL, "%s", tni_error_text(&from->error));
+    tni_error_clear(&from->error);
+    return status;
+}
+
+// ------------------------------------------------------------------ options that are kept
+
+static bool keep_groups(tn_exec *e, tn_attrs groups)
+{
+    tn_attr *copy = tni_alloc(&e->arena, (groups.n + 1) * sizeof *copy);
+    for (size_t i = 0; copy && i < groups.n; i++) {
+        copy[i].key = tni_strdup(&e->arena, groups.v[i].key ? groups.v[i].key : "");
+        copy[i].value = tni_strdup(&e->arena, groups.v[i].value ? groups.v[i].value : "");
+        if (!copy[i].key || !copy[i].value) return false;
+    }
+    e->groups = (tn_attrs){groups.n, copy};
+    return copy != NULL;
+}
+
+static bool keep_options(tni_bind *b)
+{
+    tn_exec *e = b->e;
+    const uint32_t pool = tni_env_threads(e->env);
+    const char *nan = secure_getenv("TENON_NAN");
+    e->seed = b->o.seed ? b->o.seed : 1;
+    e->flags = b->o.flags;
+    e->workers = b->o.threads > 0 && (uint32_t)b->o.threads < pool ? (uint32_t)b->o.threads : pool;
+    e->stop_at_nan = nan && strcmp(nan, "stop") == 0;
+    if (b->o.backends) e->backends = tni_strdup(&e->arena, b->o.backends);
+    return keep_groups(e, b->o.groups) && (!b->o.backends || e->backends);
+}
+
+// ------------------------------------------------------------------ the private graph
+
+static tn_status copy_symbol(tni_bind *b, tn_graph *from, tni_entries heads)
+{
+    tn_exec *e = b->e;
+    e->source = tni_graph_bare(e->env);
+    uint32_t *map = e->source ? tni_graph_copy(e->source, from, heads.v, heads.n) : NULL;
+    e->heads = tni_alloc(&e->arena, (heads.n + 1) * sizeof *e->heads);
+    if (map && e->heads) {
+        e->source->file = b->g->file;
+        e->source->line = b->g->line;
+        e->n_source = (uint32_t)e->source->n_nodes;
+        e->outs.n = heads.n;
+        for (size_t i = 0; i < heads.n; i++)
+            e->heads[i] = (tni_entry){map[heads.v[i].node], heads.v[i].out};
+    }
+    const bool ok = map && e->heads;
+    free(map);
+    return ok ? TN_OK : tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory");
+}
+
+static tn_status check_options(const tni_bind *b)
+{
+    const tn_bind_options *o = &b->o;
+    if (o->threads < 0)
+        return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .threads: wanted 0 or more, got %d",
+                              (int)o->threads);
+    if (o->flags & ~(uint32_t)TN_BIND_NO_REUSE)
+        return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .flags: unknown bits 0x%x",
+                              o->flags & ~(uint32_t)TN_BIND_NO_REUSE);
+    if (o->share && o->share->env != b->g->env)
+        return tni_graph_fail(b->g, TN_E_INVALID, 0,
+                              "bind: .share: that executor is of another env than the graph");
+    return TN_OK;
+}
+
+static tn_status bind_steps(tni_bind *b, tn_graph *from, tni_entries heads)
+{
+    tn_status status = check_options(b);
+    if (!status && !keep_options(b))
+        status = tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory");
+    if (!status) status = copy_symbol(b, from, heads);
+    if (!status) status = tni_bind_names(b);
+    if (!status) status = tni_bind_options(b);
+    if (!status) status = tni_bind_types(b);
+    if (!status) status = tni_bind_gradients(b);
+    if (!status) status = tni_bind_place(b);
+    if (!status) status = tni_bind_tensors(b);
+    if (!status) status = tni_bind_plan(b);
+    if (!status) status = tni_bind_program(b);
+    return status;
+}
+
+tn_exec *tni_bind_symbol(tn_graph *from, tni_entries heads, const tn_bind_options *options,
+                         bool strict)
+{
+    tni_bind b = {.g = from, .o = options_of(options), .strict = strict};
+    b.e = calloc(1, sizeof *b.e);
+    if (!b.e) {
+        tni_graph_fail(from, TN_E_NOMEM, 0, "bind: out of memory");
+        return NULL;
+    }
+    b.e->env = from->env;
+    const tn_status status = bind_steps(&b, from, heads);
+    tni_types_free(&b.types);
+    free(b.var_tensor);
+    if (!status) return b.e;
+    tn_exec_free(b.e);
+    return NULL;
+}
+
+static tn_exec *bind(tn_graph *g, tn_symbol s, const tn_bind_options *options, bool strict)
+{
+    if (g->error.status || tni_symbol_bad(g, s, "bind: the symbol", false)) return NULL;
+    const tni_entries heads = tni_symbol_entries(g, s);
+    if (g->error.status) return NULL;
+    if (!heads.n) {
+        tni_graph_fail(g, TN_E_INVALID, 0, "bind: the symbol has no outputs");
+        return NULL;
+    }
+    return tni_bind_symbol(g, heads, options, strict);
+}
+
+tn_exec *tn_simple_bind_make(tn_graph *g, tn_symbol s, const tn_bind_options *options)
+{
+    return bind(g, s, options, false);
+}
+
+tn_exec *tn_bind_make(tn_graph *g, tn_symbol s, const tn_bind_options *options)
+{
+    return bind(g, s, options, true);
+}
+
+// ------------------------------------------------------------------ the end
+
+static void release_all(tn_tensor **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++) tn_tensor_release(list[i]);
+}
+
+static void free_spaces(tn_exec *e)
+{
+    for (uint32_t i = 0; i < e->n_spaces; i++) {
+        const tni_space *s = &e->spaces[i];
+        if (s->queue) s->device->backend->api.queue_destroy(s->device->handle, s->queue);
+        tni_storage_release(s->storage);
+    }
+}
+
+void tn_exec_free(tn_exec *e)
+{
+    if (!e) return;
+    if (e->kernels)
+        for (uint32_t id = 1; id <= e->placed.g->n_nodes; id++) tni_kernel_destroy(e, id);
+    release_all(e->head, e->outs.n);
+    release_all(e->arg, e->args.n);
+    release_all(e->grad, e->args.n);
+    release_all(e->aux, e->auxs.n);
+    release_all(e->out, e->outs.n);
+    free_spaces(e);
+    tni_plan_free(&e->plan);
+    free(e->kernels);
+    free(e->rows);
+    free(e->row_node);
+    free(e->value_names);
+    if (e->is_placed) tni_placed_free(&e->placed);
+    tn_graph_free(e->source);
+    tni_map_free(&e->args.index);
+    tni_map_free(&e->auxs.index);
+    tni_map_free(&e->outs.index);
+    tni_text_free(&e->report_text);
+    tni_text_free(&e->report_json);
+    tni_text_free(&e->plan_text);
+    tni_error_clear(&e->error);
+    tni_arena_free(&e->arena);
+    free(e);
+}

@@ -1,0 +1,331 @@
+// core/exec/program.c: allocates what was planned and writes the rows that a run goes through.
+#include "core/exec/exec.h"
+
+static tn_status out_of_memory(tni_bind *b)
+{
+    return tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory");
+}
+
+// ------------------------------------------------------------------ memory
+
+// Memory of the executor that is shared, if it is large enough.
+static tni_storage *shared_storage(const tn_exec *share, const tni_space *s, uint64_t bytes)
+{
+    for (uint32_t i = 0; share && i < share->n_spaces; i++) {
+        tni_storage *storage = share->spaces[i].storage;
+        if (share->spaces[i].device == s->device && storage->bytes >= bytes)
+            return tni_storage_retain(storage);
+    }
+    return NULL;
+}
+
+static uint32_t largest_align(const tni_blocks *l)
+{
+    uint32_t align = TNI_ALIGN;
+    for (size_t i = 1; i <= l->n; i++)
+        if (!l->v[i].tensor && l->v[i].space == 0 && l->v[i].align > align) align = l->v[i].align;
+    return align;
+}
+
+static tn_status allocate(tni_bind *b)
+{
+    tn_exec *e = b->e;
+    const uint32_t align = largest_align(&e->plan.blocks);
+    for (uint32_t i = 0; i < e->n_spaces; i++) {
+        tni_space *s = &e->spaces[i];
+        const uint64_t bytes = s->bytes + (i == 0 ? align - TNI_ALIGN : 0);
+        s->storage = shared_storage(b->o.share, s, bytes);
+        if (!s->storage) s->storage = tni_storage_new(e->env, s->device, bytes);
+        if (!s->storage)
+            return tni_graph_fail(b->g, tn_env_status(e->env), 0, "bind: planned memory: %s",
+                                  tn_env_error(e->env));
+        const uintptr_t base = (uintptr_t)s->storage->host;
+        if (i == 0) s->shift = (align - base % align) % align;
+    }
+    return TN_OK;
+}
+
+static tn_status fit(tni_bind *b)
+{
+    tn_exec *e = b->e;
+    uint64_t *totals = calloc(e->n_spaces, sizeof *totals);
+    const bool ok = totals && tni_fit(&e->plan.blocks, e->plan.n_times, e->n_spaces, totals);
+    for (uint32_t i = 0; ok && i < e->n_spaces; i++) e->spaces[i].bytes = totals[i];
+    free(totals);
+    return ok ? allocate(b) : out_of_memory(b);
+}
+
+tn_arg tni_block_arg(const tn_exec *e, uint32_t block, uint64_t bytes)
+{
+    const tni_block *x = &e->plan.blocks.v[block];
+    tn_arg a = {0};
+    if (x->tensor) {
+        a = tni_tensor_arg(e->tensors[x->tensor]);
+    } else {
+        const tni_space *s = &e->spaces[x->space];
+        a.buffer = s->storage->buffer;
+        if (a.buffer) a.offset = x->offset;
+        if (s->storage->host) a.host = (char *)s->storage->host + s->shift + x->offset;
+    }
+    a.bytes = bytes;
+    return a;
+}
+
+tn_arg tni_value_arg(const tn_exec *e, uint32_t value)
+{
+    return tni_block_arg(e, e->plan.of_value[value], tni_bytes_of(e, value));
+}
+
+tn_tensor *tni_value_tensor(tn_exec *e, uint32_t value)
+{
+    const tni_block *x = &e->plan.blocks.v[e->plan.of_value[value]];
+    const tni_space *s = &e->spaces[x->space];
+    const tn_tensor *t = x->tensor ? e->tensors[x->tensor] : NULL;
+    return tni_tensor_over(e->env, t ? t->storage : s->storage,
+                           t ? t->offset : s->shift + x->offset, e->placed.types.dtype[value],
+                           tni_types_shape(&e->placed.types, value));
+}
+
+// Tensors over the head gradients, for copying them in.
+static tn_status make_heads(tni_bind *b)
+{
+    tn_exec *e = b->e;
+    for (size_t i = 0; i < e->outs.n; i++) {
+        const tni_entry var = b->head_vars[i];
+        const tni_entry at =
+            var.node ? e->placed.values[tni_value(e->source, var)] : (tni_entry){0, 0};
+        if (!at.node || e->is_loss[i]) continue;
+        e->head[i] = tni_value_tensor(e, tni_value(e->placed.g, at));
+        if (!e->head[i]) return out_of_memory(b);
+    }
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ rows
+
+// Rows and arguments being handed out.
+typedef struct writer {
+    tni_bind *b;
+    tn_exec *e;
+    tn_arg *args;
+    uint32_t *numbers; // by node: place of a random node in the stream
+    uint32_t n_random;
+} writer;
+
+static bool runs(const tn_exec *e, uint32_t node)
+{
+    return e->placed.at[node].kind != TNI_VARIABLE && !e->plan.elided[node];
+}
+
+static tni_row *add_row(writer *w, uint32_t node, uint32_t n_in, uint32_t n_out)
+{
+    tn_exec *e = w->e;
+    tni_row *r = &e->rows[e->n_rows];
+    e->row_node[e->n_rows++] = node;
+    r->args.in = w->args;
+    r->args.out = w->args + n_in;
+    r->args.n_in = n_in;
+    r->args.n_out = n_out;
+    r->args.max_workers = e->workers;
+    w->args += n_in + n_out;
+    return r;
+}
+
+// A row that copies bytes from one place to another.
+static void add_transfer(writer *w, uint32_t node, const tni_transfer *t, tn_arg from, tn_arg to,
+                         tn_arg scratch)
+{
+    tn_arg *args = w->args;
+    tni_row *r = add_row(w, node, 1, 1);
+    args[0] = from;
+    args[1] = to;
+    r->run = tni_transfer_run(t);
+    r->kernel = (tn_kernel *)(void *)t;
+    r->args.scratch = scratch;
+}
+
+static tni_transfer *transfer_between(tn_exec *e, const tni_device *from, const tni_device *to)
+{
+    return &e->transfers[tni_space_of(e, from) * e->n_spaces + tni_space_of(e, to)];
+}
+
+static void add_copy_node(writer *w, uint32_t node)
+{
+    tn_exec *e = w->e;
+    const tni_node *n = &e->placed.g->nodes[node];
+    const uint32_t scratch = e->plan.scratch[node];
+    add_transfer(
+        w, node, transfer_between(e, e->placed.at[n->in[0].node].memory, e->placed.at[node].memory),
+        tni_value_arg(e, tni_value(e->placed.g, n->in[0])), tni_value_arg(e, n->value0),
+        scratch ? tni_block_arg(e, scratch, e->plan.blocks.v[scratch].bytes) : (tn_arg){0});
+}
+
+// The stash a node leaves (forward) or finds (backward); 0: none.
+static uint32_t stash_of(const tn_exec *e, uint32_t node)
+{
+    const tn_call *call = e->placed.at[node].call;
+    const uint32_t f = e->placed.g->nodes[node].forward;
+    if (node <= e->plan.n_forward) return e->plan.stash[node];
+    return f && call->forward && e->placed.at[f].call == call->forward ? e->plan.stash[f] : 0;
+}
+
+// Mode and random numbers: rows that are told something new in each run.
+static void note_flags(writer *w, uint32_t node)
+{
+    tn_exec *e = w->e;
+    const uint32_t row = (uint32_t)e->n_rows - 1, f = e->placed.g->nodes[node].forward;
+    const uint32_t flags = e->placed.g->nodes[node].op->decl.flags;
+    if (flags & TN_OP_MODE) e->mode_rows[e->n_mode_rows++] = row;
+    if (!(flags & TN_OP_RANDOM)) return;
+    const tni_op *op = f ? e->placed.g->nodes[f].op : NULL;
+    const bool as_forward = node > e->plan.n_forward && op && (op->decl.flags & TN_OP_RANDOM);
+    w->numbers[node] = as_forward ? w->numbers[f] : w->n_random++;
+    e->random_rows[e->n_random_rows++] = (tni_random_row){row, w->numbers[node]};
+}
+
+static void add_kernel(writer *w, uint32_t node)
+{
+    tn_exec *e = w->e;
+    const tni_place *at = &e->placed.at[node];
+    const tn_graph *g = e->placed.g;
+    const tni_node *n = &g->nodes[node];
+    tn_arg *args = w->args;
+    tni_row *r = add_row(w, node, n->n_in, n->n_out);
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (!(at->call->in[i]->flags & TN_VALUE_SHAPE_ONLY))
+            args[i] = tni_value_arg(e, tni_value(g, n->in[i]));
+    for (uint32_t o = 0; o < n->n_out; o++) args[n->n_in + o] = tni_value_arg(e, n->value0 + o);
+    const uint32_t scratch = e->plan.scratch[node], stash = stash_of(e, node);
+    if (scratch) r->args.scratch = tni_block_arg(e, scratch, e->plan.blocks.v[scratch].bytes);
+    if (stash) r->args.stash = tni_block_arg(e, stash, e->plan.blocks.v[stash].bytes);
+    r->run = at->kernel ? at->kernel->decl.run : at->device->backend->api.run;
+    r->kernel = e->kernels[node].kernel;
+    r->args.queue = e->spaces[tni_space_of(e, tni_device_memory(at->device))].queue;
+    note_flags(w, node);
+}
+
+static void add_node(writer *w, uint32_t node)
+{
+    if (!runs(w->e, node)) return;
+    if (w->e->placed.at[node].kind == TNI_COPY)
+        add_copy_node(w, node);
+    else
+        add_kernel(w, node);
+}
+
+// Where a sink's value lies, and what it is copied with.
+static tn_arg sink_source(const tn_exec *e, const tni_sink *s)
+{
+    return tni_value_arg(e, tni_value(e->placed.g, s->entry));
+}
+
+// Copies at the end of a phase: variables that others overwrite are saved first.
+static void add_sinks(writer *w, bool gradients)
+{
+    tn_exec *e = w->e;
+    for (size_t i = 0; i < e->n_sinks; i++) {
+        const tni_sink *s = &e->sinks[i];
+        if (s->gradient != gradients || !s->staged) continue;
+        const tni_device *memory = e->placed.at[s->entry.node].memory;
+        add_transfer(w, 0, transfer_between(e, memory, memory), sink_source(e, s),
+                     tni_block_arg(e, s->staged, e->plan.blocks.v[s->staged].bytes), (tn_arg){0});
+    }
+    for (size_t i = 0; i < e->n_sinks; i++) {
+        const tni_sink *s = &e->sinks[i];
+        if (s->gradient != gradients || s->direct || !s->entry.node) continue;
+        const tn_arg to = tni_tensor_arg(e->tensors[s->tensor]);
+        if (!to.bytes) continue;
+        const tni_transfer *t = transfer_between(e, e->placed.at[s->entry.node].memory,
+                                                 e->tensors[s->tensor]->storage->device);
+        add_transfer(w, 0, t, s->staged ? tni_block_arg(e, s->staged, to.bytes) : sink_source(e, s),
+                     to, s->relay ? tni_block_arg(e, s->relay, to.bytes) : (tn_arg){0});
+    }
+}
+
+// Gradients that are zero: written anew in each backward, whatever the caller did to them.
+static tn_status add_zeros(writer *w)
+{
+    tn_exec *e = w->e;
+    uint64_t most = 0;
+    for (size_t i = 0; i < e->n_sinks; i++) {
+        const uint64_t bytes = tn_tensor_bytes(e->tensors[e->sinks[i].tensor]);
+        if (!e->sinks[i].entry.node && bytes > most) most = bytes;
+    }
+    if (!most) return TN_OK;
+    void *zeros = tni_alloc(&e->arena, most);
+    if (!zeros) return out_of_memory(w->b);
+    for (size_t i = 0; i < e->n_sinks; i++) {
+        const tni_sink *s = &e->sinks[i];
+        const tn_arg to = tni_tensor_arg(e->tensors[s->tensor]);
+        if (s->entry.node || !to.bytes) continue;
+        add_transfer(w, 0, transfer_between(e, NULL, e->tensors[s->tensor]->storage->device),
+                     (tn_arg){.host = zeros, .bytes = to.bytes}, to, (tn_arg){0});
+    }
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ the whole
+
+// Room for everything that is written; kinds of rows are counted at their most.
+static bool make_room(writer *w)
+{
+    tn_exec *e = w->e;
+    const tn_graph *g = e->placed.g;
+    size_t n_rows = 2 * e->n_sinks, n_args = 4 * e->n_sinks, n_mode = 0, n_random = 0;
+    for (uint32_t id = 1; id <= g->n_nodes; id++) {
+        if (!runs(e, id)) continue;
+        const uint32_t flags = g->nodes[id].op ? g->nodes[id].op->decl.flags : 0;
+        n_rows++;
+        n_args += g->nodes[id].n_in + g->nodes[id].n_out;
+        n_mode += (flags & TN_OP_MODE) != 0;
+        n_random += (flags & TN_OP_RANDOM) != 0;
+    }
+    e->rows = calloc(n_rows + 1, sizeof *e->rows);
+    e->row_node = calloc(n_rows + 1, sizeof *e->row_node);
+    w->args = tni_alloc(&e->arena, (n_args + 1) * sizeof *w->args);
+    e->mode_rows = tni_alloc(&e->arena, (n_mode + 1) * sizeof *e->mode_rows);
+    e->random_rows = tni_alloc(&e->arena, (n_random + 1) * sizeof *e->random_rows);
+    w->numbers = calloc(n_random ? g->n_nodes + 1 : 1, sizeof *w->numbers);
+    return e->rows && e->row_node && w->args && e->mode_rows && e->random_rows && w->numbers;
+}
+
+static tn_status write_rows(writer *w)
+{
+    tn_exec *e = w->e;
+    const uint32_t n = (uint32_t)e->placed.g->n_nodes;
+    for (uint32_t id = 1; id <= e->plan.n_forward; id++) add_node(w, id);
+    add_sinks(w, false);
+    e->n_forward_rows = e->n_rows;
+    const tn_status status = add_zeros(w);
+    for (uint32_t id = e->plan.n_forward + 1; !status && id <= n; id++) add_node(w, id);
+    add_sinks(w, true);
+    return status;
+}
+
+static void fill_report(tn_exec *e)
+{
+    tn_memory_report *m = &e->memory;
+    for (uint32_t i = 0; i < e->n_spaces; i++) m->planned += e->spaces[i].bytes;
+    for (size_t i = 1; i <= e->n_tensors; i++) m->external += tn_tensor_bytes(e->tensors[i]);
+    m->lower_bound = e->plan.lower_bound;
+    m->naive = e->plan.naive;
+    m->scratch = e->plan.scratch_bytes;
+    m->stash = e->plan.stash_bytes;
+    m->n_nodes = e->placed.g->n_nodes;
+    m->n_forward = e->plan.n_forward;
+    m->n_copies = e->placed.n_copies;
+    m->n_reorders = e->placed.n_reorders;
+    m->n_inplace = e->plan.n_inplace;
+}
+
+tn_status tni_bind_program(tni_bind *b)
+{
+    writer w = {.b = b, .e = b->e};
+    tn_status status = fit(b);
+    if (!status) status = make_heads(b);
+    if (!status && !make_room(&w)) status = out_of_memory(b);
+    if (!status) status = write_rows(&w);
+    free(w.numbers);
+    if (!status) fill_report(b->e);
+    return status;
+}

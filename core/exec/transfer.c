@@ -1,0 +1,65 @@
+// core/exec/transfer.c: rows that copy bytes between memories.
+//
+// Such a row has a tni_transfer in place of a kernel, its source in in[0], its target in out[0].
+#include "core/exec/exec.h"
+
+static const tni_transfer *transfer_of(tn_kernel *k)
+{
+    return (const tni_transfer *)(const void *)k;
+}
+
+// Source and target may be the same bytes.
+static tn_status host_copy(tn_kernel *k, const tn_run_args *a)
+{
+    (void)k;
+    memmove(a->out->host, a->in->host, (size_t)a->out->bytes);
+    return TN_OK;
+}
+
+static tn_status upload(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_space *to = transfer_of(k)->to;
+    return to->device->backend->api.upload(to->device->handle, to->queue, a->out->buffer,
+                                           a->out->offset, a->in->host, a->out->bytes);
+}
+
+static tn_status download(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_space *from = transfer_of(k)->from;
+    return from->device->backend->api.download(from->device->handle, from->queue, a->in->buffer,
+                                               a->in->offset, a->out->host, a->out->bytes);
+}
+
+static tn_status device_copy(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_space *s = transfer_of(k)->from;
+    if (a->in->buffer == a->out->buffer && a->in->offset == a->out->offset) return TN_OK;
+    return s->device->backend->api.copy(s->device->handle, s->queue, a->in->buffer, a->in->offset,
+                                        a->out->buffer, a->out->offset, a->out->bytes);
+}
+
+// Through host memory, which is in scratch.
+static tn_status relay(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_transfer *t = transfer_of(k);
+    const tni_space *from = t->from, *to = t->to;
+    const tn_status status =
+        from->device->backend->api.download(from->device->handle, from->queue, a->in->buffer,
+                                            a->in->offset, a->scratch.host, a->out->bytes);
+    if (status) return status;
+    return to->device->backend->api.upload(to->device->handle, to->queue, a->out->buffer,
+                                           a->out->offset, a->scratch.host, a->out->bytes);
+}
+
+tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *)
+{
+    const tni_device *from = t->from->device, *to = t->to->device;
+    if (!from) return to ? upload : host_copy;
+    if (!to) return download;
+    return from == to && from->backend->api.copy ? device_copy : relay;
+}
+
+uint64_t tni_transfer_scratch(const tni_transfer *t, uint64_t bytes)
+{
+    return tni_transfer_run(t) == relay ? bytes : 0;
+}
