@@ -63,7 +63,7 @@ static void differentiate(tn_graph *g, tni_entries y, tni_entries head, tni_entr
 tn_status(tn_gradient)(tn_graph *g, tn_symbols y, tn_symbols head, tn_symbols x, tn_symbol *dx)
 {
     if (g->error.status != TN_OK) return g->error.status;
-    const size_t last = g->n_nodes;
+    const tni_save save = tni_graph_save(g);
     tni_entries ys, heads, xs;
     if (!flatten(g, y, "y", false, &ys) || !flatten(g, head, "head", true, &heads) ||
         !flatten(g, x, "x", false, &xs))
@@ -82,7 +82,7 @@ tn_status(tn_gradient)(tn_graph *g, tn_symbols y, tn_symbols head, tn_symbols x,
     if (g->error.status == TN_OK)
         for (size_t j = 0; j < xs.n; j++) dx[j] = tni_symbol_of(g, grads[j]);
     else
-        tni_graph_truncate(g, last);
+        tni_graph_undo(g, save);
     free(grads);
     return g->error.status;
 }

@@ -73,10 +73,14 @@ static tn_status shape_conflict(tni_ask *a, bool out, uint32_t i, const tn_shape
     if (wanted->ndim > TN_MAX_NDIM) {
         tni_text_printf(&t, "%d axes, at most %d are possible", (int)wanted->ndim, TN_MAX_NDIM);
     } else {
+        const tn_shape *got = shape_of(a, out, i);
+        tn_shape full = *wanted; // extents that the rule leaves open may be as they are
+        for (int32_t k = 0; k < full.ndim && full.ndim == got->ndim; k++)
+            if (full.dim[k] < 0) full.dim[k] = got->dim[k];
         tni_text_add(&t, "shape ");
-        tni_text_shape(&t, shape_of(a, out, i));
+        tni_text_shape(&t, got);
         tni_text_add(&t, ", wanted ");
-        tni_text_shape(&t, wanted);
+        tni_text_shape(&t, &full);
     }
     const tn_status s = tni_node_fail(a->g, TN_E_SHAPE, a->id, "%s: %s", port_name(a, out, i, name),
                                       t.failed ? "" : t.s);
