@@ -286,15 +286,22 @@ static bool elide(tn_exec *e, uint32_t node)
 
 // ------------------------------------------------------------------ nodes
 
-// Memory of a variable: its tensor, or (a head gradient) planned memory from the border on.
+// Memory of a variable: its tensor, or (a head gradient that is read) planned memory from the
+// border on.
 static tn_status plan_variable(tni_bind *b, uint32_t node)
 {
+    static const tni_block nothing = {0};
     tn_exec *e = b->e;
-    const uint32_t value = e->placed.g->nodes[node].value0;
-    e->plan.of_value[value] = b->var_tensor[node]
-                                  ? block_of_tensor(e, b->var_tensor[node])
-                                  : block_of_value(b, node, value, e->plan.n_forward + 1);
-    return e->plan.of_value[value] ? TN_OK : out_of_memory(b);
+    const uint32_t value = e->placed.g->nodes[node].value0, tensor = b->var_tensor[node];
+    uint32_t block = 0;
+    if (tensor)
+        block = block_of_tensor(e, tensor);
+    else if (e->plan.last[value])
+        block = block_of_value(b, node, value, e->plan.n_forward + 1);
+    else
+        block = block_new(&e->plan, &nothing);
+    e->plan.of_value[value] = block;
+    return block ? TN_OK : out_of_memory(b);
 }
 
 // Scratch of a node, and the stash that a forward node leaves or a backward node finds.
@@ -381,6 +388,7 @@ static tn_status plan_node(tni_bind *b, uint32_t node)
 
 // ------------------------------------------------------------------ the whole
 
+// What all values take without sharing. Those that are outputs or gradients lie outside anyway.
 static void sum_naive(tn_exec *e)
 {
     tni_plan *p = &e->plan;
@@ -392,6 +400,8 @@ static void sum_naive(tn_exec *e)
         if (p->scratch[id]) p->naive += rounded(p->blocks.v[p->scratch[id]].bytes);
         if (p->stash[id]) p->naive += rounded(p->blocks.v[p->stash[id]].bytes);
     }
+    for (size_t i = 0; i < e->n_sinks; i++)
+        if (e->sinks[i].direct) p->naive -= rounded(tn_tensor_bytes(e->tensors[e->sinks[i].tensor]));
 }
 
 // A sink that is copied at the end of its phase must not change what is read later.

@@ -98,7 +98,7 @@ static tn_status missing_heads(tn_exec *e, size_t given)
 {
     tni_text text = {0};
     for (size_t i = 0; i < e->outs.n; i++)
-        if (e->head[i]) tni_text_printf(&text, "%s%s", text.n ? ", " : "", e->outs.v[i]);
+        if (!e->is_loss[i]) tni_text_printf(&text, "%s%s", text.n ? ", " : "", e->outs.v[i]);
     const tn_status status = tni_fail(
         &e->error, TN_E_INVALID, NULL,
         "backward: %zu head gradients are given, and %zu outputs need one: %s; an output that "
@@ -108,12 +108,12 @@ static tn_status missing_heads(tn_exec *e, size_t given)
     return status;
 }
 
-// The head gradient of output i, the `used`th of those that need one; NULL: not given.
-static tn_tensor *head_of(const tn_exec *e, tn_tensors heads, size_t i, size_t used)
+// The head gradient of output i, the `needed`th of those that are no loss; NULL: not given.
+static tn_tensor *head_of(const tn_exec *e, tn_tensors heads, size_t i, size_t needed)
 {
     for (size_t k = 0; k < heads.n; k++)
         if (heads.v[k].name && strcmp(heads.v[k].name, e->outs.v[i]) == 0) return heads.v[k].tensor;
-    const size_t at = heads.n == e->outs.n ? i : used;
+    const size_t at = heads.n == e->outs.n ? i : needed;
     return at < heads.n && !heads.v[at].name ? heads.v[at].tensor : NULL;
 }
 
@@ -148,14 +148,15 @@ static tn_status check_names(tn_exec *e, tn_tensors heads)
 static tn_status copy_heads(tn_exec *e, tn_tensors heads)
 {
     tn_status status = check_names(e, heads);
-    for (size_t i = 0, used = 0; !status && i < e->outs.n; i++) {
+    for (size_t i = 0, needed = 0; !status && i < e->outs.n; i++) {
+        const tn_tensor *given = e->is_loss[i] ? NULL : head_of(e, heads, i, needed++);
         if (!e->head[i]) continue;
-        const tn_tensor *given = head_of(e, heads, i, used++);
         status = given ? check_head(e, i, given) : missing_heads(e, heads.n);
     }
-    for (size_t i = 0, used = 0; !status && i < e->outs.n; i++) {
+    for (size_t i = 0, needed = 0; !status && i < e->outs.n; i++) {
+        tn_tensor *given = e->is_loss[i] ? NULL : head_of(e, heads, i, needed++);
         if (!e->head[i]) continue;
-        status = tn_tensor_copy(e->head[i], head_of(e, heads, i, used++));
+        status = tn_tensor_copy(e->head[i], given);
         if (status)
             tni_fail(&e->error, status, NULL, "backward: head gradient of %s: %s", e->outs.v[i],
                      tn_env_error(e->env));
