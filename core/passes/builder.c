@@ -100,22 +100,36 @@ static uint32_t append(tn_graph *g, tni_types *types, const call *c)
     return id;
 }
 
-// `stem` if no operator has that name, else with the first number from *number on that is free.
+// Writes `stem` and number (0: none) into text. Has an operator that name?
+static bool taken(const tn_graph *g, const char *stem, uint32_t number, char *text, size_t room)
+{
+    snprintf(text, room, number ? "%s%u" : "%s", stem, number);
+    return tni_map_get(&g->operators, text, NULL);
+}
+
+// `stem` with a number from *number on that makes it free, which *number then is beyond. Numbers
+// are taken without gaps, so steps that double and then halve find the end in few look-ups, and a
+// name that is needed 100,000 times does not cost the square of that.
 static const char *free_name(tn_graph *g, const char *stem, uint32_t *number, char *buffer,
                              size_t size)
 {
-    char *text = buffer;
-    size_t room = strlen(stem) + 12;
-    if (room > size) {
-        text = tni_alloc(&g->arena, room);
-        if (!text) return stem;
-    } else {
-        room = size;
+    const size_t room = strlen(stem) + 12 > size ? strlen(stem) + 12 : size;
+    char *text = room > size ? tni_alloc(&g->arena, room) : buffer;
+    uint32_t last = *number, next = last;
+    if (!text) return stem;
+    for (uint32_t step = 1; taken(g, stem, next, text, room); step *= 2) {
+        last = next;
+        next += step;
     }
-    do {
-        snprintf(text, room, *number ? "%s%u" : "%s", stem, *number);
-        ++*number;
-    } while (tni_map_get(&g->operators, text, NULL));
+    while (next - last > 1) {
+        const uint32_t middle = last + (next - last) / 2;
+        if (taken(g, stem, middle, text, room))
+            last = middle;
+        else
+            next = middle;
+    }
+    taken(g, stem, next, text, room);
+    *number = next + 1;
     return text;
 }
 
