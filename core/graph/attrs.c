@@ -262,7 +262,7 @@ static tn_status set_param(tn_graph *g, uint32_t id, const char *key, const char
     tni_arena scratch = {0};
     tni_node changed = *n;
     changed.attrs = list;
-    const tn_attrs all = tni_attrs_sorted(&changed, &scratch);
+    const tn_attrs all = tni_attrs_params(&changed, n->op, &scratch);
     const char *what = tni_printf(&scratch, "%s (%s)", n->name, n->op->decl.name);
     void *params = NULL;
     if (all.v && what)

@@ -27,7 +27,7 @@ static bool translate(const copying *c, const tni_node *n, tni_node_spec *spec)
     spec->op = tni_op_wanted(g, n->op->decl.name);
     if (!spec->op) return false;
     tni_arena scratch = {0};
-    const tn_attrs attrs = tni_attrs_sorted(n, &scratch);
+    const tn_attrs attrs = tni_attrs_params(n, spec->op, &scratch);
     const char *what = tni_printf(&scratch, "%s (%s)", n->name, spec->op->decl.name);
     if (attrs.v && what)
         spec->params = tni_params_parse(spec->op, &g->arena, attrs.v, attrs.n,

@@ -166,6 +166,10 @@ bool tni_name_free(tn_graph *g, const tni_map *map, const char *name, const char
 // The attributes of a node, each key once, sorted by key, in an arena (as files have them).
 // v NULL: out of memory.
 tn_attrs tni_attrs_sorted(const tni_node *n, tni_arena *arena);
+// The same without parameters that op lacks and that do not matter: for tni_params_parse().
+tn_attrs tni_attrs_params(const tni_node *n, const tni_op *op, tni_arena *arena);
+// Is that a parameter of some MXNet that changes no result? (harmless.c)
+bool tni_param_harmless(const char *key, const char *value);
 
 // ------------------------------------------------------------------ calls (apply.c)
 
@@ -251,8 +255,6 @@ typedef struct tni_file_graph {
 // today's form and parses parameters (json_upgrade.c). False, and an error in f->g.
 bool tni_json_parse(tni_file_graph *f, const char *text, size_t bytes);
 bool tni_json_upgrade(tni_file_graph *f);
-// Is this a parameter of another version of MXNet that changes no result? Files may have it.
-bool tni_param_harmless(const char *key, const char *value);
 // Error about node `node` of the file (0: about the file). Returns false.
 __attribute__((format(printf, 4, 5))) bool tni_json_fail(const tni_file_graph *f, tn_status status,
                                                          uint32_t node, const char *format, ...);

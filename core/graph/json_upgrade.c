@@ -146,64 +146,6 @@ static bool move_keys(tni_file_graph *f, uint32_t id)
 
 // ------------------------------------------------------------------ parameters
 
-// Parameters of other MXNet versions and builds that change no result at these values, "|" between
-// them; NULL: at any value. Sources: the DMLC_DECLARE_FIELD lists of MXNet 0.9 to 1.9.
-static const struct {
-    const char *key, *values;
-} harmless[] = {
-    {"axes", "()|None"},
-    {"count_include_pad", "True|1|None"},
-    {"cudnn_algo_bwd_data", NULL},
-    {"cudnn_algo_bwd_data_prec", NULL},
-    {"cudnn_algo_bwd_filter", NULL},
-    {"cudnn_algo_bwd_filter_prec", NULL},
-    {"cudnn_algo_fwd", NULL},
-    {"cudnn_algo_fwd_prec", NULL},
-    {"cudnn_algo_verbose", NULL},
-    {"cudnn_off", NULL},
-    {"cudnn_tensor_core_only", NULL},
-    {"cudnn_tune", NULL},
-    {"dtype", "None"},
-    {"flatten", "True|1"},
-    {"forward_stype", "None|default"},
-    {"infer_range", "False|0"},
-    {"layout", "None|NCW|NCHW|NCDHW"},
-    {"lazy_update", NULL},
-    {"lstm_state_clip_max", "None"},
-    {"lstm_state_clip_min", "None"},
-    {"lstm_state_clip_nan", "False|0"},
-    {"max_calib_range", NULL},
-    {"min_calib_range", NULL},
-    {"out_dtype", "None"},
-    {"p_value", NULL},
-    {"projection_size", "None"},
-    {"safe_accumulation", NULL},
-    {"sparse_grad", NULL},
-    {"temperature", "None|1|1.0"},
-    {"use_length", "False|0"},
-    {"use_sequence_length", "False|0"},
-    {"workspace", NULL},
-};
-
-static bool among(const char *value, const char *values)
-{
-    const size_t length = strlen(value);
-    for (const char *s = values; *s; s += *s == '|') {
-        const size_t n = strcspn(s, "|");
-        if (n == length && !strncmp(s, value, n)) return true;
-        s += n;
-    }
-    return false;
-}
-
-bool tni_param_harmless(const char *key, const char *value)
-{
-    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
-        if (!strcmp(harmless[i].key, key))
-            return !harmless[i].values || among(value, harmless[i].values);
-    return false;
-}
-
 // The attributes that are parameters, for tni_params_parse(); all but those that it would refuse
 // and that can be let pass. NULL: out of memory.
 static const tn_attr *parameters(tni_file_graph *f, const tni_file_node *node, size_t *count)
