@@ -1,0 +1,443 @@
+// core/ops/matrix.c: operators that move whole axes: transpose, SwapAxis, Concat, SliceChannel,
+// stack.
+#include <stdlib.h>
+
+#include "core/ops/ops.h"
+
+// ------------------------------------------------------------------ transpose
+//
+//     output axis i is data axis axes[i]; without axes the order is reversed
+
+typedef struct transpose_params {
+    tn_ints axes;
+} transpose_params;
+
+static tn_status transpose_check(const void *params, char *reason, size_t size)
+{
+    const transpose_params *p = params;
+    uint32_t seen = 0;
+    for (size_t i = 0; i < p->axes.n; i++) {
+        const int64_t axis = p->axes.v[i];
+        if (axis >= 0 && axis < (int64_t)p->axes.n && axis < TN_MAX_NDIM && !(seen >> axis & 1)) {
+            seen |= 1u << axis;
+            continue;
+        }
+        snprintf(reason, size, "axes: wanted each of 0 to %zu once, got %lld", p->axes.n - 1,
+                 (long long)axis);
+        return TN_E_INVALID;
+    }
+    return TN_OK;
+}
+
+static tn_status transpose_shape(const tn_infer *io)
+{
+    const transpose_params *p = io->params;
+    tn_shape in = tni_shape(io, TNI_IN(0)), out = tni_shape(io, TNI_OUT(0));
+    const int32_t n = p->axes.n ? (int32_t)p->axes.n : in.ndim >= 0 ? in.ndim : out.ndim;
+    if (n < 0) return TN_OK;
+    TNI_TRY(tni_merge(io, TNI_IN(0), tn_shape_rank(n)));
+    in = tni_shape(io, TNI_IN(0));
+    out = tn_shape_rank(n);
+    for (int32_t i = 0; i < n; i++) out.dim[i] = in.dim[p->axes.n ? p->axes.v[i] : n - 1 - i];
+    TNI_TRY(tni_merge(io, TNI_OUT(0), out));
+    out = tni_shape(io, TNI_OUT(0));
+    for (int32_t i = 0; i < n; i++) in.dim[p->axes.n ? p->axes.v[i] : n - 1 - i] = out.dim[i];
+    return tni_merge(io, TNI_IN(0), in);
+}
+
+static tn_status transpose_gradient(const tn_builder *b)
+{
+    const transpose_params *p = b->params;
+    int64_t inverse[TN_MAX_NDIM];
+    char text[TNI_LONG_TEXT] = "";
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (!dy) return TN_OK;
+    for (size_t i = 0; i < p->axes.n; i++) inverse[p->axes.v[i]] = (int64_t)i;
+    tni_text_list(text, "axes", (tn_ints){p->axes.n, inverse});
+    tn_grad_set(b, 0, tn_emit(b, "transpose", text, &dy, 1));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_transpose =
+    TN_OP(.name = "transpose", .doc = "Permutes the axes; without axes, reverses their order.",
+          .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
+          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data with its axes permuted")),
+          .params = TN_PARAMS(TN_PARAM(transpose_params, axes, TN_P_I64S, .def = "()",
+                                       .max_len = TN_MAX_NDIM,
+                                       .doc = "for each axis of the output, that of data")),
+          .params_size = sizeof(transpose_params), .check = transpose_check,
+          .infer_shape = transpose_shape, .gradient = transpose_gradient);
+
+// ------------------------------------------------------------------ SwapAxis
+
+typedef struct swap_params {
+    int64_t dim1, dim2;
+} swap_params;
+
+static tn_status swap_check(const void *params, char *reason, size_t size)
+{
+    const swap_params *p = params;
+    if (p->dim1 != p->dim2) return TN_OK;
+    snprintf(reason, size, "dim1 and dim2: wanted two axes, got %lld twice", (long long)p->dim1);
+    return TN_E_INVALID;
+}
+
+static tn_status swap_one_way(const tn_infer *io, tni_slot from, tni_slot to)
+{
+    const swap_params *p = io->params;
+    tn_shape s = tni_shape(io, from);
+    if (s.ndim < 0) return TN_OK;
+    if (p->dim1 >= s.ndim || p->dim2 >= s.ndim)
+        return tn_infer_fail(io, TN_E_SHAPE, "dim1 and dim2: %lld and %lld of a value with %d axes",
+                             (long long)p->dim1, (long long)p->dim2, s.ndim);
+    const int64_t d = s.dim[p->dim1];
+    s.dim[p->dim1] = s.dim[p->dim2];
+    s.dim[p->dim2] = d;
+    return tni_merge(io, to, s);
+}
+
+static tn_status swap_shape(const tn_infer *io)
+{
+    TNI_TRY(swap_one_way(io, TNI_IN(0), TNI_OUT(0)));
+    return swap_one_way(io, TNI_OUT(0), TNI_IN(0));
+}
+
+static tn_status swap_gradient(const tn_builder *b)
+{
+    const swap_params *p = b->params;
+    char text[TN_TEXT];
+    const tn_sym dy = tn_grad_head(b, 0);
+    tn_text(text, "dim1=%lld; dim2=%lld", (long long)p->dim1, (long long)p->dim2);
+    if (dy) tn_grad_set(b, 0, tn_emit(b, "SwapAxis", text, &dy, 1));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_swap_axis =
+    TN_OP(.name = "SwapAxis", .aliases = "swapaxes", .doc = "Exchanges two axes.",
+          .source = "MXNet 0.11, src/operator/swapaxis-inl.h",
+          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data with the two axes exchanged")),
+          .params = TN_PARAMS(
+              TN_PARAM(swap_params, dim1, TN_P_I64, .def = "0", .range = "[0,)", .doc = "one axis"),
+              TN_PARAM(swap_params, dim2, TN_P_I64, .def = "0", .range = "[0,)",
+                       .doc = "the other axis")),
+          .params_size = sizeof(swap_params), .check = swap_check, .infer_shape = swap_shape,
+          .gradient = swap_gradient);
+
+// ------------------------------------------------------------------ Concat
+//
+//     output = [arg0, arg1, …] along axis dim; the other extents are equal
+
+typedef struct concat_params {
+    int64_t num_args, dim;
+} concat_params;
+
+// Where the parts of a concatenation are: n values from `first` on, inputs or outputs.
+typedef struct parts {
+    bool out;
+    uint32_t first, n;
+} parts;
+
+static tni_slot part_slot(parts p, uint32_t i)
+{
+    return p.out ? TNI_OUT(p.first + i) : TNI_IN(p.first + i);
+}
+
+static tn_status unite(const tn_infer *io, tn_shape *all, const tn_shape *s)
+{
+    char sa[TNI_SHOW], ss[TNI_SHOW];
+    if (s->ndim < 0) return TN_OK;
+    if (all->ndim < 0) *all = tn_shape_rank(s->ndim);
+    if (!tni_compatible(all, s))
+        return tn_infer_fail(io, TN_E_SHAPE,
+                             "%.80s does not go with %.80s: only the joined axis may differ",
+                             tni_show(ss, s), tni_show(sa, all));
+    for (int32_t i = 0; i < s->ndim; i++)
+        if (all->dim[i] < 0) all->dim[i] = s->dim[i];
+    return TN_OK;
+}
+
+// The extents that whole and parts share; -1 on the joined axis.
+static tn_status concat_common(const tn_infer *io, parts p, tni_slot whole, tn_shape *common)
+{
+    const concat_params *c = io->params;
+    *common = tn_shape_unknown();
+    for (uint32_t i = 0; i <= p.n; i++) {
+        tn_shape s = tni_shape(io, i < p.n ? part_slot(p, i) : whole);
+        if (s.ndim >= 0 && c->dim >= s.ndim)
+            return tn_infer_fail(io, TN_E_SHAPE, "dim: %lld of a value with %d axes",
+                                 (long long)c->dim, s.ndim);
+        if (s.ndim >= 0) s.dim[c->dim] = -1;
+        TNI_TRY(unite(io, common, &s));
+    }
+    return TN_OK;
+}
+
+static tn_status concat_rule(const tn_infer *io, parts p, tni_slot whole)
+{
+    const int64_t dim = ((const concat_params *)io->params)->dim;
+    tn_shape common;
+    int64_t sum = 0;
+    uint32_t unknown = 0, last = 0;
+    TNI_TRY(concat_common(io, p, whole, &common));
+    if (common.ndim < 0) return TN_OK;
+    for (uint32_t i = 0; i < p.n; i++) {
+        TNI_TRY(tni_merge(io, part_slot(p, i), common));
+        const int64_t d = tni_shape(io, part_slot(p, i)).dim[dim];
+        if (d < 0) {
+            unknown++;
+            last = i;
+        } else if (__builtin_add_overflow(sum, d, &sum)) {
+            return tn_infer_fail(io, TN_E_SHAPE, "the extents along axis %lld are too large",
+                                 (long long)dim);
+        }
+    }
+    tn_shape total = common;
+    if (unknown == 0) total.dim[dim] = sum;
+    TNI_TRY(tni_merge(io, whole, total));
+    total = tni_shape(io, whole);
+    if (unknown != 1 || total.dim[dim] < 0) return TN_OK;
+    if (total.dim[dim] < sum)
+        return tn_infer_fail(io, TN_E_SHAPE, "axis %lld: the known parts have %lld, the whole %lld",
+                             (long long)dim, (long long)sum, (long long)total.dim[dim]);
+    common.dim[dim] = total.dim[dim] - sum;
+    return tni_merge(io, part_slot(p, last), common);
+}
+
+static tn_status concat_shape(const tn_infer *io)
+{
+    return concat_rule(io, (parts){false, 0, io->n_in}, TNI_OUT(0));
+}
+
+static tn_status concat_gradient(const tn_builder *b)
+{
+    const concat_params *p = b->params;
+    char text[TN_TEXT];
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (!dy) return TN_OK;
+    tn_sym *in = malloc((b->n_in + 1) * sizeof *in);
+    if (!in) return b->fail(b->ctx, TN_E_NOMEM, "out of memory");
+    in[0] = dy;
+    for (uint32_t i = 0; i < b->n_in; i++) in[i + 1] = tn_grad_in(b, i);
+    tn_text(text, "num_args=%u; dim=%lld", b->n_in, (long long)p->dim);
+    const tn_sym first = tn_emit(b, "_backward_Concat", text, in, b->n_in + 1);
+    for (uint32_t i = 0; i < b->n_in; i++) tn_grad_set(b, i, b->result(b->ctx, first, i));
+    free(in);
+    return TN_OK;
+}
+
+#define CONCAT_PARAMS                                                                        \
+    .params = TN_PARAMS(TN_PARAM(concat_params, num_args, TN_P_I64, .range = "[1,)",         \
+                                 .doc = "number of inputs; filled in by the caller's list"), \
+                        TN_PARAM(concat_params, dim, TN_P_I64, .def = "1", .range = "[0,7]", \
+                                 .doc = "axis along which to join")),                        \
+    .params_size = sizeof(concat_params), .count = "num_args"
+
+const tn_op_decl tni_op_concat =
+    TN_OP(.name = "Concat", .aliases = "concat", .doc = "Joins its inputs along an axis.",
+          .source = "MXNet 0.11, src/operator/concat-inl.h",
+          .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC,
+                                     .doc = "equal in all extents but that of the joined axis")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the inputs, one behind the other")),
+          CONCAT_PARAMS, .infer_shape = concat_shape, .gradient = concat_gradient);
+
+static tn_status concat_backward_shape(const tn_infer *io)
+{
+    for (uint32_t i = 1; i < io->n_in; i++) TNI_TRY(tni_link(io, TNI_IN(i), TNI_OUT(i - 1)));
+    TNI_TRY(concat_rule(io, (parts){false, 1, io->n_in - 1}, TNI_IN(0)));
+    for (uint32_t i = 1; i < io->n_in; i++) TNI_TRY(tni_link(io, TNI_IN(i), TNI_OUT(i - 1)));
+    return TN_OK;
+}
+
+// Emits op over the gradients of all outputs, zeros where one is known to be zero.
+static tn_sym join_heads(const tn_builder *b, const char *op, const char *text)
+{
+    tn_sym *in = malloc((b->n_out + 1) * sizeof *in);
+    if (!in) {
+        b->fail(b->ctx, TN_E_NOMEM, "out of memory");
+        return 0;
+    }
+    for (uint32_t i = 0; i < b->n_out; i++) in[i] = tni_head_or_zeros(b, i);
+    const tn_sym joined = tn_emit(b, op, text, in, b->n_out);
+    free(in);
+    return joined;
+}
+
+static tn_status concat_backward_gradient(const tn_builder *b)
+{
+    const concat_params *p = b->params;
+    char text[TN_TEXT];
+    tn_text(text, "num_args=%u; dim=%lld", b->n_out, (long long)p->dim);
+    tn_grad_set(b, 0, join_heads(b, "Concat", text));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_backward_concat =
+    TN_OP(.name = "_backward_Concat", .flags = TN_OP_INTERNAL,
+          .doc = "Gradient of Concat: takes dy apart along the joined axis.",
+          .inputs =
+              TN_PORTS(TN_PORT(.name = "dy"),
+                       TN_PORT(.name = "arg", .doc = "give the shapes",
+                               .flags = TN_PORT_VARIADIC | TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)),
+          .outputs = TN_PORTS(TN_PORT(.name = "output")), CONCAT_PARAMS,
+          .count_outputs = "num_args", .infer_shape = concat_backward_shape,
+          .gradient = concat_backward_gradient);
+
+// ------------------------------------------------------------------ SliceChannel
+//
+//     output i = part i of n equal parts of data along the axis; squeeze_axis drops an axis of 1
+
+typedef struct channel_params {
+    int64_t num_outputs, axis; // num_args of the backward operator stands in num_outputs
+    int32_t squeeze_axis;
+} channel_params;
+
+// The rule between the whole and its first part; all parts are alike.
+static tn_status channel_rule(const tn_infer *io, tni_slot whole, tni_slot part)
+{
+    const channel_params *p = io->params;
+    tn_shape w = tni_shape(io, whole);
+    const tn_shape known = tni_shape(io, part);
+    const int32_t ndim = w.ndim >= 0 ? w.ndim : known.ndim < 0 ? -1 : known.ndim + p->squeeze_axis;
+    if (ndim < 0) return TN_OK;
+    const int32_t axis = tn_axis(p->axis, ndim);
+    if (axis < 0 || ndim > TN_MAX_NDIM)
+        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes",
+                             (long long)p->axis, ndim);
+    if (w.ndim < 0) w = tn_shape_rank(ndim);
+    if (p->squeeze_axis && w.dim[axis] < 0) w.dim[axis] = p->num_outputs;
+    const int64_t extent = w.dim[axis], n = p->num_outputs;
+    if (extent >= 0 && (extent % n || (p->squeeze_axis && extent != n)))
+        return tn_infer_fail(io, TN_E_SHAPE, "axis %d has extent %lld, wanted %s%lld", axis,
+                             (long long)extent, p->squeeze_axis ? "" : "a multiple of ",
+                             (long long)n);
+    const int32_t kept = ndim - p->squeeze_axis;
+    tn_shape s = tn_shape_rank(kept);
+    for (int32_t i = 0; i < kept; i++) s.dim[i] = w.dim[i + (p->squeeze_axis && i >= axis)];
+    if (!p->squeeze_axis) s.dim[axis] = extent < 0 ? -1 : extent / n;
+    TNI_TRY(tni_merge(io, part, s));
+    s = tni_shape(io, part);
+    for (int32_t i = 0; i < kept; i++) w.dim[i + (p->squeeze_axis && i >= axis)] = s.dim[i];
+    if (!p->squeeze_axis && __builtin_mul_overflow(s.dim[axis], n, &w.dim[axis]))
+        return tn_infer_fail(io, TN_E_SHAPE, "the extent along axis %d is too large", axis);
+    if (w.dim[axis] < 0) w.dim[axis] = -1;
+    return tni_merge(io, whole, w);
+}
+
+static tn_status channel_shape(const tn_infer *io)
+{
+    for (uint32_t i = 1; i < io->n_out; i++) TNI_TRY(tni_link(io, TNI_OUT(0), TNI_OUT(i)));
+    TNI_TRY(channel_rule(io, TNI_IN(0), TNI_OUT(0)));
+    for (uint32_t i = 1; i < io->n_out; i++) TNI_TRY(tni_link(io, TNI_OUT(0), TNI_OUT(i)));
+    return TN_OK;
+}
+
+static tn_status channel_backward_shape(const tn_infer *io)
+{
+    for (uint32_t i = 1; i < io->n_in; i++) TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(i)));
+    TNI_TRY(channel_rule(io, TNI_OUT(0), TNI_IN(0)));
+    for (uint32_t i = 1; i < io->n_in; i++) TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(i)));
+    return TN_OK;
+}
+
+static tn_status channel_gradient(const tn_builder *b)
+{
+    const channel_params *p = b->params;
+    char text[TN_TEXT];
+    tn_text(text, "num_args=%lld; axis=%lld; squeeze_axis=%d", (long long)p->num_outputs,
+            (long long)p->axis, p->squeeze_axis);
+    tn_grad_set(b, 0, join_heads(b, "_backward_SliceChannel", text));
+    return TN_OK;
+}
+
+static tn_status channel_backward_gradient(const tn_builder *b)
+{
+    const channel_params *p = b->params;
+    char text[TN_TEXT];
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (!dy) return TN_OK;
+    tn_text(text, "num_outputs=%lld; axis=%lld; squeeze_axis=%d", (long long)p->num_outputs,
+            (long long)p->axis, p->squeeze_axis);
+    const tn_sym first = tn_emit(b, "SliceChannel", text, &dy, 1);
+    for (uint32_t i = 0; i < b->n_in; i++) tn_grad_set(b, i, b->result(b->ctx, first, i));
+    return TN_OK;
+}
+
+#define CHANNEL_PARAMS                                                    \
+    TN_PARAM(channel_params, axis, TN_P_I64, .def = "1",                  \
+             .doc = "axis to take apart; negative: from the end"),        \
+        TN_PARAM(channel_params, squeeze_axis, TN_P_BOOL, .def = "False", \
+                 .doc = "drop the axis; its parts must have extent 1")
+
+const tn_op_decl tni_op_slice_channel =
+    TN_OP(.name = "SliceChannel", .aliases = "split",
+          .doc = "Takes data apart into equal parts along an axis.",
+          .source = "MXNet 0.11, src/operator/slice_channel-inl.h",
+          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "num_outputs divides the axis")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "one part")),
+          .params = TN_PARAMS(TN_PARAM(channel_params, num_outputs, TN_P_I64, .range = "[1,65000]",
+                                       .doc = "number of parts"),
+                              CHANNEL_PARAMS),
+          .params_size = sizeof(channel_params), .count_outputs = "num_outputs",
+          .infer_shape = channel_shape, .gradient = channel_gradient);
+
+const tn_op_decl tni_op_backward_slice_channel =
+    TN_OP(.name = "_backward_SliceChannel", .flags = TN_OP_INTERNAL,
+          .doc = "Gradient of SliceChannel: joins equal parts along an axis, a new one with "
+                 "squeeze_axis.",
+          .inputs = TN_PORTS(TN_PORT(.name = "dy", .flags = TN_PORT_VARIADIC)),
+          .outputs = TN_PORTS(TN_PORT(.name = "output")),
+          .params =
+              TN_PARAMS(&(const tn_param_decl){.struct_size = sizeof(tn_param_decl),
+                                               .type = TN_P_I64,
+                                               .name = "num_args",
+                                               .offset = offsetof(channel_params, num_outputs),
+                                               .range = "[1,)",
+                                               .doc = "number of parts"},
+                        CHANNEL_PARAMS),
+          .params_size = sizeof(channel_params), .count = "num_args",
+          .infer_shape = channel_backward_shape, .gradient = channel_backward_gradient);
+
+// ------------------------------------------------------------------ stack
+//
+// The inverse of SliceChannel with squeeze_axis, so that operator's gradient does the work.
+
+typedef struct stack_params {
+    int64_t axis, num_args;
+} stack_params;
+
+static tn_status stack_shape(const tn_infer *io)
+{
+    const stack_params *p = io->params;
+    const channel_params as = {.num_outputs = p->num_args, .axis = p->axis, .squeeze_axis = 1};
+    tn_infer parts_io = *io;
+    parts_io.params = &as;
+    return channel_backward_shape(&parts_io);
+}
+
+static tn_status stack_expand(const tn_builder *b)
+{
+    const stack_params *p = b->params;
+    char text[TN_TEXT];
+    tn_sym *in = malloc((b->n_in + 1) * sizeof *in);
+    if (!in) return b->fail(b->ctx, TN_E_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < b->n_in; i++) in[i] = tn_grad_in(b, i);
+    tn_text(text, "num_args=%u; axis=%lld; squeeze_axis=1", b->n_in, (long long)p->axis);
+    b->set_output(b->ctx, 0, tn_emit(b, "_backward_SliceChannel", text, in, b->n_in));
+    free(in);
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_stack =
+    TN_OP(.name = "stack", .doc = "Joins its inputs along a new axis.",
+          .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
+          .inputs = TN_PORTS(
+              TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC, .doc = "all of one shape")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "inputs, with one more axis")),
+          .params = TN_PARAMS(TN_PARAM(stack_params, axis, TN_P_I64, .def = "0",
+                                       .doc = "place of the new axis; negative: from the end"),
+                              TN_PARAM(stack_params, num_args, TN_P_I64, .range = "[1,)",
+                                       .doc = "number of inputs; filled in by the caller's list")),
+          .params_size = sizeof(stack_params), .count = "num_args", .infer_shape = stack_shape,
+          .expand = stack_expand);

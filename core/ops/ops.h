@@ -1,0 +1,132 @@
+// core/ops/ops.h: the core's own operators, and what the files that declare them share.
+//
+// An operator is one block in one file: formula, parameters, shape and dtype rule, gradient or
+// expansion, declaration. A new one also gets a word in TNI_OPS below; nothing else changes.
+#ifndef TENON_CORE_OPS_H
+#define TENON_CORE_OPS_H
+
+#include <tenon/elementwise.h>
+#include <tenon/sdk.h>
+
+// The core's operators as a plugin table: core/env registers it like anybody's.
+extern const tn_plugin tni_core_plugin;
+
+// Every operator that is not a row of <tenon/elementwise.h>, by the file that declares it.
+// clang-format off
+#define TNI_OPS(X) \
+    /* activation.c */ X(activation) X(clip) X(backward_clip) X(smooth_l1) X(backward_smooth_l1) \
+    /* softmax.c */ X(softmax) X(backward_softmax) X(log_softmax) X(backward_log_softmax) \
+    /* loss.c */ X(softmax_output) X(softmax_deprecated) X(backward_softmax_output) \
+    X(make_loss) X(make_loss_output) X(backward_make_loss) \
+    /* regression.c */ X(linear_regression) X(logistic_regression) X(backward_linear_regression) \
+    X(mae_regression) X(backward_mae_regression) \
+    /* dense.c */ X(fully_connected) X(dot) X(backward_dot_lhs) X(backward_dot_rhs) X(batch_dot) \
+    /* reshape.c */ X(flatten) X(reshape) X(reshape_like) X(expand_dims) \
+    /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) X(slice_channel) \
+    X(backward_slice_channel) X(stack) \
+    /* slice.c */ X(slice) X(backward_slice) X(slice_axis) X(backward_slice_axis) \
+    /* reduce.c */ X(sum) X(mean) X(max) X(min) X(prod) X(norm) X(broadcast_reduced) \
+    X(argmax) X(argmin) X(argmax_channel) \
+    /* broadcast.c */ X(broadcast_to) X(broadcast_axis) X(broadcast_like) X(sum_like) \
+    /* index.c */ X(embedding) X(backward_embedding) X(take) X(backward_take) X(one_hot) \
+    /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
+    /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
+    /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) \
+    /* control.c */ X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
+    X(add_n) X(grad_add) X(cross_device_copy) X(reorder)
+// clang-format on
+
+// The rows of <tenon/elementwise.h> as operators: op, its backward operator, its other forms.
+// clang-format off
+#define TNI_ROW_UNARY(op, dtypes, uses, ...) TNI_ITEM(op) TNI_BACKWARD_##uses(op)
+#define TNI_BACKWARD_X(op) TNI_ITEM(backward_##op)
+#define TNI_BACKWARD_Y(op) TNI_ITEM(backward_##op)
+#define TNI_BACKWARD_XY(op) TNI_ITEM(backward_##op)
+#define TNI_BACKWARD_NONE(op)
+#define TNI_BACKWARD_ZERO(op)
+#define TNI_ROW_BINARY(op, scalar, rscalar, broadcast, ...) \
+    TNI_ITEM(op) TNI_ITEM(scalar) TNI_ITEM(broadcast)
+// Forms with the number on the left: where the rows do not say "-".
+#define TNI_RSCALARS(X) X(_rminus_scalar) X(_rdiv_scalar) X(_rmod_scalar) X(_rpower_scalar)
+
+#define TNI_ALL_OPS \
+    TN_UNARY_ROWS(TNI_ROW_UNARY) TN_BINARY_ROWS(TNI_ROW_BINARY) TNI_RSCALARS(TNI_ITEM) \
+    TNI_OPS(TNI_ITEM)
+#define TNI_ITEM(id) extern const tn_op_decl tni_op_##id;
+TNI_ALL_OPS
+#undef TNI_ITEM
+// clang-format on
+
+// ------------------------------------------------------------------ rules (rules.c)
+
+// A value of a call: input i, or output i.
+typedef int32_t tni_slot;
+#define TNI_IN(i) ((tni_slot)(i))
+#define TNI_OUT(i) (-1 - (tni_slot)(i))
+
+#define TNI_TRY(call)                   \
+    do {                                \
+        const tn_status try_ = (call);  \
+        if (try_ != TN_OK) return try_; \
+    } while (0)
+
+tn_shape tni_shape(const tn_infer *io, tni_slot slot);
+tn_status tni_merge(const tn_infer *io, tni_slot slot, tn_shape shape);
+tn_status tni_link(const tn_infer *io, tni_slot a, tni_slot b); // both have one shape
+
+tn_dtype tni_dtype(const tn_infer *io, tni_slot slot);
+tn_status tni_merge_dtype(const tn_infer *io, tni_slot slot, tn_dtype dtype);
+tn_status tni_link_dtype(const tn_infer *io, tni_slot a, tni_slot b);
+
+// Dtype rules that several operators use.
+tn_status tni_dtype_all_but_in1(const tn_infer *io); // input 1 is free
+tn_status tni_dtype_label(const tn_infer *io);       // input 1 takes that of input 0 if nobody says
+
+// If exactly one of the axes begin … end-1 is unknown and `total` is their product, fills it in.
+void tni_solve(tn_shape *shape, int32_t begin, int32_t end, int64_t total);
+
+// Unknown extents of a are taken from b where the ranks agree. False: they contradict.
+bool tni_compatible(const tn_shape *a, const tn_shape *b);
+
+// "(2,?,4)" for messages; "?" for unknown rank. Returns buffer.
+#define TNI_SHOW 192
+const char *tni_show(char buffer[TNI_SHOW], const tn_shape *shape);
+
+// Shape parameter of an operator without inputs: 0 and -1 are unknown extents, () unknown rank.
+tn_status tni_merge_param_shape(const tn_infer *io, tn_ints shape);
+
+// ------------------------------------------------------------------ builder (rules.c)
+
+tn_sym tni_call(const tn_builder *b, const char *op, tn_sym x); // no parameters
+tn_sym tni_call2(const tn_builder *b, const char *op, tn_sym x, tn_sym y);
+tn_sym tni_call_scalar(const tn_builder *b, const char *op, tn_sym x, double scalar);
+
+// Appends "key=(1,None,3); " to a parameter text. Lists of up to TN_MAX_NDIM entries always fit in.
+#define TNI_LONG_TEXT 1024
+void tni_text_list(char text[TNI_LONG_TEXT], const char *key, tn_ints list);
+
+// out_grad(i), or zeros in the shape of that output if it is known to be zero.
+tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i);
+
+// Sums x down to the shape of `like`; x itself if both shapes are known and equal.
+tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like);
+
+// ------------------------------------------------------------------ expressions (expr.c)
+
+// What a letter of a derivative's text stands for: a value, or a number where sym is 0. Values
+// with the same `space` have one shape; others are combined with broadcast operators, and the
+// result has the union of the bits.
+typedef struct tni_operand {
+    tn_sym sym;
+    double number;
+    uint32_t space;
+} tni_operand;
+typedef struct tni_letters {
+    tni_operand a, b, x, y;
+} tni_letters;
+
+// Emits dy · text, where text is the derivative of a row of <tenon/elementwise.h>. Constants are
+// folded. 0: the product is zero, or an error (in which case the builder holds it).
+tn_sym tni_derive(const tn_builder *b, const char *text, tni_operand dy, const tni_letters *at);
+
+#endif

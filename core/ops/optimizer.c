@@ -1,0 +1,54 @@
+// core/ops/optimizer.c: sgd_update, sgd_mom_update, adam_update.
+//
+// One step on a weight: output 0 is the new weight, usually bound to the weight's own tensor, and
+// states are written in place. With g = clip(rescale_grad · grad), where clip limits to
+// ±clip_gradient if that is not negative:
+//   sgd      w ← (1 - lr wd) w - lr g
+//   sgd_mom  m ← momentum m - lr wd w - lr g;  w ← w + m
+//   adam     g ← clip(rescale_grad · grad + wd w); m ← β1 m + (1 - β1) g; v ← β2 v + (1 - β2) g²;
+//            w ← w - lr m / (√v + ε); whoever wants bias correction folds it into lr
+// All values have one shape and one dtype (the default rules).
+#include "core/ops/ops.h"
+
+typedef struct step_params {
+    double lr, momentum, beta1, beta2, epsilon, wd, rescale_grad, clip_gradient;
+} step_params;
+
+#define ZERO "[\"zero\", {}]"
+#define WEIGHT TN_PORT(.name = "weight", .doc = "of any shape")
+#define GRAD TN_PORT(.name = "grad", .doc = "in the shape of weight")
+#define STATE(as, text) TN_PORT(.name = as, .flags = TN_PORT_AUX, .init = ZERO, .doc = text)
+#define NUMBER(field, default_, text) \
+    TN_PARAM(step_params, field, TN_P_F64, .def = default_, .doc = text)
+#define LR TN_PARAM(step_params, lr, TN_P_F64, .doc = "learning rate")
+#define COMMON                                                                 \
+    NUMBER(wd, "0.0", "weight decay"),                                         \
+        NUMBER(rescale_grad, "1.0", "the gradient is multiplied by it first"), \
+        NUMBER(clip_gradient, "-1.0", "then limited to this much either way; negative: not")
+#define STEP                                                                         \
+    .flags = TN_OP_NO_GRAD, .source = "MXNet 0.11, src/operator/optimizer_op-inl.h", \
+    .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the new weight")),         \
+    .params_size = sizeof(step_params)
+
+const tn_op_decl tni_op_sgd_update =
+    TN_OP(.name = "sgd_update",
+          .doc = "One step of stochastic gradient descent: (1 - lr wd) w - lr g.", STEP,
+          .inputs = TN_PORTS(WEIGHT, GRAD), .params = TN_PARAMS(LR, COMMON));
+
+const tn_op_decl tni_op_sgd_mom_update =
+    TN_OP(.name = "sgd_mom_update",
+          .doc = "One step of gradient descent with momentum: m = momentum m - lr (wd w + g), "
+                 "w + m.",
+          STEP, .inputs = TN_PORTS(WEIGHT, GRAD, STATE("mom", "m, in the shape of weight")),
+          .params = TN_PARAMS(LR, NUMBER(momentum, "0.0", "how much of m is kept"), COMMON));
+
+const tn_op_decl tni_op_adam_update =
+    TN_OP(.name = "adam_update",
+          .doc = "One step of Adam without bias correction: w - lr m / (sqrt(v) + epsilon). Weight "
+                 "decay is added to the gradient before it is clipped.",
+          STEP,
+          .inputs = TN_PORTS(WEIGHT, GRAD, STATE("mean", "m, in the shape of weight"),
+                             STATE("var", "v, in the shape of weight")),
+          .params = TN_PARAMS(LR, NUMBER(beta1, "0.9", "how much of m is kept"),
+                              NUMBER(beta2, "0.999", "how much of v is kept"),
+                              NUMBER(epsilon, "1e-08", "keeps the quotient finite"), COMMON));

@@ -1,0 +1,161 @@
+// core/ops/rules.c: what the shape rules and gradients of several operators share.
+#include "core/base/base.h"
+#include "core/ops/ops.h"
+
+tn_shape tni_shape(const tn_infer *io, tni_slot slot)
+{
+    return slot >= 0 ? *io->in_shape(io->ctx, (uint32_t)slot)
+                     : *io->out_shape(io->ctx, (uint32_t)(-1 - slot));
+}
+
+tn_status tni_merge(const tn_infer *io, tni_slot slot, tn_shape shape)
+{
+    return slot >= 0 ? io->merge_in_shape(io->ctx, (uint32_t)slot, &shape)
+                     : io->merge_out_shape(io->ctx, (uint32_t)(-1 - slot), &shape);
+}
+
+tn_status tni_link(const tn_infer *io, tni_slot a, tni_slot b)
+{
+    TNI_TRY(tni_merge(io, b, tni_shape(io, a)));
+    return tni_merge(io, a, tni_shape(io, b));
+}
+
+tn_dtype tni_dtype(const tn_infer *io, tni_slot slot)
+{
+    return slot >= 0 ? io->in_dtype(io->ctx, (uint32_t)slot)
+                     : io->out_dtype(io->ctx, (uint32_t)(-1 - slot));
+}
+
+tn_status tni_merge_dtype(const tn_infer *io, tni_slot slot, tn_dtype dtype)
+{
+    if (dtype == TN_DTYPE_NONE) return TN_OK;
+    return slot >= 0 ? io->merge_in_dtype(io->ctx, (uint32_t)slot, dtype)
+                     : io->merge_out_dtype(io->ctx, (uint32_t)(-1 - slot), dtype);
+}
+
+tn_status tni_link_dtype(const tn_infer *io, tni_slot a, tni_slot b)
+{
+    TNI_TRY(tni_merge_dtype(io, b, tni_dtype(io, a)));
+    return tni_merge_dtype(io, a, tni_dtype(io, b));
+}
+
+tn_status tni_dtype_all_but_in1(const tn_infer *io)
+{
+    tn_dtype known = TN_DTYPE_NONE;
+    for (uint32_t i = 0; i < io->n_in && known == TN_DTYPE_NONE; i++)
+        if (i != 1) known = tni_dtype(io, TNI_IN(i));
+    for (uint32_t i = 0; i < io->n_out && known == TN_DTYPE_NONE; i++)
+        known = tni_dtype(io, TNI_OUT(i));
+    for (uint32_t i = 0; i < io->n_in; i++)
+        if (i != 1) TNI_TRY(tni_merge_dtype(io, TNI_IN(i), known));
+    for (uint32_t i = 0; i < io->n_out; i++) TNI_TRY(tni_merge_dtype(io, TNI_OUT(i), known));
+    return TN_OK;
+}
+
+// Labels may be integers beside floating data; without a word on them they are as the data.
+tn_status tni_dtype_label(const tn_infer *io)
+{
+    TNI_TRY(tni_dtype_all_but_in1(io));
+    if (tni_dtype(io, TNI_IN(1)) != TN_DTYPE_NONE) return TN_OK;
+    return tni_merge_dtype(io, TNI_IN(1), tni_dtype(io, TNI_IN(0)));
+}
+
+void tni_solve(tn_shape *shape, int32_t begin, int32_t end, int64_t total)
+{
+    int32_t unknown = -1;
+    int64_t known = 1;
+    if (shape->ndim < 0 || total < 0) return;
+    for (int32_t i = begin; i < end && i < shape->ndim; i++) {
+        if (shape->dim[i] >= 0) {
+            known *= shape->dim[i];
+        } else {
+            if (unknown >= 0) return;
+            unknown = i;
+        }
+    }
+    if (unknown >= 0 && known > 0 && total % known == 0) shape->dim[unknown] = total / known;
+}
+
+bool tni_compatible(const tn_shape *a, const tn_shape *b)
+{
+    if (a->ndim < 0 || b->ndim < 0) return true;
+    if (a->ndim != b->ndim) return false;
+    for (int32_t i = 0; i < a->ndim; i++)
+        if (a->dim[i] >= 0 && b->dim[i] >= 0 && a->dim[i] != b->dim[i]) return false;
+    return true;
+}
+
+const char *tni_show(char buffer[TNI_SHOW], const tn_shape *shape)
+{
+    size_t at = 0;
+    if (shape->ndim < 0) {
+        snprintf(buffer, TNI_SHOW, "?");
+        return buffer;
+    }
+    at += (size_t)snprintf(buffer, TNI_SHOW, "(");
+    for (int32_t i = 0; i < shape->ndim; i++) {
+        const char *comma = i + 1 < shape->ndim || shape->ndim == 1 ? "," : "";
+        const size_t room = TNI_SHOW - at;
+        at += shape->dim[i] < 0
+                  ? (size_t)snprintf(buffer + at, room, "?%s", comma)
+                  : (size_t)snprintf(buffer + at, room, "%lld%s", (long long)shape->dim[i], comma);
+    }
+    snprintf(buffer + at, TNI_SHOW - at, ")");
+    return buffer;
+}
+
+tn_status tni_merge_param_shape(const tn_infer *io, tn_ints shape)
+{
+    if (shape.n == 0) return TN_OK;
+    if (shape.n > TN_MAX_NDIM)
+        return tn_infer_fail(io, TN_E_SHAPE, "shape: wanted at most %d axes, got %zu", TN_MAX_NDIM,
+                             shape.n);
+    tn_shape s = tn_shape_rank((int32_t)shape.n);
+    for (size_t i = 0; i < shape.n; i++)
+        if (shape.v[i] > 0) s.dim[i] = shape.v[i];
+    return tni_merge(io, TNI_OUT(0), s);
+}
+
+tn_sym tni_call(const tn_builder *b, const char *op, tn_sym x)
+{
+    return tn_emit(b, op, NULL, &x, 1);
+}
+
+tn_sym tni_call2(const tn_builder *b, const char *op, tn_sym x, tn_sym y)
+{
+    return TN_EMIT(b, op, NULL, x, y);
+}
+
+tn_sym tni_call_scalar(const tn_builder *b, const char *op, tn_sym x, double scalar)
+{
+    char text[TN_TEXT], number[TNI_NUMBER];
+    return tn_emit(b, op, tn_text(text, "scalar=%s", tni_number(number, scalar)), &x, 1);
+}
+
+void tni_text_list(char text[TNI_LONG_TEXT], const char *key, tn_ints list)
+{
+    size_t at = strlen(text);
+    at += (size_t)snprintf(text + at, TNI_LONG_TEXT - at, "%s=(", key);
+    for (size_t i = 0; i < list.n && at + 32 < TNI_LONG_TEXT; i++) {
+        const size_t room = TNI_LONG_TEXT - at;
+        at += list.v[i] == TN_NONE_I64
+                  ? (size_t)snprintf(text + at, room, "None,")
+                  : (size_t)snprintf(text + at, room, "%lld,", (long long)list.v[i]);
+    }
+    snprintf(text + at, TNI_LONG_TEXT - at, "); ");
+}
+
+tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i)
+{
+    const tn_sym dy = tn_grad_head(b, i);
+    return dy ? dy : tni_call(b, "zeros_like", tn_grad_out(b, i));
+}
+
+tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like)
+{
+    if (!x || !like) return 0;
+    const tn_shape sx = *b->shape(b->ctx, x);
+    const tn_shape sl = *b->shape(b->ctx, like);
+    if (tn_shape_size(&sx) >= 0 && tn_shape_equal(&sx, &sl)) return x;
+    return tni_call2(b, "_sum_like", x, like);
+}
