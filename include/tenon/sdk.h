@@ -174,6 +174,24 @@ __attribute__((format(printf, 2, 3))) static inline const char *tn_text(char *bu
     return buffer;
 }
 
+// A number as parameter text: tn_number(n, 0.5) with char n[TN_NUMBER]. All digits that it needs,
+// and a point whatever the locale has. Returns buffer.
+#define TN_NUMBER 40
+static inline const char *tn_number(char *buffer, double value)
+{
+    char raw[TN_NUMBER];
+    size_t n = 0;
+    snprintf(raw, sizeof raw, "%.17g", value);
+    for (const char *c = raw; *c; c++) {
+        if (strchr("0123456789+-einfa", *c))
+            buffer[n++] = *c;
+        else if (n && buffer[n - 1] != '.')
+            buffer[n++] = '.'; // a decimal point may have several bytes
+    }
+    buffer[n] = 0;
+    return buffer;
+}
+
 // A list as parameter text: "(1,2,None)". Appends to buffer of TN_TEXT bytes.
 static inline void tn_text_ints(char *buffer, tn_ints list)
 {

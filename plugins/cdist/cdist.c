@@ -69,9 +69,8 @@ static tn_status cdist_gradient(const tn_builder *b)
 
 static const tn_op_decl cdist =
     TN_OP(.name = "cdist",
-          .doc = "Distances of all pairs of rows: output[i, j] = distance(lhs[i], rhs[j]). Where "
-                 "two rows "
-                 "are equal, the gradient of the euclidean distance is taken as 0.",
+          .doc = "Distances of all pairs of rows: output[i, j] = distance(lhs[i], rhs[j]). "
+                 "Where two rows are equal, the gradient of the euclidean distance is 0.",
           .source = "named after scipy.spatial.distance.cdist, whose three metrics these are",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "(n, k)"),
                              TN_PORT(.name = "rhs", .doc = "(m, k)")),
@@ -112,22 +111,23 @@ static const tn_op_decl backward_cdist =
 
 // One row per dtype: the first that fits is taken. Workers do not share what they write, so the
 // bits do not depend on the number of threads.
-#define ROWS(op_, name_)                                                                     \
-    {.op = (op_),                                                                            \
-     .dtypes = TN_BIT(TN_F32),                                                               \
-     .flags = TN_K_REENTRANT | TN_K_DETERMINISTIC,                                           \
-     .impl = "rows f32",                                                                     \
-     .state_size = sizeof(cdist_state),                                                      \
-     .setup = cdist_setup,                                                                   \
-     .run = name_##_f32},                                                                    \
-    {                                                                                        \
-        .op = (op_), .dtypes = TN_BIT(TN_F64), .flags = TN_K_REENTRANT | TN_K_DETERMINISTIC, \
-        .impl = "rows f64", .state_size = sizeof(cdist_state), .setup = cdist_setup,         \
-        .run = name_##_f64                                                                   \
-    }
+// clang-format off
+#define ROW(op_, dtype_, impl_, run_)                                   \
+    {.op = (op_), .dtypes = TN_BIT(dtype_), .impl = (impl_),            \
+     .flags = TN_K_REENTRANT | TN_K_DETERMINISTIC,                      \
+     .state_size = sizeof(cdist_state), .setup = cdist_setup, .run = (run_)}
+// clang-format on
 
-static const tn_kernel_row cdist_rows[] = {ROWS("cdist", cdist), {0}};
-static const tn_kernel_row backward_rows[] = {ROWS("_backward_cdist", backward), {0}};
+static const tn_kernel_row cdist_rows[] = {
+    ROW("cdist", TN_F32, "rows f32", cdist_f32),
+    ROW("cdist", TN_F64, "rows f64", cdist_f64),
+    {0},
+};
+static const tn_kernel_row backward_rows[] = {
+    ROW("_backward_cdist", TN_F32, "rows f32", backward_f32),
+    ROW("_backward_cdist", TN_F64, "rows f64", backward_f64),
+    {0},
+};
 
 TN_HOST_KERNEL(forward, "cdist", cdist_rows)
 TN_HOST_KERNEL(backward, "_backward_cdist", backward_rows)

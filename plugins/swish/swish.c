@@ -25,10 +25,10 @@ typedef struct swish_params {
 static tn_status swish_expand(const tn_builder *b)
 {
     const swish_params *p = b->params;
-    char scalar[TN_TEXT];
+    char text[TN_TEXT], beta[TN_NUMBER];
     const tn_sym x = b->input(b->ctx, 0);
-    const tn_sym scaled =
-        TN_EMIT(b, "_mul_scalar", tn_text(scalar, "scalar=%.17g", p->beta), x); // 17: exact
+    tn_text(text, "scalar=%s", tn_number(beta, p->beta));
+    const tn_sym scaled = TN_EMIT(b, "_mul_scalar", text, x);
     const tn_sym gate = TN_EMIT(b, "sigmoid", NULL, scaled);
     b->set_output(b->ctx, 0, TN_EMIT(b, "_mul", NULL, x, gate));
     return TN_OK;
