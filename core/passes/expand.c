@@ -10,6 +10,7 @@ static bool scratch_begin(tni_placer *p)
     if (!p->scratch_types.pool && !tni_types_init(&p->scratch_types)) return false;
     p->scratch.types = &p->scratch_types;
     p->scratch.g = tni_graph_bare(p->src->env);
+    if (p->scratch.g) p->scratch.g->registry = p->src->registry;
     return p->scratch.g != NULL;
 }
 

@@ -311,6 +311,7 @@ static bool begin(tni_joiner *j)
     if (!o->g || !tni_types_init(&o->types) || !j->homes || !j->fixed || !j->value || !j->first ||
         !j->keep || !j->keep_next)
         return false;
+    o->g->registry = p->src->registry;
     for (size_t i = p->options->n_keep; i > 0; i--) {
         const uint32_t v = old_value(j, o->kept[i - 1]);
         j->keep_next[i - 1] = j->keep[v];

@@ -265,6 +265,7 @@ static tn_status begin(tni_placer *p, const tni_types *types)
     o->scrap = calloc(1, sizeof *o->scrap);
     if (!o->g || !o->values || !o->kept || !o->scrap || !tni_types_init(&o->types))
         return tni_place_nomem(p);
+    o->g->registry = p->src->registry;
     p->user = (tni_view){p->src, types, o->values, n_values};
     p->infos.arena = &o->arena;
     p->support = (tni_support){.registry = p->src->registry,
