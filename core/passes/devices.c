@@ -168,9 +168,6 @@ static tn_status read_list(reader *r)
     return s;
 }
 
-// -100: the reference backend. What ranks lower (test doubles, skeletons) must be asked for.
-#define LOWEST_DEFAULT_RANK (-100)
-
 // One device of each backend, in order of rank; those that do not open are left out.
 static tn_status read_default(reader *r)
 {
@@ -180,7 +177,7 @@ static tn_status read_default(reader *r)
     for (uint32_t i = 0; i < registry->n_backends && s == TN_OK; i++) {
         tni_backend *b = registry->backends[i];
         size_t tried;
-        if (b->api.rank < LOWEST_DEFAULT_RANK) continue;
+        if (b->api.rank < TN_RANK_LAST) continue;
         tni_device *d = open_first(r, b, NULL, &why, &tried);
         if (d) s = add_device(r, d);
     }

@@ -1,7 +1,9 @@
 // tests/env/test_plugins.c: the operators of plugins/: values, shapes, gradients, where they run.
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tenon/sdk.h>
 
 #include "core/env/env.h"
 #include "tests/tn_test.h"
@@ -85,6 +87,21 @@ static void swish_has_a_default_and_checks_its_parameter(void)
     tn_call(bench.g, "swish", .inputs = TN_SYMS(x), .params = TN_ATTRS({"betta", "1"}));
     TN_CHECK_HAS(tn_graph_error(bench.g), "betta");
     TN_CHECK_HAS(tn_graph_error(bench.g), "did you mean beta?");
+}
+
+static void numbers_as_parameter_text(void)
+{
+    static const double values[] = {0.5, -1e-300, 3, 0.1, INFINITY};
+    static const char *const texts[] = {"0.5", "-1e-300", "3", "0.10000000000000001", "inf"};
+    char text[TN_NUMBER];
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT_EQUAL(strtod(tn_number(text, values[i]), NULL), values[i]);
+        TN_CHECK_STR(tn_number(text, values[i]), texts[i]);
+    }
+    // A locale with a comma, if this machine has one.
+    if (setlocale(LC_NUMERIC, "de_DE.UTF-8") || setlocale(LC_NUMERIC, "fr_FR.UTF-8"))
+        TN_CHECK_STR(tn_number(text, 0.5), "0.5");
+    setlocale(LC_NUMERIC, "C");
 }
 
 // ------------------------------------------------------------------ cdist
@@ -296,6 +313,7 @@ static void the_skeleton_is_not_used_by_default(void)
 TN_TEST_MAIN({"swish and its gradient", swish_and_its_gradient},
              {"swish has a default and checks its parameter",
               swish_has_a_default_and_checks_its_parameter},
+             {"numbers as parameter text", numbers_as_parameter_text},
              {"distances by hand", distances_by_hand},
              {"shapes flow both ways", shapes_flow_both_ways},
              {"contradictions name the node", contradictions_name_the_node},
