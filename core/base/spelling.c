@@ -75,6 +75,8 @@ void tni_text_nearest(tni_text *t, const char *wanted, const char *const *names,
         const size_t d = distance(wanted, names[i]);
         if (d <= limit) n_best = keep(best, n_best, (guess){names[i], d});
     }
+    // What is clearly farther away than the best would only distract.
+    while (n_best && best[n_best - 1].distance > best[0].distance + 1) n_best--;
     if (n_best) {
         tni_text_add(t, " — did you mean ");
         for (size_t i = 0; i < n_best; i++) tni_text_printf(t, "%s%s", i ? ", " : "", best[i].name);

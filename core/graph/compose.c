@@ -79,9 +79,9 @@ static bool choose_renamed(composing *c)
     if (!c->name) return true;
     const uint32_t head = c->heads.n ? c->heads.v[0].node : 0;
     const char *wrong = NULL;
+    if (!head || !g->nodes[head].op) wrong = "the head is a variable";
     for (size_t i = 1; i < c->heads.n; i++)
         if (c->heads.v[i].node != head) wrong = "the symbol has several heads";
-    if (!head || !g->nodes[head].op) wrong = "the head is a variable";
     if (!*c->name) wrong = "it is empty";
     if (wrong) {
         tni_graph_fail(g, TN_E_INVALID, 0, "compose: name %s: %s", c->name, wrong);
