@@ -156,6 +156,7 @@ static void free_spaces(tn_exec *e)
         if (s->queue) s->device->backend->api.queue_destroy(s->device->handle, s->queue);
         tni_storage_release(s->storage);
     }
+    free(e->spaces);
 }
 
 void tn_exec_free(tn_exec *e)

@@ -242,7 +242,7 @@ static const tn_kernel_decl kernel = {
     .kernel_destroy = destroy,
 };
 
-static const tn_plugin plugin = {
+__attribute__((unused)) static const tn_plugin plugin = {
     .struct_size = PLUGIN_SIZE,
     .name = PLUGIN_NAME,
     .version = "1.0",
