@@ -61,8 +61,9 @@ static bool take_name(making *m)
     }
     m->name = tni_printf(&m->scratch, "%s%s", g->scopes ? g->scopes->prefix : "", c->name);
     m->what = m->name ? tni_printf(&m->scratch, "%s (%s)", m->name, op) : NULL;
-    if (!m->what) return no_memory(m);
-    return tni_name_free(g, &g->operators, m->name, m->what);
+    const char *lead = m->what ? tni_printf(&m->scratch, "%s: ", m->what) : NULL;
+    if (!lead) return no_memory(m);
+    return tni_name_free(g, &g->operators, m->name, lead);
 }
 
 static bool make_name(making *m)
@@ -262,10 +263,10 @@ static bool make_input(making *m, uint32_t slot)
     char port[64];
     tni_op_in_name(m->call->op, m->params, slot, port);
     const char *name = tni_printf(&m->scratch, "%s_%s", m->name, port);
-    const char *what =
-        name ? tni_printf(&m->scratch, "%s: %s: to be made, but", m->what, port) : NULL;
-    if (!what) return no_memory(m);
-    if (!tni_name_free(g, &g->variables, name, what)) return false;
+    const char *lead =
+        name ? tni_printf(&m->scratch, "%s: %s: not given, and ", m->what, port) : NULL;
+    if (!lead) return no_memory(m);
+    if (!tni_name_free(g, &g->variables, name, lead)) return false;
     const char *init = tni_op_in(m->call->op, m->params, slot)->init;
     tni_node_spec spec = {.name = name, .attrs = m->attrs, .file = g->file, .line = g->line};
     const tni_node of_op = {.attrs = m->attrs};

@@ -195,17 +195,17 @@ tn_attr_dict_result(tn_attr_dict)(tn_graph *g, tn_symbol s)
 
 // ------------------------------------------------------------------ writing
 
-bool tni_name_free(tn_graph *g, const tni_map *map, const char *name, const char *what)
+bool tni_name_free(tn_graph *g, const tni_map *map, const char *name, const char *lead)
 {
     uint32_t id;
     if (!tni_map_get(map, name, &id)) return true;
     const tni_node *n = &g->nodes[id];
     const char *kind = n->op ? "an operator" : "a variable";
     if (n->file)
-        tni_graph_fail(g, TN_E_EXISTS, 0, "%s: %s %s exists already (%s:%d)", what, kind, name,
+        tni_graph_fail(g, TN_E_EXISTS, 0, "%s%s %s exists already (%s:%d)", lead, kind, name,
                        n->file, n->line);
     else
-        tni_graph_fail(g, TN_E_EXISTS, 0, "%s: %s %s exists already", what, kind, name);
+        tni_graph_fail(g, TN_E_EXISTS, 0, "%s%s %s exists already", lead, kind, name);
     return false;
 }
 
@@ -230,7 +230,7 @@ static tn_status rename_node(tn_graph *g, uint32_t id, const char *name)
     tni_map *map = n->op ? &g->operators : &g->variables;
     if (strcmp(n->name, name) == 0) return TN_OK;
     if (!*name) return tni_graph_fail(g, TN_E_INVALID, id, "the new name is empty");
-    if (!tni_name_free(g, map, name, n->name)) return g->error.status;
+    if (!tni_name_free(g, map, name, "")) return g->error.status;
     char *copy = tni_strdup(&g->arena, name);
     if (!copy || !tni_map_put(map, copy, id)) return tni_graph_no_memory(g);
     if (!unregister(g, map, id)) {
@@ -266,8 +266,8 @@ static tn_status set_param(tn_graph *g, uint32_t id, const char *key, const char
     const char *what = tni_printf(&scratch, "%s (%s)", n->name, n->op->decl.name);
     void *params = NULL;
     if (all.v && what)
-        params = tni_params_parse(n->op, &g->arena, all.v, all.n, tni_graph_place(g, &scratch), what,
-                                  &g->error);
+        params = tni_params_parse(n->op, &g->arena, all.v, all.n, tni_graph_place(g, &scratch),
+                                  what, &g->error);
     else
         tni_graph_no_memory(g);
     tni_arena_free(&scratch);

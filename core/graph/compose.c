@@ -88,7 +88,7 @@ static bool choose_renamed(composing *c)
         return false;
     }
     c->renamed = head;
-    return tni_name_free(g, &g->operators, c->name, "compose");
+    return tni_name_free(g, &g->operators, c->name, "compose: ");
 }
 
 // ------------------------------------------------------------------ copying

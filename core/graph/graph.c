@@ -101,8 +101,8 @@ tn_status tni_graph_fail(tn_graph *g, tn_status status, uint32_t node, const cha
     if (big) vsnprintf(big, (size_t)length + 1, format, again);
     va_end(again);
     va_end(ap);
-    const tn_status s = tni_fail(&g->error, status, tni_graph_place(g, &scratch), "%s%s", t.s ? t.s : "",
-                                 big ? big : small);
+    const tn_status s = tni_fail(&g->error, status, tni_graph_place(g, &scratch), "%s%s",
+                                 t.s ? t.s : "", big ? big : small);
     tni_text_free(&t);
     tni_arena_free(&scratch);
     return s;
@@ -240,7 +240,7 @@ bool tni_symbol_bad(tn_graph *g, tn_symbol s, const char *what, bool none_ok)
         tni_graph_fail(g, TN_E_INVALID, 0, "%s: node %u does not exist, the graph has %zu", what,
                        s.node, g->n_nodes);
     else if (s.out != TN_ALL_OUTPUTS && s.out >= n->n_out)
-        tni_graph_fail(g, TN_E_INVALID, s.node, "%s: output %u does not exist, it has %u", what,
+        tni_graph_fail(g, TN_E_INVALID, 0, "%s: %s has no output %u, it has %u", what, n->name,
                        s.out, n->n_out);
     else
         return false;

@@ -161,8 +161,9 @@ tni_attr *tni_attr_add(tn_graph *g, tni_attr *list, const char *key, const char 
 const char *tni_attr_key(const char *key);
 // Checks and adds a caller's attributes. False, and an error with `what`, if a key is refused.
 bool tni_attrs_add(tn_graph *g, tni_attr **list, tn_attrs attrs, const char *what);
-// False, and an error, if a node of that name is in the map (g->variables or g->operators).
-bool tni_name_free(tn_graph *g, const tni_map *map, const char *name, const char *what);
+// False, and an error that begins with `lead` ("fc1 (FullyConnected): "), if a node of that name is
+// in the map (g->variables or g->operators).
+bool tni_name_free(tn_graph *g, const tni_map *map, const char *name, const char *lead);
 // The attributes of a node, each key once, sorted by key, in an arena (as files have them).
 // v NULL: out of memory.
 tn_attrs tni_attrs_sorted(const tni_node *n, tni_arena *arena);

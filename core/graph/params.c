@@ -97,8 +97,9 @@ static const char *kind_of(const tni_param *p)
 static bool missing(const reading *r, const tni_param *p)
 {
     const char *range = p->decl.type == TN_P_ENUM ? p->decl.choices : p->decl.range;
+    const char *in = !range ? "" : p->decl.type == TN_P_ENUM ? " " : " in ";
     tni_fail(r->error, TN_E_INVALID, r->place, "%s: %s: required (%s%s%s)", r->what, p->decl.name,
-             kind_of(p), range ? " " : "", range ? range : "");
+             kind_of(p), in, range ? range : "");
     return false;
 }
 

@@ -73,7 +73,7 @@ static uint32_t make(tn_graph *g, const tn_variable_args *a)
         tni_graph_fail(g, TN_E_INVALID, 0, "variable: name: required");
         return 0;
     }
-    if (!tni_name_free(g, &g->variables, a->name, "variable")) return 0;
+    if (!tni_name_free(g, &g->variables, a->name, "variable: ")) return 0;
     tni_attr *attrs = g->scopes ? g->scopes->attrs : NULL;
     if (!known_add(g, &attrs, a)) return 0;
     const tni_node_spec spec = {.name = a->name, .attrs = attrs, .file = g->file, .line = g->line};
