@@ -207,6 +207,81 @@ static void too_little_far_memory_is_an_error_at_bind(void)
     CU_ASSERT_EQUAL(counters()->live_kernels, 0);
 }
 
+// ------------------------------------------------------------------ lazy
+
+static void queues_that_do_everything_late(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    same_as_reference("lazy,reference", "lazy:0");
+    const tn_far_counters *c = counters();
+    CU_ASSERT(c->deferred > 0);
+    CU_ASSERT_EQUAL(c->dropped, 0);
+    CU_ASSERT_EQUAL(c->live_queues, 0);
+    CU_ASSERT_EQUAL(c->live_events, 0);
+    CU_ASSERT_EQUAL(c->live_buffers, 0);
+    CU_ASSERT_EQUAL(c->live_kernels, 0);
+}
+
+static void values_pass_between_far_memories(void)
+{
+    static const char *const pairs[][2] = {
+        {"lazy:0", "lazy:1"}, {"lazy:0", "far:0"}, {"far:1", "lazy:0"}, {"far:0", "far:1"}};
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    for (int i = 0; i < 4; i++) {
+        new_graph();
+        tn_symbol x = tn_variable(bench.g, "x");
+        for (int j = 0; j < 2; j++) {
+            tn_attr_scope_push(bench.g, TN_ATTRS({"ctx_group", j ? "second" : "first"}));
+            x = tn_call(bench.g, "_plus_scalar", .inputs = TN_SYMS(x),
+                        .params = TN_ATTRS({"scalar", "1"}));
+            tn_attr_scope_pop(bench.g);
+        }
+        tn_exec *e = tn_simple_bind(
+            bench.g, x, .backends = "far,lazy,reference", .shapes = TN_SHAPES({"x", TN_DIMS(2)}),
+            .groups = TN_ATTRS({"first", pairs[i][0]}, {"second", pairs[i][1]}));
+        TN_CHECK_EXEC(e);
+        if (!e) return;
+        tn_tensor *values = TN_TENSOR(TN_F32, TN_DIMS(2), 10, 20);
+        CU_ASSERT_EQUAL(tn_exec_set(e, "x", values), TN_OK);
+        CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+        TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 12, 22);
+        TN_CHECK_HAS(tn_exec_report_text(e), pairs[i][0]);
+        TN_CHECK_HAS(tn_exec_report_text(e), pairs[i][1]);
+        tn_tensor_release(values);
+        tn_exec_free(e);
+    }
+    CU_ASSERT_EQUAL(counters()->dropped, 0);
+}
+
+// A kernel that fails in the middle: the run says so with the backend's words, at once or when the
+// queue is waited for; the executor can be forgiven and used again.
+static void a_failing_run_is_an_error_of_the_executor(void)
+{
+    static const char *const backends[] = {"far,reference", "lazy,reference"};
+    for (int i = 0; i < 2; i++) {
+        static const char *const paths[] = {TN_TEST_PLUGIN_DIR, TN_TEST_BACKEND_DIR "/far.so",
+                                            NULL};
+        tn_graph_free(bench.g);
+        tn_env_free(bench.env);
+        setenv("TENON_OPT_FAR_FAIL", "2", 1);
+        bench.env = tn_env_new(&(tn_env_options){
+            .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+        unsetenv("TENON_OPT_FAR_FAIL");
+        bench.g = tn_graph_new(bench.env);
+        tn_exec *e = tn_simple_bind(bench.g, network(), .backends = backends[i],
+                                    .shapes = TN_SHAPES({"data", TN_DIMS(6, 7)}));
+        TN_CHECK_EXEC(e);
+        if (!e) return;
+        CU_ASSERT_EQUAL(tn_forward(e, false), TN_E_DEVICE_LOST);
+        TN_CHECK_HAS(tn_exec_error(e), "run 2 was to fail");
+        CU_ASSERT_EQUAL(tn_exec_status(e), TN_E_DEVICE_LOST);
+        CU_ASSERT_EQUAL(tn_forward(e, false), TN_E_DEVICE_LOST);
+        tn_exec_forgive(e);
+        CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+        tn_exec_free(e);
+    }
+}
+
 // ------------------------------------------------------------------ blocked
 
 static void blocked_computes_what_reference_does(void)
@@ -240,5 +315,9 @@ TN_TEST_MAIN({"far memory keeps to its buffers", far_memory_keeps_to_its_buffers
              {"two far devices in one network", two_far_devices_in_one_network},
              {"too little far memory is an error at bind",
               too_little_far_memory_is_an_error_at_bind},
+             {"queues that do everything late", queues_that_do_everything_late},
+             {"values pass between far memories", values_pass_between_far_memories},
+             {"a failing run is an error of the executor",
+              a_failing_run_is_an_error_of_the_executor},
              {"blocked computes what reference does", blocked_computes_what_reference_does},
              {"neighbours share the layout", neighbours_share_the_layout})

@@ -6,31 +6,18 @@
 // a buffer. New buffers are full of NaNs. It knows few operators, in float32 only, so a network on
 // it needs a second backend. It is also an example of a backend that fills tn_backend_api itself
 // and takes its kernels from a table of rows.
-#include "far_memory.h"
-
-#include <tenon/kernel.h>
-
-enum { N_DEVICES = 2 };
-
-struct tn_device {
-    struct far_plugin *plugin;
-    char id[2];
-};
-
-typedef struct far_plugin {
-    const tn_host_api *host;
-    tn_far_counters counters;
-    uint64_t limit; // bytes per plugin; 0: none
-    tn_device devices[N_DEVICES];
-} far_plugin;
-
-struct tn_buffer {
-    tn_device *device;
-    uint64_t bytes;
-    char *data;
-};
+#include "far.h"
 
 // ------------------------------------------------------------------ plugin and devices
+
+static void name_devices(far_plugin *p, tn_device *devices, const char *backend)
+{
+    for (int i = 0; i < FAR_DEVICES; i++) {
+        devices[i].plugin = p;
+        snprintf(devices[i].name, sizeof devices[i].name, "%s:%d", backend, i);
+        devices[i].id = strchr(devices[i].name, ':') + 1;
+    }
+}
 
 static tn_status far_init(const tn_host_api *host, void **plugin)
 {
@@ -38,10 +25,9 @@ static tn_status far_init(const tn_host_api *host, void **plugin)
     if (!p) return tn_fail(host, TN_E_NOMEM, "no memory for the plugin");
     p->host = host;
     p->limit = strtoull(host->option(host->host, "limit"), NULL, 10);
-    for (int i = 0; i < N_DEVICES; i++) {
-        p->devices[i].plugin = p;
-        p->devices[i].id[0] = (char)('0' + i);
-    }
+    p->fail = strtoll(host->option(host->host, "fail"), NULL, 10);
+    name_devices(p, p->devices, "far");
+    name_devices(p, p->lazy_devices, "lazy");
     *plugin = p;
     return TN_OK;
 }
@@ -51,12 +37,11 @@ static void far_shutdown(void *plugin)
     free(plugin);
 }
 
-static tn_status far_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
+tn_status far_list(far_plugin *p, tn_device *devices, tn_device_sink sink, void *sink_ctx)
 {
-    far_plugin *p = plugin;
-    for (int i = 0; i < N_DEVICES; i++) {
+    for (int i = 0; i < FAR_DEVICES; i++) {
         const tn_device_info info = {.struct_size = sizeof info,
-                                     .id = p->devices[i].id,
+                                     .id = devices[i].id,
                                      .kind = "accelerator",
                                      .name = "heap blocks that only this backend reaches",
                                      .driver = "far",
@@ -67,20 +52,31 @@ static tn_status far_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx
     return TN_OK;
 }
 
+tn_status far_find(far_plugin *p, tn_device *devices, const char *id, tn_device **out)
+{
+    for (int i = 0; i < FAR_DEVICES; i++)
+        if (strcmp(devices[i].id, id) == 0) *out = &devices[i];
+    return *out ? TN_OK : tn_fail(p->host, TN_E_NOT_FOUND, "no device %s", id);
+}
+
+static tn_status far_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
+{
+    far_plugin *p = plugin;
+    return far_list(p, p->devices, sink, sink_ctx);
+}
+
 static tn_status far_open(void *plugin, const char *device_id, tn_device **out)
 {
     far_plugin *p = plugin;
-    for (int i = 0; i < N_DEVICES; i++)
-        if (strcmp(p->devices[i].id, device_id) == 0) *out = &p->devices[i];
-    return *out ? TN_OK : tn_fail(p->host, TN_E_NOT_FOUND, "far: no device %s", device_id);
+    return far_find(p, p->devices, device_id, out);
 }
 
-static void far_close(tn_device *device)
+void far_close(tn_device *device)
 {
     (void)device; // part of the plugin's state
 }
 
-static const void *far_extension(void *plugin, const char *id)
+const void *far_extension(void *plugin, const char *id)
 {
     far_plugin *p = plugin;
     return strcmp(id, TN_FAR_COUNTERS) == 0 ? &p->counters : NULL;
@@ -88,21 +84,21 @@ static const void *far_extension(void *plugin, const char *id)
 
 // ------------------------------------------------------------------ memory
 
-static tn_status far_alloc(tn_device *device, uint64_t bytes, uint64_t align, tn_buffer **out)
+tn_status far_alloc(tn_device *device, uint64_t bytes, uint64_t align, tn_buffer **out)
 {
     far_plugin *p = device->plugin;
     const tn_host_api *host = p->host;
     const uint64_t live = (uint64_t)atomic_load(&p->counters.live_bytes);
     if (p->limit && (bytes > p->limit || live > p->limit - bytes))
-        return tn_fail(host, TN_E_NOMEM, "far:%s: %llu bytes wanted, %llu of %llu are taken",
-                       device->id, (unsigned long long)bytes, (unsigned long long)live,
+        return tn_fail(host, TN_E_NOMEM, "%s: %llu bytes wanted, %llu of %llu are taken",
+                       device->name, (unsigned long long)bytes, (unsigned long long)live,
                        (unsigned long long)p->limit);
     tn_buffer *b = calloc(1, sizeof *b);
     char *data = host->alloc(host->host, bytes, align ? align : 64);
     if (!b || !data) {
         free(b);
         host->free(host->host, data, bytes, align);
-        return tn_fail(host, TN_E_NOMEM, "far:%s: no memory for %llu bytes", device->id,
+        return tn_fail(host, TN_E_NOMEM, "%s: no memory for %llu bytes", device->name,
                        (unsigned long long)bytes);
     }
     memset(data, 0xFF, bytes); // NaN in every float dtype: shows what nobody wrote
@@ -113,7 +109,7 @@ static tn_status far_alloc(tn_device *device, uint64_t bytes, uint64_t align, tn
     return TN_OK;
 }
 
-static void far_free(tn_device *device, tn_buffer *buffer)
+void far_free(tn_device *device, tn_buffer *buffer)
 {
     far_plugin *p = device->plugin;
     atomic_fetch_sub(&p->counters.live_buffers, 1);
@@ -127,11 +123,11 @@ static char *far_part(tn_device *device, const tn_buffer *b, uint64_t offset, ui
 {
     const tn_host_api *host = device->plugin->host;
     if (!b)
-        tn_fail(host, TN_E_INTERNAL, "far:%s: no buffer", device->id);
+        tn_fail(host, TN_E_INTERNAL, "%s: no buffer", device->name);
     else if (b->device != device)
-        tn_fail(host, TN_E_INTERNAL, "far:%s: a buffer of far:%s", device->id, b->device->id);
+        tn_fail(host, TN_E_INTERNAL, "%s: a buffer of %s", device->name, b->device->name);
     else if (offset > b->bytes || bytes > b->bytes - offset)
-        tn_fail(host, TN_E_INTERNAL, "far:%s: bytes %llu to %llu of a buffer of %llu", device->id,
+        tn_fail(host, TN_E_INTERNAL, "%s: bytes %llu to %llu of a buffer of %llu", device->name,
                 (unsigned long long)offset, (unsigned long long)(offset + bytes),
                 (unsigned long long)b->bytes);
     else
@@ -139,8 +135,8 @@ static char *far_part(tn_device *device, const tn_buffer *b, uint64_t offset, ui
     return NULL;
 }
 
-static tn_status far_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
-                            const void *src, uint64_t bytes)
+tn_status far_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
+                     const void *src, uint64_t bytes)
 {
     char *to = far_part(device, dst, offset, bytes);
     (void)queue;
@@ -150,8 +146,8 @@ static tn_status far_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, 
     return TN_OK;
 }
 
-static tn_status far_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
-                              void *dst, uint64_t bytes)
+tn_status far_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                       void *dst, uint64_t bytes)
 {
     const char *from = far_part(device, src, offset, bytes);
     (void)queue;
@@ -161,8 +157,8 @@ static tn_status far_download(tn_device *device, tn_queue *queue, tn_buffer *src
     return TN_OK;
 }
 
-static tn_status far_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
-                          tn_buffer *dst, uint64_t dst_offset, uint64_t bytes)
+tn_status far_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
+                   tn_buffer *dst, uint64_t dst_offset, uint64_t bytes)
 {
     const char *from = far_part(device, src, src_offset, bytes);
     char *to = from ? far_part(device, dst, dst_offset, bytes) : NULL;
@@ -186,11 +182,20 @@ static float *at(const tn_sdk_kernel *k, const tn_arg *a)
 {
     tn_device *device = k->plugin;
     if (a->host) {
-        tn_fail(k->host, TN_E_INTERNAL, "far:%s: %s got a host pointer", device->id,
+        tn_fail(k->host, TN_E_INTERNAL, "%s: %s got a host pointer", device->name,
                 k->call->op->name);
         return NULL;
     }
     return (float *)(void *)far_part(device, a->buffer, a->offset, a->bytes);
+}
+
+// Counts a run, and fails if it is the one that a test wants to fail.
+static tn_status ran(const tn_sdk_kernel *k)
+{
+    const tn_device *device = k->plugin;
+    const long long n = atomic_fetch_add(&device->plugin->counters.runs, 1) + 1;
+    if (n != device->plugin->fail) return TN_OK;
+    return tn_fail(k->host, TN_E_DEVICE_LOST, "%s: run %lld was to fail", device->name, n);
 }
 
 static tn_status pointwise_setup(tn_sdk_kernel *k, tn_kernel_info *info)
@@ -214,21 +219,20 @@ static float sgd(const far_state *s, float weight, float grad)
 }
 
 // Functions of up to two inputs, element by element: y = FORMULA over a and b.
-#define POINTWISE(name_, n_in_, formula_)                                      \
-    static tn_status name_(const tn_sdk_kernel *k, const tn_run_args *args)    \
-    {                                                                          \
-        const far_state *s = k->state;                                         \
-        const float *x0 = at(k, &args->in[0]);                                 \
-        const float *x1 = (n_in_) > 1 ? at(k, &args->in[1]) : x0;              \
-        float *y = at(k, &args->out[0]);                                       \
-        if (!x0 || !x1 || !y) return TN_E_INTERNAL;                            \
-        for (int64_t i = 0; i < s->n; i++) {                                   \
-            const float a = x0[i], b = x1[i];                                  \
-            (void)b;                                                           \
-            y[i] = (formula_);                                                 \
-        }                                                                      \
-        atomic_fetch_add(&((tn_device *)k->plugin)->plugin->counters.runs, 1); \
-        return TN_OK;                                                          \
+#define POINTWISE(name_, n_in_, formula_)                                   \
+    static tn_status name_(const tn_sdk_kernel *k, const tn_run_args *args) \
+    {                                                                       \
+        const far_state *s = k->state;                                      \
+        const float *x0 = at(k, &args->in[0]);                              \
+        const float *x1 = (n_in_) > 1 ? at(k, &args->in[1]) : x0;           \
+        float *y = at(k, &args->out[0]);                                    \
+        if (!x0 || !x1 || !y) return TN_E_INTERNAL;                         \
+        for (int64_t i = 0; i < s->n; i++) {                                \
+            const float a = x0[i], b = x1[i];                               \
+            (void)b;                                                        \
+            y[i] = (formula_);                                              \
+        }                                                                   \
+        return ran(k);                                                      \
     }
 POINTWISE(far_mul, 2, a *b)
 POINTWISE(far_add, 2, a + b)
@@ -290,8 +294,7 @@ static tn_status far_product(const tn_sdk_kernel *k, const tn_run_args *args)
             y[i * s->m + j] = (float)sum;
         }
     }
-    atomic_fetch_add(&((tn_device *)k->plugin)->plugin->counters.runs, 1);
-    return TN_OK;
+    return ran(k);
 }
 
 #define ROW(op_, cannot_, setup_, run_)                                                         \
@@ -313,15 +316,14 @@ static const tn_kernel_row rows[] = {
 };
 static const tn_kernel_row *const families[] = {rows, NULL};
 
-static tn_status far_supports(tn_device *device, const tn_call *call, tn_verdict *out)
+tn_status far_supports(tn_device *device, const tn_call *call, tn_verdict *out)
 {
     (void)device;
     tn_rows_find(families, call, out);
     return TN_OK;
 }
 
-static tn_status far_prepare(tn_device *device, const tn_call *call, tn_kernel **out,
-                             tn_kernel_info *info)
+tn_status far_prepare(tn_device *device, const tn_call *call, tn_kernel **out, tn_kernel_info *info)
 {
     const tn_host_api *host = device->plugin->host;
     tn_verdict v = {.struct_size = sizeof v};
@@ -332,14 +334,14 @@ static tn_status far_prepare(tn_device *device, const tn_call *call, tn_kernel *
     return s;
 }
 
-static void far_destroy(tn_kernel *kernel)
+void far_destroy(tn_kernel *kernel)
 {
     const tn_device *device = ((const tn_sdk_kernel *)kernel)->plugin;
     atomic_fetch_sub(&device->plugin->counters.live_kernels, 1);
     tn_row_destroy(kernel);
 }
 
-static uint32_t far_may_support(tn_device *device, const char *op, tn_dtype dtype)
+uint32_t far_may_support(tn_device *device, const char *op, tn_dtype dtype)
 {
     (void)device;
     return tn_rows_may_support(families, op, dtype);
@@ -348,7 +350,7 @@ static uint32_t far_may_support(tn_device *device, const char *op, tn_dtype dtyp
 // ------------------------------------------------------------------ tables
 
 typedef struct far_options {
-    int64_t limit;
+    int64_t limit, fail;
 } far_options;
 
 static const tn_backend_api backend = {
@@ -377,8 +379,10 @@ static const tn_plugin plugin = {
     .version = "1",
     .init = far_init,
     .shutdown = far_shutdown,
-    .backends = (const tn_backend_api *const[]){&backend, NULL},
+    .backends = (const tn_backend_api *const[]){&backend, &far_lazy_backend, NULL},
     .options = TN_PARAMS(TN_PARAM(far_options, limit, TN_P_I64, .def = "0", .range = "[0,)",
-                                  .doc = "bytes that all buffers together may take; 0: any")),
+                                  .doc = "bytes that all buffers together may take; 0: any"),
+                         TN_PARAM(far_options, fail, TN_P_I64, .def = "0",
+                                  .doc = "number of the kernel's run that fails; 0: none")),
 };
 TN_PLUGIN_ENTRY(plugin)
