@@ -1,0 +1,241 @@
+// tests/plugins/far_queue.c: the backend "lazy": far memory, and queues that do nothing until
+// asked.
+//
+// What is put into a queue is kept and done at the last moment that the contract allows: when the
+// queue is waited for, when an event of it is waited for, or when bytes are downloaded through it.
+// So a core that reads too early reads the NaNs that new buffers are full of.
+#include "far.h"
+
+typedef enum task_kind { TASK_RUN, TASK_UPLOAD, TASK_COPY, TASK_WAIT } task_kind;
+
+typedef struct task {
+    task_kind kind;
+    struct task *next;
+    tn_kernel *kernel; // RUN, with copies of the arguments
+    tn_run_args args;
+    tn_arg *values;
+    tn_buffer *src, *dst; // UPLOAD (from bytes), COPY
+    uint64_t src_offset, dst_offset, n;
+    char *bytes;
+    tn_queue *other; // WAIT: until that queue has done so many
+    uint64_t until;
+} task;
+
+struct tn_queue {
+    tn_device *device;
+    task *first, *last;
+    uint64_t issued, done;
+};
+
+struct tn_event {
+    tn_queue *queue;
+    uint64_t until;
+};
+
+// ------------------------------------------------------------------ doing
+
+static void task_free(task *t)
+{
+    free(t->values);
+    free(t->bytes);
+    free(t);
+}
+
+static tn_status queue_flush(tn_queue *q, uint64_t until);
+
+static tn_status task_do(tn_queue *q, const task *t)
+{
+    switch (t->kind) {
+    case TASK_RUN: return tn_row_run(t->kernel, &t->args);
+    case TASK_UPLOAD: return far_upload(q->device, NULL, t->dst, t->dst_offset, t->bytes, t->n);
+    case TASK_COPY:
+        return far_copy(q->device, NULL, t->src, t->src_offset, t->dst, t->dst_offset, t->n);
+    case TASK_WAIT: return queue_flush(t->other, t->until);
+    }
+    return TN_E_INTERNAL;
+}
+
+// Does the first tasks of a queue; gives the first failure, whose text is the host's by then.
+static tn_status queue_flush(tn_queue *q, uint64_t until)
+{
+    tn_status first = TN_OK;
+    while (q->done < until && q->first) {
+        task *t = q->first;
+        q->first = t->next;
+        if (!q->first) q->last = NULL;
+        q->done++;
+        const tn_status s = first == TN_OK ? task_do(q, t) : TN_OK;
+        if (first == TN_OK) first = s;
+        task_free(t);
+    }
+    return first;
+}
+
+// ------------------------------------------------------------------ queueing
+
+static tn_status queue_add(tn_queue *q, const task *what)
+{
+    const tn_host_api *host = q->device->plugin->host;
+    task *t = malloc(sizeof *t);
+    if (!t) {
+        free(what->values);
+        free(what->bytes);
+        return tn_fail(host, TN_E_NOMEM, "%s: no memory for a task", q->device->name);
+    }
+    *t = *what;
+    t->next = NULL;
+    if (q->last)
+        q->last->next = t;
+    else
+        q->first = t;
+    q->last = t;
+    q->issued++;
+    atomic_fetch_add(&q->device->plugin->counters.deferred, 1);
+    return TN_OK;
+}
+
+static tn_status lazy_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
+                             const void *src, uint64_t bytes)
+{
+    if (!queue) return far_upload(device, NULL, dst, offset, src, bytes);
+    char *copy = malloc(bytes ? bytes : 1);
+    if (!copy) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
+    memcpy(copy, src, bytes);
+    return queue_add(
+        queue,
+        &(task){.kind = TASK_UPLOAD, .dst = dst, .dst_offset = offset, .n = bytes, .bytes = copy});
+}
+
+static tn_status lazy_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                               void *dst, uint64_t bytes)
+{
+    const tn_status s = queue ? queue_flush(queue, queue->issued) : TN_OK;
+    return s == TN_OK ? far_download(device, NULL, src, offset, dst, bytes) : s;
+}
+
+static tn_status lazy_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
+                           tn_buffer *dst, uint64_t dst_offset, uint64_t bytes)
+{
+    if (!queue) return far_copy(device, NULL, src, src_offset, dst, dst_offset, bytes);
+    return queue_add(queue, &(task){.kind = TASK_COPY,
+                                    .src = src,
+                                    .dst = dst,
+                                    .src_offset = src_offset,
+                                    .dst_offset = dst_offset,
+                                    .n = bytes});
+}
+
+static tn_status lazy_run(tn_kernel *kernel, const tn_run_args *args)
+{
+    const tn_sdk_kernel *k = (const tn_sdk_kernel *)kernel;
+    if (!args->queue) return tn_row_run(kernel, args);
+    tn_arg *values = calloc(args->n_in + args->n_out, sizeof *values);
+    if (!values) return tn_fail(k->host, TN_E_NOMEM, "lazy: no memory for arguments");
+    memcpy(values, args->in, args->n_in * sizeof *values);
+    memcpy(values + args->n_in, args->out, args->n_out * sizeof *values);
+    task t = {.kind = TASK_RUN, .kernel = kernel, .args = *args, .values = values};
+    t.args.in = values;
+    t.args.out = values + args->n_in;
+    return queue_add(args->queue, &t);
+}
+
+// ------------------------------------------------------------------ queues and events
+
+static tn_status lazy_queue_create(tn_device *device, tn_queue **out)
+{
+    tn_queue *q = calloc(1, sizeof *q);
+    if (!q) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
+    q->device = device;
+    atomic_fetch_add(&device->plugin->counters.live_queues, 1);
+    *out = q;
+    return TN_OK;
+}
+
+static void lazy_queue_destroy(tn_device *device, tn_queue *queue)
+{
+    tn_far_counters *c = &device->plugin->counters;
+    while (queue->first) {
+        task *t = queue->first;
+        queue->first = t->next;
+        atomic_fetch_add(&c->dropped, 1);
+        task_free(t);
+    }
+    atomic_fetch_sub(&c->live_queues, 1);
+    free(queue);
+}
+
+static tn_status lazy_queue_finish(tn_device *device, tn_queue *queue)
+{
+    (void)device;
+    return queue_flush(queue, queue->issued);
+}
+
+static tn_status lazy_event_record(tn_device *device, tn_queue *queue, tn_event **out)
+{
+    tn_event *e = calloc(1, sizeof *e);
+    if (!e) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
+    *e = (tn_event){queue, queue->issued};
+    atomic_fetch_add(&device->plugin->counters.live_events, 1);
+    *out = e;
+    return TN_OK;
+}
+
+static tn_status lazy_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event)
+{
+    (void)device;
+    return queue_add(queue,
+                     &(task){.kind = TASK_WAIT, .other = event->queue, .until = event->until});
+}
+
+static tn_status lazy_event_wait_host(tn_device *device, tn_event *event)
+{
+    (void)device;
+    return queue_flush(event->queue, event->until);
+}
+
+static void lazy_event_destroy(tn_device *device, tn_event *event)
+{
+    atomic_fetch_sub(&device->plugin->counters.live_events, 1);
+    free(event);
+}
+
+// ------------------------------------------------------------------ table
+
+static tn_status lazy_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
+{
+    far_plugin *p = plugin;
+    return far_list(p, p->lazy_devices, sink, sink_ctx);
+}
+
+static tn_status lazy_open(void *plugin, const char *device_id, tn_device **out)
+{
+    far_plugin *p = plugin;
+    return far_find(p, p->lazy_devices, device_id, out);
+}
+
+const tn_backend_api far_lazy_backend = {
+    .struct_size = sizeof far_lazy_backend,
+    .name = "lazy",
+    .rank = -201, // only where a test names it
+    .enumerate = lazy_enumerate,
+    .open = lazy_open,
+    .close = far_close,
+    .buf_alloc = far_alloc,
+    .buf_free = far_free,
+    .upload = lazy_upload,
+    .download = lazy_download,
+    .copy = lazy_copy,
+    .queue_create = lazy_queue_create,
+    .queue_destroy = lazy_queue_destroy,
+    .queue_finish = lazy_queue_finish,
+    .event_record = lazy_event_record,
+    .event_wait_queue = lazy_event_wait_queue,
+    .event_wait_host = lazy_event_wait_host,
+    .event_destroy = lazy_event_destroy,
+    .supports = far_supports,
+    .prepare = far_prepare,
+    .run = lazy_run,
+    .kernel_destroy = far_destroy,
+    .may_support = far_may_support,
+    .get_extension = far_extension,
+};
