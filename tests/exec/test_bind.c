@@ -54,7 +54,8 @@ static void a_graph_may_be_freed_after_the_bind(void)
 
 static void requests_choose_the_gradients(void)
 {
-    tn_exec *e = BIND(net_mlp(), .grad_req = TN_WRITE,
+    const tn_symbol net = net_mlp();
+    tn_exec *e = BIND(net, .grad_req = TN_WRITE,
                       .grad_reqs = TN_REQS({"data", TN_NULL}, {"fc1_bias", TN_ADD}));
     if (!TN_CHECK_EXEC(e)) return;
     CU_ASSERT_PTR_NULL(tn_exec_grad(e, "data"));
@@ -62,7 +63,7 @@ static void requests_choose_the_gradients(void)
     CU_ASSERT_PTR_NOT_NULL(tn_exec_grad(e, "out_label"));
     CU_ASSERT_EQUAL(tn_exec_status(e), TN_OK);
     tn_exec_free(e);
-    e = BIND(net_mlp(), .grad_reqs = TN_REQS({"fc2_weight", TN_WRITE}));
+    e = BIND(net, .grad_reqs = TN_REQS({"fc2_weight", TN_WRITE}));
     if (!TN_CHECK_EXEC(e)) return;
     CU_ASSERT_PTR_NULL(tn_exec_grad(e, "fc1_weight"));
     CU_ASSERT_PTR_NOT_NULL(tn_exec_grad(e, "fc2_weight"));
