@@ -1,4 +1,4 @@
-// tests/exec/test_million.c: a chain of a million nodes binds and runs, in linear memory.
+// tests/exec/test_million_run.c: a chain of a million nodes binds and runs, in linear memory.
 #include <sys/resource.h>
 
 #include "tests/exec/nets.h"
