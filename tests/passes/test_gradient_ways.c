@@ -258,6 +258,73 @@ static void types_are_known_at_once(void)
     tni_types_free(&t);
 }
 
+// ------------------------------------------------------------------ real operators together
+
+// Many kinds of operators between data, (4, 6), and a sum.
+static tn_symbol mixed_network(void)
+{
+    tn_graph *g = bench.g;
+    tn_symbol x = variable("data");
+    tn_symbol h = tn_call(g, "FullyConnected", .inputs = TN_SYMS(apply("tanh", x)),
+                          .params = TN_ATTRS({"num_hidden", "6"}));
+    tn_symbol parts =
+        tn_call(g, "SliceChannel", .inputs = TN_SYMS(h), .params = TN_ATTRS({"num_outputs", "2"}));
+    tn_symbol one = apply("sigmoid", tn_output(g, parts, 1));
+    tn_symbol both = tn_call(g, "Concat", .inputs = TN_SYMS(one, tn_output(g, parts, 1), x));
+    tn_symbol t = apply("transpose", both);
+    tn_symbol d = tn_call(g, "dot", .inputs = TN_SYMS(both, t));
+    tn_symbol r =
+        tn_call(g, "Reshape", .inputs = TN_SYMS(d), .params = TN_ATTRS({"shape", "(2, 8)"}));
+    tn_symbol s = apply("log_softmax", tn_mul(g, r, 0.5));
+    return apply("sum", tn_mul(g, s, apply("softmax", r)));
+}
+
+// Shapes of everything below s; false if something stays unknown.
+static bool infers(tn_symbol s)
+{
+    const tn_shape_result *r = tn_infer_shape(bench.g, s, TN_SHAPES({"data", TN_DIMS(4, 6)}));
+    return TN_CHECK_GRAPH() && r && r->complete;
+}
+
+static void a_network_twice(void)
+{
+    tn_symbol y = mixed_network();
+    CU_ASSERT(infers(y));
+    tn_symbol x = {1, 0, bench.g->tag}, w = {3, 0, bench.g->tag}, dx[2], ddx[2];
+    TN_CHECK_STR(tn_symbol_name(bench.g, w), "fullyconnected0_weight");
+    tn_gradient(bench.g, TN_SYMS(y), (tn_symbols){0}, TN_SYMS(x, w), dx);
+    CU_ASSERT(infers(tn_group(bench.g, (tn_symbols){2, dx})));
+    tn_symbol norm = tn_add(bench.g, apply("sum", tn_mul(bench.g, dx[0], dx[0])),
+                            apply("sum", tn_mul(bench.g, dx[1], dx[1])));
+    tn_gradient(bench.g, TN_SYMS(norm), (tn_symbols){0}, TN_SYMS(x, w), ddx);
+    CU_ASSERT(infers(tn_group(bench.g, (tn_symbols){2, ddx})));
+}
+
+static void a_network_with_types(void)
+{
+    tn_symbol y = mixed_network();
+    const uint32_t n = (uint32_t)bench.g->n_nodes;
+    uint32_t nodes[64];
+    tni_types t;
+    const bool ready = n < 64 && tni_types_init(&t) && tni_types_grow(&t, bench.g);
+    CU_ASSERT(ready);
+    if (!ready) return;
+    for (uint32_t i = 0; i < n; i++) nodes[i] = i + 1;
+    const tn_shape data = tn_shape_2d(4, 6);
+    tni_types_merge_shape(&t, 0, &data);
+    tni_types_merge_dtype(&t, 0, TN_F64);
+    tni_infer(bench.g, &t, nodes, n, TNI_INFER_SHAPES | TNI_INFER_DTYPES);
+    const tni_entry ye = {y.node, 0}, xe[2] = {{1, 0}, {3, 0}};
+    tni_entry dx[2];
+    tni_gradient(bench.g, &t, &ye, 1, NULL, xe, 2, dx, NULL);
+    TN_CHECK_GRAPH();
+    size_t unknown = 0;
+    for (uint32_t v = 0; v < bench.g->n_values; v++)
+        unknown += tn_shape_size(tni_types_shape(&t, v)) < 0 || t.dtype[v] != TN_F64;
+    CU_ASSERT_EQUAL(unknown, 0);
+    tni_types_free(&t);
+}
+
 TN_TEST_MAIN({"BlockGrad stops", block_grad_stops}, {"no path is zero", no_path_is_zero},
              {"a missing gradient names operator, node and place", a_missing_gradient_is_named},
              {"a missing gradient that nobody needs", a_missing_gradient_that_nobody_needs},
@@ -266,4 +333,6 @@ TN_TEST_MAIN({"BlockGrad stops", block_grad_stops}, {"no path is zero", no_path_
              {"expansions that cannot be", expansions_that_cannot_be_differentiated},
              {"zero out-gradients stay absent", zero_out_gradients_stay_absent},
              {"gradients of a wrong shape are named", gradients_of_a_wrong_shape_are_named},
-             {"types are known at once", types_are_known_at_once})
+             {"types are known at once", types_are_known_at_once},
+             {"a network, differentiated twice", a_network_twice},
+             {"a network with types", a_network_with_types})
