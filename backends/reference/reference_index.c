@@ -1,27 +1,48 @@
 // backends/reference/reference_index.c: operators that look elements up by number.
 #include "reference.h"
 
-static int64_t clip_index(int64_t i, int64_t n)
+// ------------------------------------------------------------------ Embedding, take
+
+// Row that an index means: outside 0 … n-1 the nearest end, or with mode wrap the index modulo n.
+static int64_t row_of(bool wrap, int64_t index, int64_t n)
 {
-    return i < 0 ? 0 : i >= n ? n - 1 : i;
+    if (wrap) return (index % n + n) % n;
+    return index < 0 ? 0 : index >= n ? n - 1 : index;
 }
 
-// ------------------------------------------------------------------ Embedding
+// out(i…) = table[index i…], a row of the table each
+static void look_up(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t table, uint32_t indices)
+{
+    const ref_array index = ref_in(k, a, indices);
+    const int64_t rows = ref_span(k->call->in[table], 0, 1);
+    const bool wrap = tn_call_is(k->call, "mode", "wrap");
+    const size_t bytes = rows ? k->call->in[table]->bytes / (size_t)rows : 0;
+    const char *from = a->in[table].host;
+    char *out = a->out[0].host;
+    if (bytes == 0) return;
+    for (int64_t i = 0; i < index.n; i++)
+        memcpy(out + (size_t)i * bytes,
+               from + (size_t)row_of(wrap, ref_get_int(index, i), rows) * bytes, bytes);
+}
 
-// out(…, d) = weight[clip(int(data(…)), 0, rows - 1)](d)
+// Inputs data, weight
 static tn_status embedding(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const ref_array data = ref_in(k, a, 0);
-    const tn_value_info *weight = k->call->in[1];
-    const int64_t rows = ref_span(weight, 0, 1);
-    const size_t bytes = rows ? weight->bytes / (size_t)rows : 0;
-    const char *from = a->in[1].host;
-    char *out = a->out[0].host;
-    if (bytes == 0) return TN_OK;
-    for (int64_t i = 0; i < data.n; i++)
-        memcpy(out + (size_t)i * bytes,
-               from + (size_t)clip_index(ref_get_int(data, i), rows) * bytes, bytes);
+    look_up(k, a, 1, 0);
     return TN_OK;
+}
+
+// Inputs a, indices; along the first axis
+static tn_status take(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    look_up(k, a, 0, 1);
+    return TN_OK;
+}
+
+static const char *take_cannot(const tn_call *c)
+{
+    if (c->in[0]->size == 0 && c->out[0]->size) return "there is no row to take";
+    return tn_call_i64(c, "axis", 0) != 0 ? "takes along axis 0 only" : NULL;
 }
 
 // Scratch: the sums of all gradients of a row, before they are rounded; 8 bytes an element.
@@ -31,66 +52,32 @@ static tn_status scatter_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return TN_OK;
 }
 
-// Inputs dy(…, d), indices(…), like: dw[clip(int(indices(…)))](d) += dy(…, d), from zero
+// Inputs dy(i…), indices(i…), like: the rows of dy are added up, each at its index.
 static tn_status scatter_add(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const ref_array dy = ref_in(k, a, 0), data = ref_in(k, a, 1), dw = ref_out(k, a, 0);
+    const ref_array dy = ref_in(k, a, 0), index = ref_in(k, a, 1), sums = ref_out(k, a, 0);
     const int64_t rows = ref_span(k->call->out[0], 0, 1);
-    const int64_t width = rows ? dw.n / rows : 0;
+    const bool wrap = tn_call_is(k->call, "mode", "wrap");
+    const int64_t width = rows ? sums.n / rows : 0;
     double *real = a->scratch.host;
     int64_t *whole = a->scratch.host;
-    if (dw.n == 0) return TN_OK;
+    if (sums.n == 0) return TN_OK;
 
-    memset(a->scratch.host, 0, (size_t)dw.n * 8); // 0 and 0.0 alike
+    memset(a->scratch.host, 0, (size_t)sums.n * 8); // 0 and 0.0 alike
     for (int64_t i = 0; i < dy.n; i++) {
-        const int64_t at = clip_index(ref_get_int(data, i / width), rows) * width + i % width;
+        const int64_t row = row_of(wrap, ref_get_int(index, i / width), rows);
         if (ref_is_float(dy.dtype))
-            real[at] += ref_get_real(dy, i);
+            real[row * width + i % width] += ref_get_real(dy, i);
         else
-            whole[at] += ref_get_int(dy, i);
+            whole[row * width + i % width] += ref_get_int(dy, i);
     }
-    for (int64_t i = 0; i < dw.n; i++) {
+    for (int64_t i = 0; i < sums.n; i++) {
         if (ref_is_float(dy.dtype))
-            ref_put_real(dw, i, real[i]);
+            ref_put_real(sums, i, real[i]);
         else
-            ref_put_int(dw, i, whole[i]);
+            ref_put_int(sums, i, whole[i]);
     }
     return TN_OK;
-}
-
-// ------------------------------------------------------------------ take
-
-// out(before, indices, after) = a(before, n, after) at clip(indices), with mode wrap at indices
-// modulo n
-static tn_status take(const tn_sdk_kernel *k, const tn_run_args *a)
-{
-    const tn_value_info *x = k->call->in[0];
-    const ref_array indices = ref_in(k, a, 1);
-    const int32_t axis = ref_axis_param(k->call, "axis", 0, x->ndim);
-    if (axis < 0) return ref_no_axis(k, "axis");
-    const bool wrap = tn_call_is(k->call, "mode", "wrap");
-    const ref_line l = ref_around(x, axis);
-    const size_t bytes = (size_t)l.inner * tn_dtype_size(x->dtype);
-    const char *from = a->in[0].host;
-    char *out = a->out[0].host;
-    if (k->call->out[0]->bytes == 0) return TN_OK;
-
-    for (int64_t o = 0; o < l.outer; o++) {
-        for (int64_t i = 0; i < indices.n; i++) {
-            const int64_t index = ref_get_int(indices, i);
-            const int64_t at = wrap ? (index % l.n + l.n) % l.n : clip_index(index, l.n);
-            memcpy(out, from + (size_t)(o * l.n + at) * bytes, bytes);
-            out += bytes;
-        }
-    }
-    return TN_OK;
-}
-
-static const char *take_cannot(const tn_call *c)
-{
-    const int32_t axis = ref_axis_param(c, "axis", 0, c->in[0]->ndim);
-    if (axis >= 0 && c->in[0]->dims[axis] == 0 && c->out[0]->size) return "nothing to take from";
-    return NULL;
 }
 
 // ------------------------------------------------------------------ one_hot
@@ -107,16 +94,16 @@ static tn_status one_hot(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
-#define ROW(op_, state_, setup_, run_)                                                \
-    {                                                                                 \
-        .op = op_, .dtypes = TN_ALL_DTYPES, .flags = REF_FLAGS, .state_size = state_, \
-        .setup = setup_, .run = run_                                                  \
+#define ROW(op_, setup_, run_)                                                               \
+    {                                                                                        \
+        .op = op_, .dtypes = TN_ALL_DTYPES, .flags = REF_FLAGS, .setup = setup_, .run = run_ \
     }
 
 const tn_kernel_row ref_index[] = {
-    ROW("Embedding", 0, NULL, embedding),
-    ROW("_backward_Embedding", 0, scatter_setup, scatter_add),
+    ROW("Embedding", NULL, embedding),
+    ROW("_backward_Embedding", scatter_setup, scatter_add),
+    ROW("_backward_take", scatter_setup, scatter_add),
     {.op = "take", .dtypes = TN_ALL_DTYPES, .flags = REF_FLAGS, .cannot = take_cannot, .run = take},
-    ROW("one_hot", 0, NULL, one_hot),
+    ROW("one_hot", NULL, one_hot),
     {0},
 };

@@ -21,6 +21,14 @@ static tn_status cast(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// Over input 0 only: input 1 gives its dtype and no data.
+static tn_status cast_like_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    if (tn_dtype_size(k->call->in[0]->dtype) == tn_dtype_size(k->call->out[0]->dtype))
+        ref_inplace(k, info, 0);
+    return TN_OK;
+}
+
 // smooth_l1: s = scalar;  y = ½ (s x)²         where |x| < 1/s²
 //                         y = |x| − ½ / s²     elsewhere
 static tn_status smooth_l1(const tn_sdk_kernel *k, const tn_run_args *a)
@@ -74,6 +82,11 @@ static tn_status where_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 const tn_kernel_row ref_pointwise[] = {
     {.op = "Cast", .dtypes = TN_ALL_DTYPES, .flags = REF_FLAGS | TN_ROW_INPLACE, .run = cast},
+    {.op = "_cast_like",
+     .dtypes = TN_ALL_DTYPES,
+     .flags = REF_FLAGS,
+     .setup = cast_like_setup,
+     .run = cast},
     {.op = "smooth_l1", .dtypes = TN_FLOATS, .flags = REF_FLAGS | TN_ROW_INPLACE, .run = smooth_l1},
     {.op = "_backward_smooth_l1",
      .dtypes = TN_FLOATS,
