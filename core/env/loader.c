@@ -17,16 +17,21 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
-// Keeps what became of an attempt. NULL when out of memory.
-static const tni_candidate *record(tn_env *env, tni_attempt *a)
+// Makes room for the record of an attempt, before it may change anything. NULL: out of memory.
+static tni_candidate *record_new(tn_env *env)
+{
+    tni_candidate *c = tni_alloc(&env->arena, sizeof *c);
+    const bool room = tni_grow((void **)&env->candidates, &env->candidates_capacity,
+                               env->n_candidates + 1, sizeof(tni_candidate *));
+    return room ? c : NULL;
+}
+
+// Keeps what became of an attempt; a->error is cleared.
+static void record(tn_env *env, tni_candidate *c, tni_attempt *a)
 {
     const bool used = a->step == TN_STEP_USED;
-    tni_candidate *c = tni_alloc(&env->arena, sizeof *c);
-    char *reason = tni_strdup(&env->arena, used ? "" : tni_error_text(&a->error));
-    if (!c || !reason || !a->path ||
-        !tni_grow((void **)&env->candidates, &env->candidates_capacity, env->n_candidates + 1,
-                  sizeof(tni_candidate *)))
-        return NULL;
+    const char *reason = used ? "" : tni_strdup(&env->arena, tni_error_text(&a->error));
+    if (!reason) reason = tn_status_text(TN_E_NOMEM);
     *c = (tni_candidate){.record = {.size = sizeof c->record,
                                     .step = a->step,
                                     .status = used ? TN_OK : a->error.status,
@@ -44,7 +49,7 @@ static const tni_candidate *record(tn_env *env, tni_attempt *a)
     else
         tni_log(env, TN_LOG_INFO, "did not load %s: %s: %s", c->record.path,
                 tn_step_name(c->record.step), c->record.reason);
-    return c;
+    tni_error_clear(&a->error);
 }
 
 // ------------------------------------------------------------------ one table
@@ -151,14 +156,13 @@ static bool join(tn_env *env, tni_attempt *a, const tn_plugin *table)
 tn_status tni_load_table(tn_env *env, const tn_plugin *table)
 {
     tni_attempt a = {.path = "", .name = "core"};
-    if (!join(env, &a, table)) {
-        const tn_status status = a.error.status;
-        tni_env_fail(env, status, "the core's own operators: %s", tni_error_text(&a.error));
-        record(env, &a);
-        tni_error_clear(&a.error);
-        return status;
-    }
-    return TN_OK;
+    tni_candidate *c = record_new(env);
+    if (!c) return TN_E_NOMEM;
+    if (join(env, &a, table)) return TN_OK;
+    const tn_status status = a.error.status;
+    tni_env_fail(env, status, "the core's own operators: %s", tni_error_text(&a.error));
+    record(env, c, &a);
+    return status;
 }
 
 // ------------------------------------------------------------------ one file
@@ -205,6 +209,8 @@ static bool look(tn_env *env, tni_attempt *a)
 const tni_candidate *tni_load_file(tn_env *env, const char *path)
 {
     tni_attempt a = {.step = TN_STEP_FILE};
+    tni_candidate *c = record_new(env);
+    if (!c) return NULL;
     char *real = realpath(path, NULL);
     const int why = errno;
     a.path = tni_strdup(&env->arena, real ? real : path);
@@ -216,8 +222,7 @@ const tni_candidate *tni_load_file(tn_env *env, const char *path)
         const tn_plugin *table = tni_handshake(&a, &env->arena);
         if (table) join(env, &a, table);
     }
-    const tni_candidate *c = record(env, &a);
-    tni_error_clear(&a.error);
+    record(env, c, &a);
     return c;
 }
 
@@ -270,10 +275,11 @@ static bool load_place(tn_env *env, const char *path)
     struct stat st;
     if (!strchr(path, '/')) {
         tni_attempt a = {.step = TN_STEP_FILE, .path = tni_strdup(&env->arena, path)};
+        tni_candidate *c = record_new(env);
+        if (!c || !a.path) return false;
         tni_fail(&a.error, TN_E_INVALID, NULL, "a bare name; a place here is \"./%s\"", path);
-        const bool kept = record(env, &a) != NULL;
-        tni_error_clear(&a.error);
-        return kept;
+        record(env, c, &a);
+        return true;
     }
     if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) return load_directory(env, path);
     return tni_load_file(env, path) != NULL;

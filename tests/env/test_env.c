@@ -255,6 +255,66 @@ static void two_envs_know_nothing_of_each_other(void)
     tn_env_free(NULL);
 }
 
+static void *make_envs(void *ctx)
+{
+    unsigned *wrong = ctx;
+    for (int i = 0; i < 20; i++) {
+        tn_env *env = env_of(TN_ENV_NO_SEARCH, good_only);
+        *wrong += !env || !tn_env_op_find(env, "good_op");
+        *wrong += tn_env_load(env, "nothing.so") != TN_E_INVALID;
+        tn_env_free(env);
+    }
+    return NULL;
+}
+
+static void envs_in_several_threads(void)
+{
+    pthread_t threads[4];
+    unsigned wrong[4] = {0};
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(pthread_create(&threads[i], NULL, make_envs, &wrong[i]), 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        CU_ASSERT_EQUAL(wrong[i], 0);
+    }
+}
+
+typedef struct opening {
+    tn_env *env;
+    tni_device *device;
+    tn_device *handle;
+    tn_status status;
+} opening;
+
+static void *open_device(void *ctx)
+{
+    opening *o = ctx;
+    tni_error error = {0};
+    o->status = tni_device_open(o->env, o->device, &error);
+    o->handle = o->device->handle;
+    tni_error_clear(&error);
+    return NULL;
+}
+
+static void a_device_is_opened_once(void)
+{
+    size_t index = 0;
+    pthread_t threads[4];
+    opening o[4];
+    CU_ASSERT_EQUAL(tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/far.so"), TN_OK);
+    if (!backend(bench.env, "far", &index)) return;
+    tni_device *device = &tni_env_registry(bench.env)->backends[index]->devices[1];
+    for (int i = 0; i < 4; i++) {
+        o[i] = (opening){.env = bench.env, .device = device};
+        CU_ASSERT_EQUAL(pthread_create(&threads[i], NULL, open_device, &o[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        CU_ASSERT_EQUAL(o[i].status, TN_OK);
+        CU_ASSERT(o[i].handle && o[i].handle == o[0].handle);
+    }
+}
+
 // ------------------------------------------------------------------ errors
 
 static void eight_error_texts_stay_valid(void)
@@ -390,6 +450,8 @@ TN_TEST_MAIN({"bare names are refused", bare_names_are_refused},
              {"the library finds its build tree", the_library_finds_its_build_tree},
              {"an env again after it was freed", an_env_again_after_it_was_freed},
              {"two envs know nothing of each other", two_envs_know_nothing_of_each_other},
+             {"envs in several threads", envs_in_several_threads},
+             {"a device is opened once", a_device_is_opened_once},
              {"eight error texts stay valid", eight_error_texts_stay_valid},
              {"backends stand in order of rank", backends_stand_in_order_of_rank},
              {"devices have names of their own", devices_have_names_of_their_own},
