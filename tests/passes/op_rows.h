@@ -1,0 +1,188 @@
+// tests/passes/op_rows.h: a valid call of every operator of the core, for tests that walk over all.
+//
+// Operators that are rows of <tenon/elementwise.h> are added by code: op_row_next().
+#ifndef TENON_TESTS_OP_ROWS_H
+#define TENON_TESTS_OP_ROWS_H
+
+#include <tenon/elementwise.h>
+
+#include "inferred.h"
+
+typedef struct op_row {
+    const char *op, *params;
+    const char *shapes; // of the inputs, auxiliary states too: one word each
+} op_row;
+
+static const op_row op_rows[] = {
+    {"Activation", "act_type=relu", "2,3"},
+    {"Activation", "act_type=softrelu", "2,3"},
+    {"clip", "a_min=-1; a_max=1", "2,3"},
+    {"_backward_clip", "a_min=-1; a_max=1", "2,3 2,3"},
+    {"smooth_l1", "scalar=2", "2,3"},
+    {"smooth_l1", "scalar=0", "2,3"},
+    {"_backward_smooth_l1", "scalar=2", "2,3 2,3"},
+    {"softmax", NULL, "2,3"},
+    {"softmax", "axis=0; temperature=2", "2,3"},
+    {"_backward_softmax", "axis=0; temperature=2", "2,3 2,3"},
+    {"log_softmax", "axis=1", "2,3,4"},
+    {"_backward_log_softmax", "axis=-2; temperature=0.5", "2,3,4 2,3,4"},
+    {"SoftmaxOutput", NULL, "2,3 2"},
+    {"SoftmaxOutput", "out_grad=1; grad_scale=0.5", "2,3,4 2,3"},
+    {"SoftmaxOutput", "multi_output=1; normalization=valid; use_ignore=1", "2,3,4 2,4"},
+    {"SoftmaxOutput", "preserve_shape=1", "2,3,4 2,3"},
+    {"Softmax", "ignore_label=3", "2,3 2"},
+    {"_backward_SoftmaxOutput", NULL, "2,3 2"},
+    {"_backward_SoftmaxOutput", "out_grad=1", "2,3 2 2,3"},
+    {"make_loss", NULL, "2,3"},
+    {"MakeLoss", "grad_scale=2; normalization=batch", "2,3"},
+    {"_backward_MakeLoss", "normalization=valid", "2,3"},
+    {"LinearRegressionOutput", "grad_scale=3", "2,3 2,3"},
+    {"LogisticRegressionOutput", NULL, "2,1 2"},
+    {"MAERegressionOutput", NULL, "2,3 2,3"},
+    {"_backward_LinearRegressionOutput", NULL, "2,3 2,3"},
+    {"_backward_MAERegressionOutput", NULL, "2,3 2,3"},
+    {"FullyConnected", "num_hidden=5", "2,3,4 5,12 5"},
+    {"FullyConnected", "num_hidden=5; no_bias=1; flatten=0", "2,3,4 5,4"},
+    {"FullyConnected", "num_hidden=5; flatten=0", "4 5,4 5"},
+    {"dot", NULL, "2,3 3,4"},
+    {"dot", NULL, "3 3"},
+    {"dot", NULL, "2,3,4 4,5,6"},
+    {"dot", "transpose_a=1", "3,2,4 3,5"},
+    {"dot", "transpose_b=1", "2,3 4,5,3"},
+    {"dot", "transpose_a=1; transpose_b=1", "3,2 4,3"},
+    {"_backward_dot_lhs", "transpose_a=1", "2,5 3,5 3,2"},
+    {"_backward_dot_rhs", "transpose_b=1", "2,5 2,3 5,3"},
+    {"batch_dot", NULL, "6,2,3 6,3,4"},
+    {"batch_dot", "transpose_a=1", "6,3,2 6,3,4"},
+    {"batch_dot", "transpose_b=1", "6,2,3 6,4,3"},
+    {"batch_dot", "transpose_a=1; transpose_b=1", "6,3,2 6,4,3"},
+    {"Flatten", NULL, "2,3,4"},
+    {"Reshape", "shape=(-1,0); reverse=1", "2,3,4"},
+    {"Reshape", "target_shape=(0,4)", "2,3,4"},
+    {"reshape_like", NULL, "2,6 3,4"},
+    {"expand_dims", "axis=1", "2,3"},
+    {"transpose", NULL, "2,3,4"},
+    {"transpose", "axes=(1,2,0)", "2,3,4"},
+    {"SwapAxis", "dim1=0; dim2=2", "2,3,4"},
+    {"Concat", "num_args=3; dim=1", "2,3 2,1 2,4"},
+    {"_backward_Concat", "num_args=2; dim=0", "5,3 2,3 3,3"},
+    {"SliceChannel", "num_outputs=2; axis=-1", "2,3,4"},
+    {"SliceChannel", "num_outputs=3; squeeze_axis=1", "2,3,4"},
+    {"_backward_SliceChannel", "num_args=2; axis=1", "2,3 2,3"},
+    {"_backward_SliceChannel", "num_args=2; axis=-1; squeeze_axis=1", "2,3 2,3"},
+    {"stack", "num_args=2; axis=-1", "2,3 2,3"},
+    {"stack", "num_args=3", "2 2 2"},
+    {"slice", "begin=(None,-3); end=(1,None)", "2,4"},
+    {"slice", "begin=(4,); end=(None,); step=(-2,)", "6,3"},
+    {"_backward_slice", "begin=(None,1); end=(None,3)", "2,2 2,4"},
+    {"slice_axis", "axis=-1; begin=-3; end=None", "2,4"},
+    {"_backward_slice_axis", "axis=1; begin=1; end=-1", "2,2 2,4"},
+    {"sum", NULL, "2,3"},
+    {"sum", "axis=(0,-1); keepdims=1", "2,3,4"},
+    {"sum", "axis=-1; exclude=1", "2,3,4"},
+    {"mean", "axis=1", "2,3,4"},
+    {"max", "axis=0", "2,3"},
+    {"min", "axis=(1,); keepdims=1", "2,3"},
+    {"prod", "axis=1", "2,3"},
+    {"norm", NULL, "2,3"},
+    {"_broadcast_reduced", "axis=(0,); scale_by_count=1", "3 2,3"},
+    {"_broadcast_reduced", NULL, "1 2,3"},
+    {"argmax", "axis=1", "2,3"},
+    {"argmin", NULL, "2,3"},
+    {"argmax_channel", NULL, "2,3"},
+    {"broadcast_to", "shape=(2,0,4)", "2,3,1"},
+    {"broadcast_axis", "axis=(0,2); size=(5,6)", "1,3,1"},
+    {"broadcast_like", NULL, "3,1 2,3,4"},
+    {"_sum_like", NULL, "2,3,4 3,1"},
+    {"Embedding", "input_dim=4; output_dim=3", "2,5 4,3"},
+    {"_backward_Embedding", "input_dim=4; output_dim=3", "2,5,3 2,5 4,3"},
+    {"take", NULL, "4,2,3 5"},
+    {"take", "mode=wrap", "4 2,2"},
+    {"take", NULL, "4 1"},
+    {"_backward_take", "mode=wrap", "5,2,3 5 4,2,3"},
+    {"one_hot", "depth=3; on_value=2; off_value=-1", "2"},
+    {"_zeros", "shape=(2,3)", ""},
+    {"_ones", "shape=(2,3); dtype=float64", ""},
+    {"_full", "shape=(2,3); value=7", ""},
+    {"_arange", "start=1; stop=4; step=0.5", ""},
+    {"zeros_like", NULL, "2,3"},
+    {"ones_like", NULL, "2,3"},
+    {"random_uniform", "shape=(2,3)", ""},
+    {"random_normal", "shape=(2,3)", ""},
+    {"Dropout", "p=0.25", "2,3"},
+    {"sgd_update", "lr=0.1", "2,3 2,3"},
+    {"sgd_mom_update", "lr=0.1; momentum=0.9", "2,3 2,3 2,3"},
+    {"adam_update", "lr=0.1", "2,3 2,3 2,3 2,3"},
+    {"_copy", NULL, "2,3"},
+    {"BlockGrad", NULL, "2,3"},
+    {"_identity_with_attr_like_rhs", NULL, "2,3 2,3"},
+    {"Cast", "dtype=float32", "2,3"},
+    {"_cast_like", NULL, "2,3 2,3"},
+    {"where", NULL, "2,3 2,3 2,3"},
+    {"where", NULL, "2 2,3 2,3"},
+    {"add_n", "num_args=3", "2,3 2,3 2,3"},
+    {"add_n", "num_args=1", "2,3"},
+    {"_grad_add", NULL, "2,3 2,3"},
+    {"_CrossDeviceCopy", NULL, "2,3"},
+    {"_reorder", NULL, "2,3"},
+    // the constants of a derivative fold for these
+    {"_power_scalar", "scalar=0", "2,3"},
+    {"_power_scalar", "scalar=1", "2,3"},
+    {"_power_scalar", "scalar=2", "2,3"},
+    {"broadcast_add", NULL, "3,1 2,1,4"},
+    {"broadcast_power", NULL, "2,3 1"},
+    {"broadcast_hypot", NULL, "2,1 1,3"},
+#define ROW_OF(op, dtypes, uses, ...) {#op, NULL, "2,3"}, BACKWARD_OF_##uses(op)
+#define BACKWARD_OF_X(op) {"_backward_" #op, NULL, "2,3 2,3"},
+#define BACKWARD_OF_Y(op) {"_backward_" #op, NULL, "2,3 2,3"},
+#define BACKWARD_OF_XY(op) {"_backward_" #op, NULL, "2,3 2,3 2,3"},
+#define BACKWARD_OF_NONE(op)
+#define BACKWARD_OF_ZERO(op)
+    TN_UNARY_ROWS(ROW_OF)
+#undef ROW_OF
+#define ROW_OF(op, scalar, rscalar, broadcast, ...)                                          \
+    {#op, NULL, "2,3 2,3"}, {#scalar, "scalar=1.5", "2,3"}, {#rscalar, "scalar=1.5", "2,3"}, \
+        {#broadcast, NULL, "2,3 3"},
+        TN_BINARY_ROWS(ROW_OF)
+#undef ROW_OF
+};
+enum { N_OP_ROWS = sizeof op_rows / sizeof *op_rows };
+
+// "2,3" → (2,3). Returns what stands behind the word.
+static inline const char *op_row_shape(const char *text, tn_shape *shape)
+{
+    *shape = (tn_shape){0};
+    while (*text == ' ') text++;
+    for (; *text && *text != ' '; text++) {
+        if (*text == ',') continue;
+        shape->dim[shape->ndim++] = strtoll(text, (char **)&text, 10);
+        text--;
+    }
+    return text;
+}
+
+// Inputs of a row as variables x0, x1, … of known shape and dtype; how many there are.
+static inline size_t op_row_inputs(const op_row *row, tn_symbol x[8], tn_dtype dtype)
+{
+    static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
+    size_t n = 0;
+    for (const char *at = row->shapes; *at && n < 8; n++) {
+        tn_shape s;
+        at = op_row_shape(at, &s);
+        x[n] = tn_variable(bench.g, names[n], .shape = {(size_t)s.ndim, s.dim}, .dtype = dtype);
+    }
+    return n;
+}
+
+// The call of a row; {0,0} on an error, which is in bench.g. A fresh graph is made for it.
+static inline tni_entry op_row_call(const op_row *row, tn_symbol x[8], size_t *n, tn_dtype dtype)
+{
+    tni_entry in[8];
+    tn_graph_free(bench.g);
+    bench.g = tn_graph_new(bench.env);
+    *n = op_row_inputs(row, x, dtype);
+    for (size_t i = 0; i < *n; i++) in[i] = (tni_entry){x[i].node, x[i].out};
+    return tni_build(bench.g, NULL, row->op, row->params, in, (uint32_t)*n, "op", 0);
+}
+
+#endif
