@@ -1,0 +1,71 @@
+// core/exec/report_exec.c: reports of an executor: the renderings with its kernels and its plan.
+#include "core/exec/exec.h"
+
+static uint64_t block_bytes(const tni_plan *plan, uint32_t block)
+{
+    return block ? plan->blocks.v[block].bytes : 0;
+}
+
+// An output has the memory of an input, though the node runs.
+static bool is_inplace(const tn_exec *e, const tni_node *n)
+{
+    const tn_graph *g = e->placed.g;
+    for (uint32_t o = 0; o < n->n_out; o++)
+        for (uint32_t i = 0; i < n->n_in; i++)
+            if (e->plan.of_value[n->value0 + o] == e->plan.of_value[tni_value(g, n->in[i])])
+                return true;
+    return false;
+}
+
+static tni_report_row row_of(const void *ctx, uint32_t node)
+{
+    const tn_exec *e = ctx;
+    const bool elided = e->plan.elided[node];
+    return (tni_report_row){
+        .impl = elided ? NULL : e->kernels[node].impl,
+        .scratch = block_bytes(&e->plan, e->plan.scratch[node]),
+        .stash = block_bytes(&e->plan, e->plan.stash[node]),
+        .inplace = !elided && is_inplace(e, tni_node_at(e->placed.g, node)),
+        .elided = elided,
+    };
+}
+
+static tni_report_value value_of(const void *ctx, uint32_t value)
+{
+    const tn_exec *e = ctx;
+    const uint32_t number = e->plan.of_value[value];
+    if (!number) return (tni_report_value){"nowhere", 0};
+    const tni_block *b = &e->plan.blocks.v[number];
+    if (b->tensor) return (tni_report_value){"tensor", 0};
+    return (tni_report_value){tni_report_memory(e->spaces[b->space].device), b->offset};
+}
+
+typedef void (*render_fn)(const tni_placed *p, const tni_report_info *info, tni_text *t);
+
+// Rendered once: an executor does not change.
+static const char *render(tn_exec *e, tni_text *t, render_fn fn)
+{
+    const tni_report_info info = {e, row_of, value_of, &e->memory};
+    if (t->s && !t->failed) return t->s;
+    tni_text_free(t);
+    *t = (tni_text){0};
+    fn(&e->placed, &info, t);
+    if (!t->failed) return t->s ? t->s : "";
+    tni_fail(&e->error, TN_E_NOMEM, NULL, "report: out of memory");
+    return NULL;
+}
+
+const char *tn_exec_report_text(tn_exec *e)
+{
+    return render(e, &e->report_text, tni_report_text);
+}
+
+const char *tn_exec_report_json(tn_exec *e)
+{
+    return render(e, &e->report_json, tni_report_json);
+}
+
+const char *tn_exec_plan_text(tn_exec *e)
+{
+    return render(e, &e->plan_text, tni_report_plan);
+}
