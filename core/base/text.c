@@ -94,7 +94,10 @@ const char *tni_number(char buffer[TNI_NUMBER], double value)
 {
     const locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     const locale_t before = c ? uselocale(c) : (locale_t)0;
-    for (int digits = 1; digits <= 17; digits++) { // 17 digits tell any two doubles apart
+    // Integers are written out ("100", not "1e+02") as far as doubles hold them all.
+    const bool integral = value > -0x1p53 && value < 0x1p53 && value == (double)(int64_t)value;
+    if (integral) snprintf(buffer, TNI_NUMBER, "%.0f", value);
+    for (int digits = 1; !integral && digits <= 17; digits++) { // 17 tell any two doubles apart
         snprintf(buffer, TNI_NUMBER, "%.*g", digits, value);
         if (strtod(buffer, NULL) == value) break;
     }

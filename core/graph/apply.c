@@ -222,6 +222,7 @@ static bool put_at_port(making *m, const tni_given *given)
     }
     if (m->call->by == TNI_BY_NAME && !port_of(op, given->name, &port, &index))
         return unknown_input(m, given->name);
+    if (!given->symbol.node) return true; // TN_NONE asks for the default
     if (tni_op_slot(op, m->params, port, index, &slot)) return put(m, slot, given->symbol);
     if (op->in[port].when)
         tni_graph_fail(m->g, TN_E_INVALID, 0,
@@ -248,10 +249,8 @@ static bool read_inputs(making *m)
     }
     for (size_t i = 0; i < c->n_given; i++) {
         const tn_symbol s = c->given[i].symbol;
-        const bool none = s.node == 0;
-        if (none && c->by == TNI_BY_PLACE) continue;
-        if (c->by == TNI_BY_PLACE ? !put(m, (uint32_t)i, s) : !put_at_port(m, &c->given[i]))
-            return false;
+        if (c->by != TNI_BY_PLACE && !put_at_port(m, &c->given[i])) return false;
+        if (c->by == TNI_BY_PLACE && s.node && !put(m, (uint32_t)i, s)) return false;
     }
     return true;
 }

@@ -163,10 +163,12 @@ tn_attrs(tn_attr_list)(tn_graph *g, tn_symbol s)
 {
     const tn_attrs none = {0};
     if (!tni_ready(g)) return none;
+    const tni_save save = tni_graph_save(g);
     const tni_entries e = tni_symbol_entries(g, s);
     if (!e.n) return none;
     const tn_attrs list = sorted(&g->nodes[e.v[0].node], &g->arena, true);
     if (!list.v) tni_graph_no_memory(g);
+    tni_graph_settle(g, save);
     return list;
 }
 
@@ -174,6 +176,7 @@ tn_attr_dict_result(tn_attr_dict)(tn_graph *g, tn_symbol s)
 {
     tn_attr_dict_result dict = {0};
     if (!tni_ready(g)) return dict;
+    const tni_save save = tni_graph_save(g);
     const tni_entries heads = tni_symbol_entries(g, s);
     if (!tni_ready(g)) return dict;
     size_t count;
@@ -190,6 +193,7 @@ tn_attr_dict_result(tn_attr_dict)(tn_graph *g, tn_symbol s)
     dict.v = v;
     if (ok) return dict;
     tni_graph_no_memory(g);
+    tni_graph_undo(g, save);
     return (tn_attr_dict_result){0};
 }
 

@@ -143,6 +143,6 @@ tn_symbol(tn_symbol_copy)(tn_graph *g, tn_graph *from, tn_symbol s)
     if (!heads) tni_graph_no_memory(g);
     const tn_symbol copy = heads ? copy_entries(g, from, s, heads, n) : TN_NONE;
     free(heads);
-    if (!tni_ready(g)) tni_graph_undo(g, save);
+    tni_graph_settle(g, save);
     return copy;
 }

@@ -226,6 +226,11 @@ void tni_graph_undo(tn_graph *g, tni_save save)
     g->auto_name = NULL;
 }
 
+void tni_graph_settle(tn_graph *g, tni_save save)
+{
+    if (!tni_ready(g)) tni_graph_undo(g, save);
+}
+
 // ------------------------------------------------------------------ symbols
 
 bool tni_symbol_bad(tn_graph *g, tn_symbol s, const char *what, bool none_ok)

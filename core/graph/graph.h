@@ -116,6 +116,7 @@ typedef struct tni_save {
 } tni_save;
 tni_save tni_graph_save(const tn_graph *g);
 void tni_graph_undo(tn_graph *g, tni_save save);
+void tni_graph_settle(tn_graph *g, tni_save save); // goes back if the graph holds an error
 
 // "file:line" of the running call in an arena, or NULL if it is not known.
 const char *tni_graph_place(const tn_graph *g, tni_arena *arena);
@@ -176,7 +177,7 @@ bool tni_param_harmless(const char *key, const char *value);
 
 // A symbol given to a call: by place, by name, or by declared port.
 typedef struct tni_given {
-    tn_symbol symbol;     // not TN_NONE, but by place
+    tn_symbol symbol;     // TN_NONE: the default
     const char *name;     // TNI_BY_NAME
     uint32_t port, index; // TNI_BY_PORT: declared input, and number within a variadic one
 } tni_given;

@@ -50,6 +50,7 @@ void tni_print_node(const tn_graph *g, uint32_t id, const tn_shape *shape, tn_dt
 const char *(tn_symbol_text)(tn_graph *g, tn_symbol s)
 {
     if (!tni_ready(g)) return NULL;
+    const tni_save save = tni_graph_save(g);
     const tni_entries heads = tni_symbol_entries(g, s);
     if (!tni_ready(g)) return NULL;
     size_t count;
@@ -64,5 +65,6 @@ const char *(tn_symbol_text)(tn_graph *g, tn_symbol s)
     free(order);
     tni_text_free(&t);
     if (!text) tni_graph_no_memory(g);
+    tni_graph_settle(g, save);
     return text;
 }

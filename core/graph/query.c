@@ -33,6 +33,7 @@ static tn_names names_of(tn_graph *g, tn_symbol s, int kinds)
 {
     tn_names names = {0};
     if (!tni_ready(g)) return names;
+    const tni_save save = tni_graph_save(g);
     const tni_entries heads = tni_symbol_entries(g, s);
     if (!tni_ready(g)) return names;
     size_t count;
@@ -42,6 +43,7 @@ static tn_names names_of(tn_graph *g, tn_symbol s, int kinds)
     else
         tni_graph_no_memory(g);
     free(order);
+    tni_graph_settle(g, save);
     return names;
 }
 
@@ -66,16 +68,14 @@ tn_names(tn_outputs)(tn_graph *g, tn_symbol s)
 {
     const tn_names none = {0};
     if (!tni_ready(g)) return none;
+    const tni_save save = tni_graph_save(g);
     const tni_entries e = tni_symbol_entries(g, s);
     if (!tni_ready(g)) return none;
     const char **v = tni_alloc(&g->arena, e.n * sizeof *v);
-    if (!v) {
-        tni_graph_no_memory(g);
-        return none;
-    }
-    for (size_t i = 0; i < e.n; i++)
-        if (!(v[i] = tni_output_name(g, e.v[i]))) return none;
-    return (tn_names){e.n, v};
+    if (!v) tni_graph_no_memory(g);
+    for (size_t i = 0; v && i < e.n && tni_ready(g); i++) v[i] = tni_output_name(g, e.v[i]);
+    tni_graph_settle(g, save);
+    return tni_ready(g) ? (tn_names){e.n, v} : none;
 }
 
 const char *(tn_symbol_name)(tn_graph *g, tn_symbol s)
@@ -185,6 +185,7 @@ tn_symbol(tn_group)(tn_graph *g, tn_symbols members)
 tn_symbol(tn_internals)(tn_graph *g, tn_symbol s)
 {
     if (!tni_ready(g)) return TN_NONE;
+    const tni_save save = tni_graph_save(g);
     const tni_entries heads = tni_symbol_entries(g, s);
     if (!tni_ready(g)) return TN_NONE;
     size_t count, n = 0;
@@ -199,12 +200,14 @@ tn_symbol(tn_internals)(tn_graph *g, tn_symbol s)
     const tn_symbol group = v ? tni_group(g, v, n) : TN_NONE;
     free(order);
     free(v);
+    tni_graph_settle(g, save);
     return group;
 }
 
 tn_symbol(tn_children)(tn_graph *g, tn_symbol s)
 {
     if (!tni_ready(g)) return TN_NONE;
+    const tni_save save = tni_graph_save(g);
     const tni_entries heads = tni_symbol_entries(g, s);
     tni_entry *v = NULL;
     size_t n = 0, capacity = 0;
@@ -223,5 +226,6 @@ tn_symbol(tn_children)(tn_graph *g, tn_symbol s)
     const tn_symbol group = ok && n ? tni_group(g, v, n) : TN_NONE;
     free(met);
     free(v);
+    tni_graph_settle(g, save);
     return group;
 }

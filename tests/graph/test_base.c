@@ -156,6 +156,10 @@ static void numbers_are_short_and_exact(void)
     check_number("0.5", 0.5);
     check_number("2", 2);
     check_number("-3", -3);
+    check_number("10", 10);
+    check_number("123456789", 123456789);
+    check_number("1e+300", 1e300);
+    check_number("-0", -0.0);
     check_number("0.1", 0.1);
     check_number("1e-05", 1e-5);
     check_number("0.3333333333333333", 1.0 / 3);

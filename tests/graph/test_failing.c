@@ -92,8 +92,6 @@ static void wrong_inputs_are_named(void)
             TN_E_INVALID, "c (Concat): arg7: given, but num_args is 2");
     REFUSED(CALL("Flatten", .name = "f", .named = TN_NAMED({NULL, x})), TN_E_INVALID,
             "f (Flatten): an input without a name");
-    REFUSED(CALL("Flatten", .name = "f", .named = TN_NAMED({"data", TN_NONE})), TN_E_INVALID,
-            "f (Flatten): data: no symbol (TN_NONE)");
     // Data where a symbol is wanted: apache/mxnet#5571 said only "Cannot find argument 'label'".
     REFUSED(CALL("SoftmaxOutput", .name = "o", .params = TN_ATTRS({"label", "[1, 0]"})),
             TN_E_INVALID,

@@ -77,6 +77,10 @@ static void a_none_asks_for_the_default(void)
     const tn_symbol net = FC("fc", "2", TN_NONE, TN_NONE, bias);
     TN_CHECK_GRAPH();
     TN_CHECK_NAMES(tn_arguments(bench.g, net), "fc_data fc_weight b");
+    const tn_symbol named = tn_call(bench.g, "FullyConnected", .name = "fc2",
+                                    .named = TN_NAMED({"weight", TN_NONE}, {"bias", bias}),
+                                    .params = TN_ATTRS({"num_hidden", "2"}));
+    TN_CHECK_NAMES(tn_arguments(bench.g, named), "fc2_data fc2_weight b");
 }
 
 static void an_absent_input_is_not_made(void)
