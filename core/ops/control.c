@@ -101,7 +101,7 @@ static tn_status where_shape(const tn_infer *io)
     const tn_shape c = tni_shape(io, TNI_IN(0)), x = tni_shape(io, TNI_OUT(0));
     if (c.ndim < 0 || x.ndim < 0) return TN_OK;
     if (c.ndim != 1 || x.ndim < 2) {
-        TNI_TRY(tni_link(io, TNI_IN(0), TNI_OUT(0)));
+        TNI_TRY(tni_link(io, TNI_OUT(0), TNI_IN(0)));
     } else {
         tn_shape rows = tn_shape_rank(x.ndim);
         rows.dim[0] = c.dim[0];
