@@ -21,7 +21,7 @@ esac
 cc=$(cached CMAKE_C_COMPILER)
 libdir=$(cached CMAKE_INSTALL_LIBDIR)
 
-work=$(mktemp -d)
+work=$(cd "$(mktemp -d)" && pwd -P)
 trap 'rm -rf "$work"' EXIT
 prefix=$work/prefix
 unset TENON_PLUGIN_PATH TENON_BACKENDS TENON_NUM_THREADS

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <tenon/tenon.h>
 
-enum { ROWS = 64, STEPS = 200 };
+enum { ROWS = 64, STEPS = 400 };
 
 static int fail(const char *what, const char *why)
 {
@@ -96,7 +96,7 @@ static int train_classifier(tn_env *env)
     for (int step = 0; step < STEPS; step++) {
         tn_forward(e, true);
         tn_backward(e, TN_NO_HEADS);
-        for (int i = 0; i < 4; i++) descend(e, parameters[i], 1.0f / 16);
+        for (int i = 0; i < 4; i++) descend(e, parameters[i], 0.5f / 16);
     }
     tn_forward(e, false);
     const int right = tn_exec_status(e) == TN_OK ? count_right(e) : 0;
