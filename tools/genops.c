@@ -1,7 +1,10 @@
 // tools/genops.c: writes include/tenon/ops.h and docs/operators.md from the core's operators.
 //
-//     genops header|docs FILE           writes FILE
-//     genops --check header|docs FILE   exits with 1 if FILE is not what would be written
+//     genops header|docs|asserts FILE    writes FILE
+//     genops --check header|docs FILE    exits with 1 if FILE is not what would be written
+//
+// asserts is a C file that compiles only if the structs of the header are laid out as the core
+// reads them.
 //
 // It links the core's objects and reads the registry of an env without plugins, so declarations
 // are the only source. It does not include <tenon/ops.h>, so it builds while that is wrong.
@@ -67,7 +70,7 @@ static const tni_op **sorted_ops(const tni_registry *r)
     return ops;
 }
 
-static void generate(tni_text *t, const tni_registry *r, bool header)
+static void generate(tni_text *t, const tni_registry *r, const char *what)
 {
     const tni_op **ops = sorted_ops(r);
     uint32_t n = 0;
@@ -84,8 +87,10 @@ static void generate(tni_text *t, const tni_registry *r, bool header)
     while (n_public < n && is_public(parted[n_public])) n_public++;
     if (!parted)
         t->failed = true;
-    else if (header)
+    else if (strcmp(what, "header") == 0)
         genops_header(t, parted, n_public);
+    else if (strcmp(what, "asserts") == 0)
+        genops_asserts(t, parted, n_public);
     else
         genops_docs(t, parted, n_public, n);
     free(parted);
@@ -129,8 +134,8 @@ int main(int argc, char **argv)
 {
     const bool checks = argc == 4 && strcmp(argv[1], "--check") == 0;
     const char *what = argc == 3 || checks ? argv[argc - 2] : "";
-    if (strcmp(what, "header") != 0 && strcmp(what, "docs") != 0) {
-        fprintf(stderr, "usage: genops [--check] header|docs FILE\n");
+    if (strcmp(what, "header") && strcmp(what, "docs") && strcmp(what, "asserts")) {
+        fprintf(stderr, "usage: genops [--check] header|docs|asserts FILE\n");
         return 2;
     }
     const tn_env_options options = {.size = sizeof options, .flags = TN_ENV_NO_SEARCH};
@@ -141,7 +146,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (tn_env_status(env) != TN_OK) fprintf(stderr, "genops: %s\n", tn_env_error(env));
-    generate(&t, tni_env_registry(env), strcmp(what, "header") == 0);
+    generate(&t, tni_env_registry(env), what);
     int status = 1;
     if (t.failed || !t.s)
         fprintf(stderr, "genops: out of memory, or no operators\n");

@@ -154,3 +154,18 @@ void genops_header(tni_text *t, const tni_op *const *ops, uint32_t n)
     for (uint32_t i = 0; i < n; i++) add_op(t, ops[i]);
     tni_text_add(t, "\nTN_END_DECLS\n\n#endif\n");
 }
+
+void genops_asserts(tni_text *t, const tni_op *const *ops, uint32_t n)
+{
+    char name[64];
+    const tni_field *f;
+    tni_text_add(t, "#include <stddef.h>\n#include <tenon/ops.h>\n");
+    for (uint32_t i = 0; i < n; i++) {
+        genops_c_name(ops[i], name);
+        for (uint32_t j = 0; (f = tni_args_field(ops[i], j)); j++)
+            tni_text_printf(t,
+                            "_Static_assert(offsetof(tn_%s_args, %s) == %u && "
+                            "sizeof(((tn_%s_args *)0)->%s) == %u, \"tn_%s: %s\");\n",
+                            name, f->name, f->offset, name, f->name, f->size, name, f->name);
+    }
+}
