@@ -69,7 +69,8 @@ static bool take_name(making *m)
 static bool make_name(making *m)
 {
     if (m->name) return true;
-    m->name = tni_auto_name_for(m->g, m->call->hint, m->call->op, m->params);
+    const tni_unnamed call = {m->call->op, m->params, m->in, m->n_in};
+    m->name = tni_auto_name_for(m->g, m->call->hint, &call);
     return m->name != NULL;
 }
 

@@ -150,7 +150,8 @@ const char *(tn_attr_get)(tn_graph *g, tn_symbol s, const char *key)
 {
     if (!tni_ready(g)) return NULL;
     const uint32_t id = node_of(g, s);
-    if (!id) return NULL;
+    if (!key && tni_ready(g)) tni_graph_fail(g, TN_E_INVALID, 0, "attribute: NULL is no key");
+    if (!id || !key) return NULL;
     const tni_node *n = &g->nodes[id];
     if (strcmp(key, "name") == 0) return n->name;
     if (strcmp(key, "op_name") == 0) return n->op ? n->op->decl.name : NULL;

@@ -6,17 +6,17 @@
 
 #include "core/graph/graph.h"
 
-// Are the names of all variables that this call may need free?
-static bool inputs_free(const tn_graph *g, const char *name, const tni_op *op, const void *params)
+// Are the names of all variables that will be made for this call free?
+static bool inputs_free(const tn_graph *g, const char *name, const tni_unnamed *call)
 {
-    if (!g->variables.n) return true;
-    const uint32_t n = tni_op_arity(op, params).n_in;
+    if (!call || !g->variables.n) return true;
     tni_text t = {0};
     bool is_free = true;
-    for (uint32_t i = 0; i < n && is_free; i++) {
+    for (uint32_t i = 0; i < call->n_in && is_free; i++) {
+        if (call->in[i].node) continue;
         char port[64];
         t.n = 0;
-        tni_text_printf(&t, "%s_%s", name, tni_op_in_name(op, params, i, port));
+        tni_text_printf(&t, "%s_%s", name, tni_op_in_name(call->op, call->params, i, port));
         is_free = t.failed || !tni_map_get(&g->variables, t.s, NULL);
     }
     tni_text_free(&t);
@@ -31,7 +31,7 @@ static void add_lower(tni_text *t, const char *s)
     }
 }
 
-const char *tni_auto_name_for(tn_graph *g, const char *hint, const tni_op *op, const void *params)
+const char *tni_auto_name_for(tn_graph *g, const char *hint, const tni_unnamed *call)
 {
     tni_text t = {0};
     uint32_t number = 0;
@@ -43,7 +43,7 @@ const char *tni_auto_name_for(tn_graph *g, const char *hint, const tni_op *op, c
         t.n = length;
         tni_text_printf(&t, "%u", number);
         if (t.failed || tni_map_get(&g->operators, t.s, NULL)) continue;
-        if (!op || inputs_free(g, t.s, op, params)) break;
+        if (inputs_free(g, t.s, call)) break;
     }
     char *name = t.failed ? NULL : tni_strndup(&g->arena, t.s, t.n);
     g->auto_name = name;
@@ -55,5 +55,5 @@ const char *tni_auto_name_for(tn_graph *g, const char *hint, const tni_op *op, c
 
 const char *tni_auto_name(tn_graph *g, const char *hint)
 {
-    return tni_auto_name_for(g, hint, NULL, NULL);
+    return tni_auto_name_for(g, hint, NULL);
 }

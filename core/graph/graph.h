@@ -150,8 +150,16 @@ tn_symbol tni_group(tn_graph *g, const tni_entry *members, size_t n);
 // lower case. Its number is taken when a node is added with this very pointer as its name. NULL:
 // out of memory, and the graph is in error.
 const char *tni_auto_name(tn_graph *g, const char *hint);
-// The same for a call, so that the variables made for its inputs have free names too.
-const char *tni_auto_name_for(tn_graph *g, const char *hint, const tni_op *op, const void *params);
+
+// A call without a name: inputs of node 0 will be variables named after it.
+typedef struct tni_unnamed {
+    const tni_op *op;
+    const void *params;
+    const tni_entry *in;
+    uint32_t n_in;
+} tni_unnamed;
+// The same so that the names of those variables are free too.
+const char *tni_auto_name_for(tn_graph *g, const char *hint, const tni_unnamed *call);
 
 // ------------------------------------------------------------------ attributes (attrs.c)
 

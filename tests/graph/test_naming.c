@@ -193,6 +193,10 @@ static void automatic_names_avoid_variables_of_inputs(void)
     const tn_symbol w = tn_variable(bench.g, "fullyconnected0_weight");
     TN_CHECK_STR(name_of(FC(NULL, "2", w)), "fullyconnected1");
     TN_CHECK_GRAPH();
+    // Given as the weight it is in nobody's way.
+    const tn_symbol x = tn_variable(bench.g, "x"), b = tn_variable(bench.g, "softmax0_data");
+    TN_CHECK_STR(name_of(CALL("softmax", b)), "softmax0");
+    TN_CHECK_STR(name_of(CALL("softmax", x)), "softmax1");
 }
 
 static void a_failed_call_uses_up_no_number(void)

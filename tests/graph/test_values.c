@@ -221,6 +221,50 @@ static void keys_are_checked(void)
     teardown();
 }
 
+// A text of at most n - 1 characters that looks like a value, often nearly.
+static void random_text(char *text, size_t n, uint32_t *seed)
+{
+    static const char letters[] = "((([]),,,--+..0123456789eELNone nfTrue\t";
+    size_t length = 0;
+    for (; length + 1 < n; length++) {
+        *seed = *seed * 1664525u + 1013904223u;
+        const uint32_t r = *seed >> 16;
+        if (r % 13 == 0) break;
+        text[length] = letters[r % (sizeof letters - 1)];
+    }
+    text[length] = 0;
+}
+
+// Whatever is accepted is written so that it reads back as itself; everything else has a reason.
+static void any_text_is_read_back_or_refused(void)
+{
+    if (!setup()) return;
+    uint32_t seed = 7, taken = 0, refused = 0;
+    bool ok = true;
+    for (int i = 0; i < 20000 && ok; i++) {
+        char text[24];
+        random_text(text, sizeof text, &seed);
+        const tni_param *p = &op->params[(uint32_t)i % op->n_params];
+        const tni_mark mark = tni_arena_mark(&arena);
+        tni_text reason = {0};
+        blob *b = tni_alloc(&arena, sizeof *b);
+        if (tni_param_parse(p, text, b, &arena, &reason)) {
+            const char *once = tni_param_text(p, b, &arena);
+            ok = tni_param_parse(p, once, b, &arena, &reason) &&
+                 strcmp(once, tni_param_text(p, b, &arena)) == 0;
+            taken++;
+        } else {
+            ok = reason.n > 0;
+            refused++;
+        }
+        tni_text_free(&reason);
+        tni_arena_reset(&arena, mark);
+    }
+    CU_ASSERT_TRUE(ok);
+    CU_ASSERT_TRUE(taken > 1000 && refused > 1000);
+    teardown();
+}
+
 static void check_shape(const char *text, int32_t ndim, int64_t a, int64_t b)
 {
     tn_shape s;
@@ -252,4 +296,6 @@ static void shapes(void)
 TN_TEST_MAIN({"integers", integers}, {"reals", reals}, {"words", words}, {"lists", lists},
              {"defaults are filled in", defaults_are_filled_in},
              {"copies own what they point to", copies_own_what_they_point_to},
-             {"keys are checked", keys_are_checked}, {"shapes", shapes})
+             {"keys are checked", keys_are_checked},
+             {"any text is read back or refused", any_text_is_read_back_or_refused},
+             {"shapes", shapes})
