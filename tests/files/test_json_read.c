@@ -37,10 +37,10 @@ static void parameters_stand_under_three_keys(void)
 {
     // param is what 0.8 wrote, attr 0.9 to 0.12, attrs 1.x; an attribute wins over a parameter.
     static const char *const forms[] = {
-        "\"param\": {\"act_type\": \"tanh\"}, \"attr\": {\"__x__\": \"1\"}, "
-        "\"backward_source_id\": -1",
+        "\"param\": {\"act_type\": \"tanh\"}, \"attr\": {\"__x__\": \"1\"}",
         "\"attr\": {\"act_type\": \"tanh\", \"__x__\": \"1\"}, \"control_deps\": [0]",
         "\"attrs\": {\"act_type\": \"tanh\", \"__x__\": \"1\"}, \"control_deps\": []",
+        "\"attr\": {\"act_type\": \"tanh\", \"__x__\": \"1\"}, \"backward_source_id\": -1",
         "\"param\": {\"act_type\": \"relu\"}, \"attr\": {\"act_type\": \"tanh\", \"__x__\": \"1\"}",
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {

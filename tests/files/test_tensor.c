@@ -292,7 +292,9 @@ static void counting_is_safe_between_threads(void)
 
 static tni_device *far_device(uint32_t i)
 {
-    if (tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/far.so")) return NULL;
+    if (tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/far.so")) {
+        CU_ASSERT_EQUAL(tn_env_status(bench.env), TN_E_EXISTS); // it is loaded already
+    }
     const tni_registry *r = tni_env_registry(bench.env);
     for (uint32_t b = 0; b < r->n_backends; b++)
         if (!strcmp(r->backends[b]->entry.name, "far") && r->backends[b]->n_devices > i)
@@ -315,6 +317,7 @@ static void device_tensors_are_read_and_written_through_their_backend(void)
     tni_device *device = far_device(0);
     tn_tensor *t = device ? far_tensor(device, TN_F32, 4) : NULL;
     if (!t) {
+        TN_CHECK_STR(tn_env_error(bench.env), "");
         CU_FAIL("the backend far is not there");
         return;
     }
