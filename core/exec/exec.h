@@ -334,7 +334,7 @@ typedef struct tni_report_row {
 
 typedef struct tni_report_value {
     const char *space; // "host", or the device's; "tensor" for memory that is not planned
-    uint64_t offset;
+    uint64_t offset;   // UINT64_MAX: not planned
 } tni_report_value;
 
 typedef struct tni_report_info {

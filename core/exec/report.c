@@ -263,7 +263,10 @@ void tni_report_plan(const tni_placed *p, const tni_report_info *info, tni_text 
         if (at->device) tni_text_printf(t, "  %s", at->device->uri);
         for (uint32_t v = n->value0; v < n->value0 + n->n_out && info->value; v++) {
             const tni_report_value where = info->value(info->ctx, v);
-            tni_text_printf(t, "  %s+%llu ", where.space, (unsigned long long)where.offset);
+            tni_text_printf(t, "  %s", where.space);
+            if (where.offset != UINT64_MAX)
+                tni_text_printf(t, "+%llu", (unsigned long long)where.offset);
+            tni_text_add(t, " ");
             tni_report_bytes(p->layout[v].bytes, t);
         }
         if (info->row && at->kind == TNI_KERNEL) {

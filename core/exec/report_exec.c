@@ -34,9 +34,9 @@ static tni_report_value value_of(const void *ctx, uint32_t value)
 {
     const tn_exec *e = ctx;
     const uint32_t number = e->plan.of_value[value];
-    if (!number) return (tni_report_value){"nowhere", 0};
+    if (!number) return (tni_report_value){"nowhere", UINT64_MAX};
     const tni_block *b = &e->plan.blocks.v[number];
-    if (b->tensor) return (tni_report_value){"tensor", 0};
+    if (b->tensor) return (tni_report_value){"tensor", UINT64_MAX};
     return (tni_report_value){tni_report_memory(e->spaces[b->space].device), b->offset};
 }
 

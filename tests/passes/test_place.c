@@ -1,4 +1,5 @@
 // tests/passes/test_place.c: which device runs which node, and what is said when none does.
+#include "core/exec/exec.h"
 #include "devices_by_hand.h"
 
 // ------------------------------------------------------------------ operators of these tests
@@ -343,6 +344,30 @@ static void what_nobody_supports_is_expanded(void)
     hand_end();
 }
 
+static void the_report_tells_of_expansions(void)
+{
+    const tni_report_info nothing = {0};
+    tni_text t = {0};
+    hand_begin(more);
+    hand_op("four_times", "f", hand_op("relu", "r", hand_var("x")));
+    PLACE(.backends = "alpha,beta");
+    tni_report_text(&hand.placed, &nothing, &t);
+    TN_CHECK_STR(t.s, "3 nodes: alpha 1, beta 2 (elemwise_add: no kernel); 0 copies, 0 reorders\n"
+                      "forward\n"
+                      "  %2 relu \"r\" float32(4,8)  alpha\n"
+                      "  four_times runs as its parts:\n"
+                      "      not whole on alpha: no kernel for four_times\n"
+                      "      not whole on beta: no kernel for four_times\n"
+                      "  %3 elemwise_add \"f_expand_expand\" float32(4,8)  beta  part of "
+                      "four_times\n"
+                      "      not alpha: no kernel for elemwise_add\n"
+                      "  %4 elemwise_add \"f_expand1_expand\" float32(4,8)  beta  part of "
+                      "four_times\n"
+                      "      not alpha: no kernel for elemwise_add\n");
+    tni_text_free(&t);
+    hand_end();
+}
+
 static void a_supported_operator_stays_whole(void)
 {
     hand_begin(more);
@@ -423,6 +448,7 @@ TN_TEST_MAIN({"a node goes to the first that supports it",
              {"a kernel for host memory serves any device there",
               a_kernel_for_host_memory_serves_any_device_there},
              {"what nobody supports is expanded", what_nobody_supports_is_expanded},
+             {"the report tells of expansions", the_report_tells_of_expansions},
              {"a supported operator stays whole", a_supported_operator_stays_whole},
              {"many expansions share the scratch graph", many_expansions_share_the_scratch},
              {"expansions that go wrong say so", expansions_that_go_wrong_say_so},
