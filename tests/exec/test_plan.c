@@ -228,6 +228,92 @@ static void values_of_any_size_work(void)
     }
 }
 
+// ------------------------------------------------------------------ kernels that mind
+
+static bool load_picky(void)
+{
+    const bool ok = tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/picky.so") == TN_OK;
+    TN_CHECK_STR(ok ? "" : tn_env_error(bench.env), "");
+    return ok;
+}
+
+// Squares of differences, whose gradient comes from what square left in its stash.
+static tn_symbol squares(void)
+{
+    tn_symbol x = tn_variable(bench.g, "x"), y = x;
+    for (int i = 0; i < 4; i++) {
+        y = tn_sub(bench.g, y, tn_mul(bench.g, x, 0.5));
+        y = UNARY("square", NULL, y);
+    }
+    return y;
+}
+
+static void stash_and_scratch_are_kept_apart(void)
+{
+    if (!load_picky()) return;
+    const tn_symbol y = squares();
+    tn_tensor *head = TN_TENSOR(TN_F32, TN_DIMS(3), 1, 2, 3),
+              *x = TN_TENSOR(TN_F32, TN_DIMS(3), 1, 0.5, -1);
+    tn_exec *picky = tn_simple_bind(bench.g, y, .backends = "picky,reference",
+                                    .args = TN_TENSORS({"x", x}), .grad_req = TN_WRITE);
+    tn_exec *e = tn_simple_bind(bench.g, y, .backends = "reference", .args = TN_TENSORS({"x", x}),
+                                .grad_req = TN_WRITE);
+    if (!TN_CHECK_EXEC(picky) || !TN_CHECK_EXEC(e)) return;
+    const tn_memory_report m = tn_exec_memory(picky);
+    CU_ASSERT_EQUAL(m.scratch, 16);
+    CU_ASSERT_EQUAL(m.stash, 4 * 12);
+    CU_ASSERT_EQUAL(net_clashes(&picky->plan.blocks), 0);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(tn_forward(picky, true) | tn_backward(picky, TN_TENSORS({NULL, head})),
+                        TN_OK);
+        CU_ASSERT_EQUAL(tn_forward(e, true) | tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
+    }
+    TN_CHECK_EXEC(picky);
+    CU_ASSERT_TRUE(net_equal(tn_exec_output(picky, 0), tn_exec_output(e, 0)));
+    CU_ASSERT_TRUE(net_equal(tn_exec_grad(picky, "x"), tn_exec_grad(e, "x")));
+    tn_exec_free(picky);
+    tn_exec_free(e);
+    tn_tensor_release(head);
+    tn_tensor_release(x);
+}
+
+// _sub of picky may be written over its second input only.
+static void in_place_needs_the_permission_of_the_kernel(void)
+{
+    if (!load_picky()) return;
+    tn_symbol x = tn_variable(bench.g, "x"), a = tn_add(bench.g, x, 1), b = tn_add(bench.g, x, 2);
+    tn_symbol first = tn_sub(bench.g, a, x), second = tn_sub(bench.g, x, b);
+    tn_symbol c = tn_add(bench.g, first, second);
+    tn_symbol same = tn_add(bench.g, tn_sub(bench.g, c, c), 1);
+    tn_exec *e = tn_simple_bind(bench.g, same, .backends = "picky,reference",
+                                .shapes = TN_SHAPES({"x", TN_DIMS(3)}));
+    if (!TN_CHECK_EXEC(e)) return;
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    TN_CHECK_EXEC(e);
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 1, 1, 1);
+    tn_exec_free(e);
+}
+
+// Both halves of the sum share one gradient, so the exponentials of forward are written over: but
+// not by something that lies in a gradient tensor, which only backward may touch.
+static void forward_leaves_the_gradients_alone(void)
+{
+    tn_symbol x = tn_variable(bench.g, "x"), y = tn_variable(bench.g, "y");
+    tn_symbol sum = tn_add(bench.g, UNARY("exp", NULL, x), UNARY("exp", NULL, y));
+    tn_exec *e = tn_simple_bind(bench.g, sum, .backends = bench.backends, .grad_req = TN_WRITE,
+                                .shapes = TN_SHAPES({"x", TN_DIMS(2)}));
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_tensor *head = TN_TENSOR(TN_F32, TN_DIMS(2), 7, 8);
+    CU_ASSERT_EQUAL(tn_forward(e, true) | tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
+    TN_CHECK_VALUES(tn_exec_grad(e, "x"), 0, 7, 8);
+    TN_CHECK_VALUES(tn_exec_grad(e, "y"), 0, 7, 8);
+    CU_ASSERT_EQUAL(tn_forward(e, true), TN_OK);
+    TN_CHECK_VALUES(tn_exec_grad(e, "x"), 0, 7, 8);
+    TN_CHECK_VALUES(tn_exec_grad(e, "y"), 0, 7, 8);
+    tn_tensor_release(head);
+    tn_exec_free(e);
+}
+
 TN_TEST_MAIN({"blocks that live at the same time never overlap", living_blocks_never_overlap},
              {"memories of devices are planned apart", spaces_are_apart},
              {"many blocks", many_blocks_are_placed_in_order_of_time},
@@ -241,4 +327,8 @@ TN_TEST_MAIN({"blocks that live at the same time never overlap", living_blocks_n
              {"an identity of an argument as output is a copy",
               an_identity_of_an_argument_as_output_is_a_copy},
              {"sharing changes no number", sharing_changes_no_number},
-             {"values of any size work", values_of_any_size_work})
+             {"values of any size work", values_of_any_size_work},
+             {"stash and scratch are kept apart", stash_and_scratch_are_kept_apart},
+             {"in place needs the permission of the kernel",
+              in_place_needs_the_permission_of_the_kernel},
+             {"forward leaves the gradients alone", forward_leaves_the_gradients_alone})

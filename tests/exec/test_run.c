@@ -178,6 +178,39 @@ static void an_update_that_must_wait(void)
     tn_tensor_release(x);
 }
 
+// A product cannot be written over its factor while it is computed.
+static void an_update_by_an_operator_that_reads_on(void)
+{
+    tn_tensor *w = TN_TENSOR(TN_F32, TN_DIMS(2, 2), 1, 2, 3, 4);
+    tn_symbol v = tn_variable(bench.g, "w");
+    tn_exec *e = BIND(BINARY("dot", "square", v, v), .args = TN_TENSORS({"w", w}),
+                      .outs = TN_TENSORS({"square_output", w}));
+    if (!TN_CHECK_EXEC(e)) return;
+    RUN_OK(tn_forward(e, false));
+    TN_CHECK_VALUES(w, 0, 7, 10, 15, 22);
+    CU_ASSERT_EQUAL(e->n_rows, 2); // the product, and a copy
+    tn_exec_free(e);
+    tn_tensor_release(w);
+}
+
+// An identity of the argument is read after the update: it must not share the memory.
+static void an_identity_of_what_is_updated(void)
+{
+    tn_tensor *x = TN_TENSOR(TN_F32, TN_DIMS(1, 2), 1, 2);
+    tn_symbol v = tn_variable(bench.g, "x"), flat = UNARY("Flatten", "flat", v);
+    tn_symbol first = tn_mul(bench.g, flat, 3), update = tn_add(bench.g, v, 1),
+              second = tn_mul(bench.g, flat, 2);
+    tn_exec *e = BIND(tn_group(bench.g, TN_SYMS(first, update, second)),
+                      .args = TN_TENSORS({"x", x}), .outs = TN_TENSORS({"_plusscalar0_output", x}));
+    if (!TN_CHECK_EXEC(e)) return;
+    RUN_OK(tn_forward(e, false));
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 3, 6);
+    TN_CHECK_VALUES(x, 0, 2, 3);
+    TN_CHECK_VALUES(tn_exec_output(e, 2), 0, 2, 4);
+    tn_exec_free(e);
+    tn_tensor_release(x);
+}
+
 static void outputs_that_swap_two_arguments(void)
 {
     tn_tensor *a = TN_TENSOR(TN_F32, TN_DIMS(2), 1, 2), *b = TN_TENSOR(TN_F32, TN_DIMS(2), 3, 4);
@@ -390,6 +423,8 @@ TN_TEST_MAIN({"a layer and its gradients", a_layer_and_its_gradients},
              {"an argument may be an output", an_argument_may_be_an_output},
              {"an update in place", an_update_in_place},
              {"an update that must wait", an_update_that_must_wait},
+             {"an update by an operator that reads on", an_update_by_an_operator_that_reads_on},
+             {"an identity of what is updated", an_identity_of_what_is_updated},
              {"outputs that swap two arguments", outputs_that_swap_two_arguments},
              {"overlapping memory is refused where it would hurt",
               overlapping_memory_is_refused_where_it_would_hurt},
