@@ -214,7 +214,7 @@ void *tni_params_copy(const tni_op *op, tni_arena *arena, const void *params)
 {
     void *blob = tni_alloc(arena, op->decl.params_size);
     if (!blob) return NULL;
-    memcpy(blob, params, op->decl.params_size);
+    if (op->decl.params_size) memcpy(blob, params, op->decl.params_size);
     for (uint32_t i = 0; i < op->n_params; i++)
         if (!copy_field(&op->params[i], arena, blob)) return NULL;
     return blob;
