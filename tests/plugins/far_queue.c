@@ -16,7 +16,7 @@ typedef struct task {
     tn_arg *values;
     tn_buffer *src, *dst; // UPLOAD (from bytes), COPY
     uint64_t src_offset, dst_offset, n;
-    char *bytes;
+    const char *bytes; // of the caller, which must leave them as they are
     tn_queue *other; // WAIT: until that queue has done so many
     uint64_t until;
 } task;
@@ -37,7 +37,6 @@ struct tn_event {
 static void task_free(task *t)
 {
     free(t->values);
-    free(t->bytes);
     free(t);
 }
 
@@ -79,7 +78,6 @@ static tn_status queue_add(tn_queue *q, const task *what)
     task *t = malloc(sizeof *t);
     if (!t) {
         free(what->values);
-        free(what->bytes);
         return tn_fail(host, TN_E_NOMEM, "%s: no memory for a task", q->device->name);
     }
     *t = *what;
@@ -98,12 +96,9 @@ static tn_status lazy_upload(tn_device *device, tn_queue *queue, tn_buffer *dst,
                              const void *src, uint64_t bytes)
 {
     if (!queue) return far_upload(device, NULL, dst, offset, src, bytes);
-    char *copy = malloc(bytes ? bytes : 1);
-    if (!copy) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
-    memcpy(copy, src, bytes);
     return queue_add(
         queue,
-        &(task){.kind = TASK_UPLOAD, .dst = dst, .dst_offset = offset, .n = bytes, .bytes = copy});
+        &(task){.kind = TASK_UPLOAD, .dst = dst, .dst_offset = offset, .n = bytes, .bytes = src});
 }
 
 static tn_status lazy_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
