@@ -85,6 +85,11 @@ uint32_t tni_space_of(const tn_exec *e, const tni_device *memory)
     return e->spaces[i].device == memory ? i : 0;
 }
 
+tni_transfer *tni_transfer_between(const tn_exec *e, const tni_device *from, const tni_device *to)
+{
+    return &e->transfers[tni_space_of(e, from) * e->n_spaces + tni_space_of(e, to)];
+}
+
 static bool add_space(tn_exec *e, size_t *capacity, tni_device *memory)
 {
     for (uint32_t i = 0; i < e->n_spaces; i++)

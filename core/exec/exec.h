@@ -120,7 +120,6 @@ typedef struct tni_sink {
     uint32_t overlap; // first of tni_plan.overlaps, + 1; 0: none
     uint32_t staged;  // block that it is copied through: the value is a variable that another
                       // sink overwrites; 0: none
-    uint32_t relay;   // block of host memory for a copy between two devices; 0: none
 } tni_sink;
 
 // Variable `node` and a sink lie in overlapping memory.
@@ -291,8 +290,10 @@ void tni_kernel_destroy(tn_exec *e, uint32_t node);
 // Plugin that brought the kernel of a node; NULL for copies.
 const struct tni_plugin *tni_kernel_plugin(const tn_exec *e, uint32_t node);
 
-// Number of the space of a device's memory; UINT32_MAX only when out of memory.
+// Number of the space of a device's memory.
 uint32_t tni_space_of(const tn_exec *e, const tni_device *memory);
+// What copies between two of those memories.
+tni_transfer *tni_transfer_between(const tn_exec *e, const tni_device *from, const tni_device *to);
 
 // Bytes of a value of the placed graph in its layout.
 uint64_t tni_bytes_of(const tn_exec *e, uint32_t value);
@@ -307,10 +308,9 @@ tn_tensor *tni_value_tensor(tn_exec *e, uint32_t value);
 
 // ------------------------------------------------------------------ running
 
-// Row functions of copies (transfer.c), by the memories of input and output.
+// Row function of a copy by the memories of its two sides (transfer.c). NULL: from one device to
+// another, which placement sends through host memory as two copies.
 tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *);
-// Bytes of host memory that a copy between these memories passes through.
-uint64_t tni_transfer_scratch(const tni_transfer *t, uint64_t bytes);
 
 // The error of a row that failed; returns status (run.c).
 tn_status tni_run_failed(tn_exec *e, size_t row, tn_status status);

@@ -342,21 +342,14 @@ static tn_status plan_outputs(tni_bind *b, uint32_t node, const tn_kernel_info *
     return TN_OK;
 }
 
-// A copy between two devices with memories of their own goes through host memory.
 static tn_status plan_copy(tni_bind *b, uint32_t node)
 {
     static const tn_kernel_info nothing = {0};
-    tn_exec *e = b->e;
-    const uint32_t from = e->placed.g->nodes[node].in[0].node;
-    const uint32_t space = tni_space_of(e, e->placed.at[from].memory);
-    const tni_transfer *t =
-        &e->transfers[space * e->n_spaces + tni_space_of(e, e->placed.at[node].memory)];
-    const tni_block block = {
-        .bytes = tni_transfer_scratch(t, tni_bytes_of(e, e->placed.g->nodes[node].value0)),
-        .begin = tni_time(&e->plan, node),
-        .end = phase_end(&e->plan, node)};
-    if (block.bytes && !(e->plan.scratch[node] = block_new(&e->plan, &block)))
-        return out_of_memory(b);
+    const tni_placed *p = &b->e->placed;
+    const tni_device *from = p->at[p->g->nodes[node].in[0].node].memory, *to = p->at[node].memory;
+    if (!tni_transfer_run(tni_transfer_between(b->e, from, to)))
+        return tni_graph_fail(b->g, TN_E_INTERNAL, 0, "bind: no way to copy from %s to %s",
+                              from->uri, to->uri);
     return plan_outputs(b, node, &nothing);
 }
 
@@ -401,7 +394,8 @@ static void sum_naive(tn_exec *e)
         if (p->stash[id]) p->naive += rounded(p->blocks.v[p->stash[id]].bytes);
     }
     for (size_t i = 0; i < e->n_sinks; i++)
-        if (e->sinks[i].direct) p->naive -= rounded(tn_tensor_bytes(e->tensors[e->sinks[i].tensor]));
+        if (e->sinks[i].direct)
+            p->naive -= rounded(tn_tensor_bytes(e->tensors[e->sinks[i].tensor]));
 }
 
 // A sink that is copied at the end of its phase must not change what is read later.
@@ -424,19 +418,21 @@ static tn_status check_late_readers(tni_bind *b)
 }
 
 // Outputs that are variables which other outputs overwrite are all saved before any is written.
-// A copy between devices goes through host memory.
 static tn_status stage_sink(tni_bind *b, tni_sink *s)
 {
     tn_exec *e = b->e;
     tni_plan *p = &e->plan;
-    const uint32_t t = sink_end(p, s), from = tni_space_of(e, e->placed.at[s->entry.node].memory),
-                   to = tni_space_of(e, e->tensors[s->tensor]->storage->device);
-    tni_block block = {
-        .bytes = tn_tensor_bytes(e->tensors[s->tensor]), .begin = t, .end = t, .space = from};
+    const tni_device *from = e->placed.at[s->entry.node].memory,
+                     *to = e->tensors[s->tensor]->storage->device;
+    const uint32_t t = sink_end(p, s);
+    const tni_block block = {.bytes = tn_tensor_bytes(e->tensors[s->tensor]),
+                             .begin = t,
+                             .end = t,
+                             .space = tni_space_of(e, from)};
+    if (!tni_transfer_run(tni_transfer_between(e, from, to)))
+        return tni_graph_fail(b->g, TN_E_INTERNAL, 0, "bind: no way to copy from %s to %s",
+                              from->uri, to->uri);
     if (p->written[s->entry.node] && !(s->staged = block_new(p, &block))) return out_of_memory(b);
-    block.bytes = tni_transfer_scratch(&e->transfers[from * e->n_spaces + to], block.bytes);
-    block.space = 0;
-    if (block.bytes && !(s->relay = block_new(p, &block))) return out_of_memory(b);
     return TN_OK;
 }
 

@@ -133,8 +133,7 @@ static tni_row *add_row(writer *w, uint32_t node, uint32_t n_in, uint32_t n_out)
 }
 
 // A row that copies bytes from one place to another.
-static void add_transfer(writer *w, uint32_t node, const tni_transfer *t, tn_arg from, tn_arg to,
-                         tn_arg scratch)
+static void add_transfer(writer *w, uint32_t node, const tni_transfer *t, tn_arg from, tn_arg to)
 {
     tn_arg *args = w->args;
     tni_row *r = add_row(w, node, 1, 1);
@@ -142,23 +141,15 @@ static void add_transfer(writer *w, uint32_t node, const tni_transfer *t, tn_arg
     args[1] = to;
     r->run = tni_transfer_run(t);
     r->kernel = (tn_kernel *)(void *)t;
-    r->args.scratch = scratch;
-}
-
-static tni_transfer *transfer_between(tn_exec *e, const tni_device *from, const tni_device *to)
-{
-    return &e->transfers[tni_space_of(e, from) * e->n_spaces + tni_space_of(e, to)];
 }
 
 static void add_copy_node(writer *w, uint32_t node)
 {
     tn_exec *e = w->e;
     const tni_node *n = &e->placed.g->nodes[node];
-    const uint32_t scratch = e->plan.scratch[node];
-    add_transfer(
-        w, node, transfer_between(e, e->placed.at[n->in[0].node].memory, e->placed.at[node].memory),
-        tni_value_arg(e, tni_value(e->placed.g, n->in[0])), tni_value_arg(e, n->value0),
-        scratch ? tni_block_arg(e, scratch, e->plan.blocks.v[scratch].bytes) : (tn_arg){0});
+    const tni_device *from = e->placed.at[n->in[0].node].memory;
+    add_transfer(w, node, tni_transfer_between(e, from, e->placed.at[node].memory),
+                 tni_value_arg(e, tni_value(e->placed.g, n->in[0])), tni_value_arg(e, n->value0));
 }
 
 // The stash a node leaves (forward) or finds (backward); 0: none.
@@ -214,33 +205,23 @@ static void add_node(writer *w, uint32_t node)
         add_kernel(w, node);
 }
 
-// Where a sink's value lies, and what it is copied with.
-static tn_arg sink_source(const tn_exec *e, const tni_sink *s)
-{
-    return tni_value_arg(e, tni_value(e->placed.g, s->entry));
-}
-
 // Copies at the end of a phase: variables that others overwrite are saved first.
 static void add_sinks(writer *w, bool gradients)
 {
     tn_exec *e = w->e;
-    for (size_t i = 0; i < e->n_sinks; i++) {
-        const tni_sink *s = &e->sinks[i];
-        if (s->gradient != gradients || !s->staged) continue;
-        const tni_device *memory = e->placed.at[s->entry.node].memory;
-        add_transfer(w, 0, transfer_between(e, memory, memory), sink_source(e, s),
-                     tni_block_arg(e, s->staged, e->plan.blocks.v[s->staged].bytes), (tn_arg){0});
-    }
-    for (size_t i = 0; i < e->n_sinks; i++) {
-        const tni_sink *s = &e->sinks[i];
-        if (s->gradient != gradients || s->direct || !s->entry.node) continue;
-        const tn_arg to = tni_tensor_arg(e->tensors[s->tensor]);
-        if (!to.bytes) continue;
-        const tni_transfer *t = transfer_between(e, e->placed.at[s->entry.node].memory,
-                                                 e->tensors[s->tensor]->storage->device);
-        add_transfer(w, 0, t, s->staged ? tni_block_arg(e, s->staged, to.bytes) : sink_source(e, s),
-                     to, s->relay ? tni_block_arg(e, s->relay, to.bytes) : (tn_arg){0});
-    }
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < e->n_sinks; i++) {
+            const tni_sink *s = &e->sinks[i];
+            const tn_arg to = tni_tensor_arg(e->tensors[s->tensor]);
+            if (s->gradient != gradients || s->direct || !s->entry.node || !to.bytes) continue;
+            const tni_device *from = e->placed.at[s->entry.node].memory;
+            const tni_device *memory = e->tensors[s->tensor]->storage->device;
+            const tn_arg value = tni_value_arg(e, tni_value(e->placed.g, s->entry));
+            const tn_arg saved = s->staged ? tni_block_arg(e, s->staged, to.bytes) : value;
+            if (pass == 0 && s->staged)
+                add_transfer(w, 0, tni_transfer_between(e, from, from), value, saved);
+            if (pass == 1) add_transfer(w, 0, tni_transfer_between(e, from, memory), saved, to);
+        }
 }
 
 // Gradients that are zero: written anew in each backward, whatever the caller did to them.
@@ -259,8 +240,8 @@ static tn_status add_zeros(writer *w)
         const tni_sink *s = &e->sinks[i];
         const tn_arg to = tni_tensor_arg(e->tensors[s->tensor]);
         if (s->entry.node || !to.bytes) continue;
-        add_transfer(w, 0, transfer_between(e, NULL, e->tensors[s->tensor]->storage->device),
-                     (tn_arg){.host = zeros, .bytes = to.bytes}, to, (tn_arg){0});
+        add_transfer(w, 0, tni_transfer_between(e, NULL, e->tensors[s->tensor]->storage->device),
+                     (tn_arg){.host = zeros, .bytes = to.bytes}, to);
     }
     return TN_OK;
 }

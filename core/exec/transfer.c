@@ -38,28 +38,10 @@ static tn_status device_copy(tn_kernel *k, const tn_run_args *a)
                                         a->out->buffer, a->out->offset, a->out->bytes);
 }
 
-// Through host memory, which is in scratch.
-static tn_status relay(tn_kernel *k, const tn_run_args *a)
-{
-    const tni_transfer *t = transfer_of(k);
-    const tni_space *from = t->from, *to = t->to;
-    const tn_status status =
-        from->device->backend->api.download(from->device->handle, from->queue, a->in->buffer,
-                                            a->in->offset, a->scratch.host, a->out->bytes);
-    if (status) return status;
-    return to->device->backend->api.upload(to->device->handle, to->queue, a->out->buffer,
-                                           a->out->offset, a->scratch.host, a->out->bytes);
-}
-
 tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *)
 {
     const tni_device *from = t->from->device, *to = t->to->device;
     if (!from) return to ? upload : host_copy;
     if (!to) return download;
-    return from == to && from->backend->api.copy ? device_copy : relay;
-}
-
-uint64_t tni_transfer_scratch(const tni_transfer *t, uint64_t bytes)
-{
-    return tni_transfer_run(t) == relay ? bytes : 0;
+    return from == to ? device_copy : NULL;
 }
