@@ -116,10 +116,10 @@ static json_t *parsed(tn_exec *e)
     return root;
 }
 
-static int64_t total(const json_t *root, const char *key)
+static uint64_t total(const json_t *root, const char *key)
 {
     const json_t *v = json_object_get(json_object_get(root, "totals"), key);
-    return json_is_integer(v) ? json_integer_value(v) : -1;
+    return json_is_integer(v) ? (uint64_t)json_integer_value(v) : UINT64_MAX;
 }
 
 static void json_agrees_with_the_executor(void)
