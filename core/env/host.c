@@ -102,11 +102,25 @@ static int64_t piece_begin(int64_t n, int64_t pieces, int64_t i)
     return i * size + (i < more ? i : more);
 }
 
+// ThreadSanitizer does not see into libgomp, so it is told that what was written before a parallel
+// region is known in it, and what was written in it is known afterwards.
+#if TN_SANITIZER == 3
+extern void __tsan_acquire(void *);
+extern void __tsan_release(void *);
+#define ACQUIRE(p) __tsan_acquire(p)
+#define RELEASE(p) __tsan_release(p)
+#define UNSEEN __attribute__((no_sanitize_thread))
+#else
+#define ACQUIRE(p) (void)(p)
+#define RELEASE(p) (void)(p)
+#define UNSEEN
+#endif
+
 // Pieces of equal size, one per worker. A piece's number is its worker's number, so the cut does
 // not depend on how many threads OpenMP really gives; should it give fewer, each takes several
 // pieces, one after the other.
-static void host_parallel_for(tn_host *host, int64_t n, int64_t grain, uint32_t max_workers,
-                              tn_range_fn fn, void *ctx)
+UNSEEN static void host_parallel_for(tn_host *host, int64_t n, int64_t grain, uint32_t max_workers,
+                                     tn_range_fn fn, void *ctx)
 {
     const tni_plugin *p = (const tni_plugin *)host;
     int64_t pieces = p->env->threads;
@@ -118,9 +132,15 @@ static void host_parallel_for(tn_host *host, int64_t n, int64_t grain, uint32_t 
         fn(ctx, 0, n, 0);
         return;
     }
+    char begun, done;
+    RELEASE(&begun);
 #pragma omp parallel for schedule(static) num_threads((int)pieces)
-    for (int64_t i = 0; i < pieces; i++)
+    for (int64_t i = 0; i < pieces; i++) {
+        ACQUIRE(&begun);
         fn(ctx, piece_begin(n, pieces, i), piece_begin(n, pieces, i + 1), (uint32_t)i);
+        RELEASE(&done);
+    }
+    ACQUIRE(&done);
 }
 
 // ------------------------------------------------------------------ options, extensions
