@@ -1,81 +1,21 @@
 // tests/exec/test_allocations.c: forward and backward do not touch the heap.
-//
-// This program's own malloc and its like stand before those of the C library, for the plugins too.
-#include <dlfcn.h>
-#include <errno.h>
-#include <stdatomic.h>
+#include "tests/exec/heap.h"
 
 #include "tests/exec/nets.h"
 
-static atomic_size_t calls; // since the start of counting
-static atomic_bool counting;
-
-#if TN_SANITIZER == 0
-// The C library's own, under the names that interposers use.
-extern void *__libc_malloc(size_t n);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *p, size_t n);
-extern void *__libc_memalign(size_t align, size_t n);
-extern void __libc_free(void *p);
-
-static void count(void)
-{
-    if (atomic_load_explicit(&counting, memory_order_relaxed))
-        atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
-}
-
-void *malloc(size_t n)
-{
-    count();
-    return __libc_malloc(n);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    count();
-    return __libc_calloc(n, size);
-}
-
-void *realloc(void *p, size_t n)
-{
-    count();
-    return __libc_realloc(p, n);
-}
-
-void *aligned_alloc(size_t align, size_t n)
-{
-    count();
-    return __libc_memalign(align, n);
-}
-
-int posix_memalign(void **p, size_t align, size_t n)
-{
-    count();
-    *p = __libc_memalign(align, n);
-    return *p ? 0 : ENOMEM;
-}
-
-void free(void *p)
-{
-    if (p) count();
-    __libc_free(p);
-}
-#endif
-
 // Heap calls of n training steps after the first.
-static size_t calls_of_steps(tn_exec *e, int n, tn_tensors heads)
+static long calls_of_steps(tn_exec *e, int n, tn_tensors heads)
 {
     tn_status status = tn_forward(e, true) | tn_backward(e, heads); // pools start their threads
-    atomic_store(&calls, 0);
-    atomic_store(&counting, true);
+    heap_watch(0);
     for (int i = 0; i < n; i++) {
         status |= tn_forward(e, false);
         status |= tn_forward(e, true);
         status |= tn_backward(e, heads);
     }
-    atomic_store(&counting, false);
+    const long calls = heap_rest();
     tn_check_ok(__LINE__, __FILE__, status, tn_exec_error(e));
-    return atomic_load(&calls);
+    return calls;
 }
 
 static bool can_count(void)
@@ -87,12 +27,10 @@ static bool can_count(void)
 static void counting_works(void)
 {
     if (!can_count()) return;
-    atomic_store(&calls, 0);
-    atomic_store(&counting, true);
+    heap_watch(0);
     tn_exec *e = tn_simple_bind(bench.g, net_mlp(), .backends = bench.backends,
                                 .shapes = TN_SHAPES({"data", TN_DIMS(4, 6)}));
-    atomic_store(&counting, false);
-    CU_ASSERT_TRUE(atomic_load(&calls) > 100);
+    CU_ASSERT_TRUE(heap_rest() > 100);
     TN_CHECK_EXEC(e);
     tn_exec_free(e);
 }
