@@ -1,0 +1,131 @@
+// tools/cmd_backends.c: `tenon backends`: what was found, and what was refused and why.
+#include <string.h>
+
+#include "tools/tool.h"
+
+typedef struct options {
+    bool json, names;
+} options;
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    options *o = state->input;
+    switch (key) {
+    case 'j': o->json = true; break;
+    case 'n': o->names = true; break;
+    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp_option argp_options[] = {
+    {.name = "json", .key = 'j', .doc = "for programs"},
+    {.name = "names", .key = 'n', .doc = "names only, in the default order"},
+    {0},
+};
+static const struct argp argp = {
+    .options = argp_options,
+    .parser = parse,
+    .doc = "Lists the backends with their devices, and every plugin file that was looked at.",
+};
+
+// Operators that a backend has a kernel for on that dtype.
+static size_t count_ops(const tn_env *env, size_t backend, tn_dtype dtype)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < tn_env_num_ops(env); i++)
+        n += tn_env_backend_has(env, backend, tn_env_op(env, i)->name, dtype);
+    return n;
+}
+
+static json_t *device_json(const tn_device_info *d)
+{
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}", "id", d->id, "kind", d->kind, "name",
+                  d->name ? d->name : "", "driver", d->driver ? d->driver : "", "mem_total",
+                  (json_int_t)d->mem_total, "mem_free", (json_int_t)d->mem_free, "host_memory",
+                  (d->flags & TN_DEV_HOST_MEMORY) != 0);
+    json_object_set_new(j, "unusable", d->unusable ? json_string(d->unusable) : json_null());
+    return j;
+}
+
+static json_t *backend_json(const tn_env *env, size_t i)
+{
+    const tn_backend_entry *b = tn_env_backend(env, i);
+    json_t *devices = json_array(), *ops = json_object();
+    for (size_t d = 0; d < b->n_devices; d++)
+        json_array_append_new(devices, device_json(tn_env_device(env, i, d)));
+    for (tn_dtype t = 1; t < TN_DTYPE_END; t++)
+        if (tn_dtype_size(t))
+            json_object_set_new(ops, tn_dtype_name(t),
+                                json_integer((json_int_t)count_ops(env, i, t)));
+    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o}", "name", b->name, "rank", b->rank,
+                     "plugin", b->plugin, "version", b->version, "path", b->path, "devices",
+                     devices, "operators", ops);
+}
+
+static int print_json(const tn_env *env)
+{
+    json_t *backends = json_array(), *candidates = json_array();
+    for (size_t i = 0; i < tn_env_num_backends(env); i++)
+        json_array_append_new(backends, backend_json(env, i));
+    for (size_t i = 0; i < tn_env_num_candidates(env); i++) {
+        const tn_candidate *c = tn_env_candidate(env, i);
+        json_array_append_new(candidates, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "path",
+                                                    c->path, "step", tn_step_name(c->step), "name",
+                                                    c->name, "version", c->version, "reason",
+                                                    c->reason, "dependency", c->dependency));
+    }
+    return tool_print_json("backends",
+                           json_pack("{s:s, s:i, s:i, s:o, s:o}", "version", TN_VERSION_TEXT,
+                                     "epoch", (int)TN_EPOCH, "minor", (int)TN_MINOR, "backends",
+                                     backends, "candidates", candidates));
+}
+
+static void print_backend(const tn_env *env, size_t i)
+{
+    const tn_backend_entry *b = tn_env_backend(env, i);
+    printf("%s  (plugin %s %s, rank %d)\n    %s\n", b->name, b->plugin, b->version, b->rank,
+           b->path);
+    for (size_t d = 0; d < b->n_devices; d++) {
+        const tn_device_info *info = tn_env_device(env, i, d);
+        printf("    device %s: %s", info->id, info->kind);
+        if (info->name && *info->name) printf(", %s", info->name);
+        if (info->driver && *info->driver) printf(", %s", info->driver);
+        if (info->mem_total) printf(", %.1f GiB", (double)info->mem_total / (1 << 30));
+        if (info->unusable) printf(" — cannot be used: %s", info->unusable);
+        putchar('\n');
+    }
+    printf("    kernels:");
+    for (tn_dtype t = 1; t < TN_DTYPE_END; t++) {
+        const size_t n = tn_dtype_size(t) ? count_ops(env, i, t) : 0;
+        if (n) printf(" %s %zu", tn_dtype_name(t), n);
+    }
+    putchar('\n');
+}
+
+int cmd_backends(int argc, char **argv)
+{
+    options o = {0};
+    tool_parse(&argp, argc, argv, &o);
+    tn_env *env = tool_env();
+    int code = EXIT_OK;
+    if (o.json) {
+        code = print_json(env);
+    } else if (o.names) {
+        for (size_t i = 0; i < tn_env_num_backends(env); i++)
+            if (tn_env_backend(env, i)->rank >= -100) puts(tn_env_backend(env, i)->name);
+    } else {
+        for (size_t i = 0; i < tn_env_num_backends(env); i++) print_backend(env, i);
+        if (tn_env_num_backends(env) == 0) puts("no backend was found");
+        for (size_t i = 0, n = 0; i < tn_env_num_candidates(env); i++) {
+            const tn_candidate *c = tn_env_candidate(env, i);
+            if (c->step == TN_STEP_USED) continue;
+            if (n++ == 0) puts("\nnot used:");
+            printf("    %s\n        %s: %s\n", c->path, tn_step_name(c->step), c->reason);
+        }
+    }
+    tn_env_free(env);
+    return code;
+}

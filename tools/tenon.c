@@ -1,0 +1,52 @@
+// tools/tenon.c: the `tenon` command: picks the subcommand.
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/tool.h"
+
+static const struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {.name = "backends",
+     .summary = "list what was found, and what was refused and why",
+     .run = cmd_backends},
+    {.name = "ops", .summary = "list the operators, or explain one", .run = cmd_ops},
+    {.name = "show",
+     .summary = "show a network: names, shapes, memory plan, placement",
+     .run = cmd_show},
+    {.name = "run", .summary = "run a network on .npy files", .run = cmd_run},
+    {.name = "train", .summary = "train a network on real data", .run = cmd_train},
+    {.name = "bench", .summary = "measure", .run = cmd_bench},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+static int help(FILE *to, int code)
+{
+    fprintf(to, "Usage: tenon COMMAND [OPTION...]\n\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(to, "\n`tenon COMMAND --help` explains one. Plugins are searched in TENON_PLUGIN_PATH\n"
+                "and beside the library; exit codes: 0, 1 failure, 2 usage.\n");
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) return help(stderr, EXIT_USAGE);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+        return help(stdout, EXIT_OK);
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("tenon " TN_VERSION_TEXT);
+        return EXIT_OK;
+    }
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(argv[1], commands[i].name) != 0) continue;
+        char name[64];
+        snprintf(name, sizeof name, "tenon %s", argv[1]);
+        argv[1] = name;
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "tenon: no command \"%s\"\n", argv[1]);
+    return help(stderr, EXIT_USAGE);
+}
