@@ -48,14 +48,29 @@ bool tni_device_is(const tni_device *d, const char *name)
     return name[n] == 0 || (name[n] == ':' && device_is(d, name + n + 1));
 }
 
-// Why a plugin that seems to bring this backend was refused; NULL if there is none.
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+// Does the file's name have this word in it, as "libtenon_onednn.so" has "onednn"?
+static bool names_file(const char *path, const char *word)
+{
+    const char *base = strrchr(path, '/');
+    const size_t n = strlen(word);
+    base = base ? base + 1 : path;
+    for (const char *at = strstr(base, word); at && n; at = strstr(at + 1, word))
+        if ((at == base || !is_word(at[-1])) && !is_word(at[n])) return true;
+    return false;
+}
+
+// The record of a refused plugin that seems to bring this backend; NULL if there is none.
 static const tn_candidate *find_refused(const tn_env *env, const char *name)
 {
     for (size_t i = 0; i < tn_env_num_candidates(env); i++) {
         const tn_candidate *c = tn_env_candidate(env, i);
         if (c->step == TN_STEP_USED || c->step == TN_STEP_SHADOWED) continue;
-        const char *base = strrchr(c->path, '/');
-        if (strcmp(c->name, name) == 0 || strstr(base ? base : c->path, name)) return c;
+        if (strcmp(c->name, name) == 0 || names_file(c->path, name)) return c;
     }
     return NULL;
 }

@@ -208,6 +208,27 @@ static void devices_have_several_names(void)
     hand_end();
 }
 
+static void a_refused_plugin_is_the_reason(void)
+{
+    static const char *const paths[] = {TN_HOSTILE_DIR "/no_symbol.so", NULL};
+    size_t n;
+    tn_env *env = tn_env_new(&(tn_env_options){
+        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+    tn_graph *g = tn_graph_new(env);
+    CU_ASSERT(!tni_devices_parse(g, "no_symbol", &n));
+    CU_ASSERT(tn_graph_status(g) == TN_E_UNAVAILABLE);
+    TN_CHECK_HAS(tn_graph_error(g), "backend \"no_symbol\" is not loaded: " TN_HOSTILE_DIR
+                                    "/no_symbol.so was refused at symbol: ");
+    tn_graph_forgive(g);
+    CU_ASSERT(!tni_devices_parse(g, "no_symbol2", &n));
+    TN_CHECK_HAS(tn_graph_error(g), "no backend \"no_symbol2\"; no backend is loaded at all");
+    tn_graph_forgive(g);
+    CU_ASSERT(!tni_devices_parse(g, NULL, &n));
+    TN_CHECK_HAS(tn_graph_error(g), "no backend can be used: none is loaded");
+    tn_graph_free(g);
+    tn_env_free(env);
+}
+
 // ------------------------------------------------------------------ pins and groups
 
 static void pin(tn_symbol s, const char *key, const char *value)
@@ -442,6 +463,7 @@ TN_TEST_MAIN({"a node goes to the first that supports it",
              {"the same input gives the same placement", the_same_input_gives_the_same_placement},
              {"what the list says wrong", what_the_list_says_wrong},
              {"devices have several names", devices_have_several_names},
+             {"a refused plugin is the reason", a_refused_plugin_is_the_reason},
              {"a pin is a hard requirement", a_pin_is_a_hard_requirement},
              {"groups have lists of their own", groups_have_lists_of_their_own},
              {"gradients follow their forward node", gradients_follow_their_forward_node},
