@@ -139,8 +139,7 @@ static uint32_t set_values(call *c, int side, const value *v)
     return n;
 }
 
-static tn_run_args run_flags; // rng_key, rng_counter, flags of the next runs
-static tn_kernel_info last_info;
+static tn_kernel_info last_info; // of the last call
 
 // Runs one call on the reference backend; lists end with a zero entry.
 static tn_status run(const char *op, const param *params, const value *in, const value *out)
@@ -168,9 +167,11 @@ static tn_status run(const char *op, const param *params, const value *in, const
     if (s == TN_OK && !verdict.ok) s = host_fail(NULL, TN_E_UNSUPPORTED, verdict.text);
     if (s == TN_OK) s = backend->prepare(device, &c.c, &kernel, &last_info);
     if (s == TN_OK) {
-        tn_run_args a = run_flags;
-        a.in = c.args[0], a.out = c.args[1], a.n_in = c.c.n_in, a.n_out = c.c.n_out;
-        a.max_workers = 1;
+        tn_run_args a = {.in = c.args[0],
+                         .out = c.args[1],
+                         .n_in = c.c.n_in,
+                         .n_out = c.c.n_out,
+                         .max_workers = 1};
         a.scratch.bytes = last_info.scratch_bytes;
         a.scratch.host = a.scratch.bytes ? malloc(a.scratch.bytes) : NULL;
         s = backend->run(kernel, &a);
