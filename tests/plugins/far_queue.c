@@ -17,7 +17,7 @@ typedef struct task {
     tn_buffer *src, *dst; // UPLOAD (from bytes), COPY
     uint64_t src_offset, dst_offset, n;
     const char *bytes; // of the caller, which must leave them as they are
-    tn_queue *other; // WAIT: until that queue has done so many
+    tn_queue *other;   // WAIT: until that queue has done so many
     uint64_t until;
 } task;
 
