@@ -6,15 +6,28 @@ static uint64_t block_bytes(const tni_plan *plan, uint32_t block)
     return block ? plan->blocks.v[block].bytes : 0;
 }
 
-// An output has the memory of an input, though the node runs.
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+// An output has the memory of an input, though the node runs. Sorted: a call may have thousands
+// of both.
 static bool is_inplace(const tn_exec *e, const tni_node *n)
 {
-    const tn_graph *g = e->placed.g;
-    for (uint32_t o = 0; o < n->n_out; o++)
-        for (uint32_t i = 0; i < n->n_in; i++)
-            if (e->plan.of_value[n->value0 + o] == e->plan.of_value[tni_value(g, n->in[i])])
-                return true;
-    return false;
+    const uint32_t *of_value = e->plan.of_value;
+    uint32_t *outs = malloc((n->n_out + 1u) * sizeof *outs);
+    bool found = false;
+    if (!outs) return false;
+    memcpy(outs, of_value + n->value0, n->n_out * sizeof *outs);
+    qsort(outs, n->n_out, sizeof *outs, by_number);
+    for (uint32_t i = 0; i < n->n_in && !found; i++) {
+        const uint32_t *in = &of_value[tni_value(e->placed.g, n->in[i])];
+        found = *in && bsearch(in, outs, n->n_out, sizeof *outs, by_number) != NULL;
+    }
+    free(outs);
+    return found;
 }
 
 static tni_report_row row_of(const void *ctx, uint32_t node)

@@ -139,9 +139,10 @@ static uint32_t append(tni_placer *p, tni_view *view, const tni_node *n, const t
                                 .forward = context->forward};
     const uint32_t id = tni_place_emit(p, &spec, view->types, n->value0);
     const uint32_t v = id ? p->out->g->nodes[id].value0 : 0;
+    const bool constant = id && n->op && is_constant(p->out, n, p->in);
     for (uint32_t i = 0; id && i < n->n_out; i++) {
         view->values[n->value0 + i] = (tni_entry){id, i};
-        if (n->op && is_constant(p->out, n, p->in)) p->out->constant[v + i] = 1;
+        p->out->constant[v + i] = constant;
     }
     return id;
 }
