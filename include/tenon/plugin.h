@@ -345,8 +345,8 @@ typedef struct tn_host_api {
     void (*parallel_for)(tn_host *host, int64_t n, int64_t grain, uint32_t max_workers,
                          tn_range_fn fn, void *ctx);
     uint32_t (*threads)(tn_host *host); // size of the pool [any]
-    // Text of an option the plugin declared: TENON_OPT_<PLUGIN>_<KEY>, or its default. Checked before
-    // init: a plugin whose variable does not fit its declaration is not loaded. [main]
+    // Text of an option the plugin declared: TENON_OPT_<PLUGIN>_<KEY>, or its default. Checked
+    // before init: a plugin whose variable does not fit its declaration is not loaded. [main]
     const char *(*option)(tn_host *host, const char *key);
     const void *(*get_extension)(tn_host *host, const char *id); // NULL: unknown [any]
 } tn_host_api;
