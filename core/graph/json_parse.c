@@ -6,6 +6,8 @@
 
 #include "core/graph/graph.h"
 
+enum { LONGEST_TEXT = 1 << 20 }; // of a name or an attribute
+
 bool tni_json_fail(const tni_file_graph *f, tn_status status, uint32_t node, const char *format,
                    ...)
 {
@@ -275,9 +277,30 @@ static bool get_graph(tni_file_graph *f, const json_t *root)
     return true;
 }
 
+// jansson (2.14) does not look whether its buffer for a text could grow, and then copies beyond it.
+// Real texts are short, so the buffer stays small enough for that never to matter.
+static bool texts_fit(const tni_file_graph *f, const char *text, size_t bytes)
+{
+    size_t begin = 0;
+    bool inside = false;
+    for (size_t i = 0; i < bytes; i++) {
+        if (inside && i - begin > LONGEST_TEXT)
+            return tni_json_fail(f, TN_E_FORMAT, 0, "byte %zu: wanted a text of at most %d bytes",
+                                 begin, LONGEST_TEXT);
+        if (inside && text[i] == '\\') {
+            i++;
+        } else if (text[i] == '"') {
+            inside = !inside;
+            begin = i;
+        }
+    }
+    return true;
+}
+
 bool tni_json_parse(tni_file_graph *f, const char *text, size_t bytes)
 {
     json_error_t error;
+    if (!texts_fit(f, text, bytes)) return false;
     json_t *const root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     f->root = root;
     if (root) return get_graph(f, root);

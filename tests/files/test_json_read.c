@@ -257,6 +257,18 @@ static void nodes_that_do_not_fit_together_are_refused(void)
             "heads[0]: output 1 of \"r\" (Activation), which has 1");
 }
 
+static void texts_are_limited(void)
+{
+    enum { LONG = 1 << 20 };
+    char *text = malloc(LONG + 200);
+    if (!text) return;
+    memset(text, 'x', LONG + 199);
+    memcpy(text, "{\"nodes\": \"\\\"", 13);
+    memcpy(text + LONG + 100, "\"}", 3);
+    refuses(text, TN_E_FORMAT, "byte 10: wanted a text of at most 1048576 bytes");
+    free(text);
+}
+
 static void nesting_is_limited(void)
 {
     enum { DEPTH = 100000 };
@@ -282,4 +294,4 @@ TN_TEST_MAIN({"heads may be several, or all of one node", heads_may_be_several_o
              {"files that are no graph are refused", files_that_are_no_graph_are_refused},
              {"nodes that do not fit together are refused",
               nodes_that_do_not_fit_together_are_refused},
-             {"nesting is limited", nesting_is_limited})
+             {"texts are limited", texts_are_limited}, {"nesting is limited", nesting_is_limited})
