@@ -21,6 +21,12 @@ extern const tn_plugin tni_core_plugin;
     /* regression.c */ X(linear_regression) X(logistic_regression) X(backward_linear_regression) \
     X(mae_regression) X(backward_mae_regression) \
     /* dense.c */ X(fully_connected) X(dot) X(backward_dot_lhs) X(backward_dot_rhs) X(batch_dot) \
+    /* conv.c */ X(convolution) X(backward_convolution_data) X(backward_convolution_weight) \
+    /* deconv.c */ X(deconvolution) X(backward_deconvolution_data) \
+    X(backward_deconvolution_weight) \
+    /* pool.c */ X(pooling) X(backward_pooling_max) X(backward_pooling_sum) \
+    /* norm.c */ X(batch_norm) X(backward_batch_norm) X(lrn) X(backward_lrn) \
+    /* leaky.c */ X(leaky_relu) \
     /* reshape.c */ X(flatten) X(reshape) X(reshape_like) X(expand_dims) \
     /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) X(slice_channel) \
     X(backward_slice_channel) X(stack) \
@@ -110,6 +116,59 @@ tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i);
 
 // Sums x down to the shape of `like`; x itself if both shapes are known and equal.
 tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like);
+
+// ------------------------------------------------------------------ convolutions (conv.c)
+
+// Parameters of Convolution, Deconvolution and their gradients.
+typedef struct tni_conv {
+    tn_ints kernel, stride, dilate, pad, adj, target_shape;
+    int64_t num_filter, num_group, workspace;
+    int32_t no_bias, cudnn_tune, cudnn_off, layout;
+} tni_conv;
+enum { TNI_MOST_SPATIAL = 3 };
+
+// Entry i of a list, or what an empty list means.
+int64_t tni_conv_entry(tn_ints list, int32_t i, int64_t otherwise);
+// Extent that the kernel covers on spatial axis i: d (k - 1) + 1.
+int64_t tni_conv_covered(const tni_conv *p, int32_t i);
+tn_status tni_conv_check(const void *params, char *reason, size_t size);
+// The same for blobs of operators without `layout`.
+tn_status tni_conv_check_lists(const void *params, char *reason, size_t size);
+// Parameter text of kernel, stride, dilate, pad, num_filter, num_group, followed by `more`.
+const char *tni_conv_text(char text[TNI_LONG_TEXT], const tni_conv *p, const char *more);
+// Gradient of a bias: dy summed over all axes but that of the channels.
+tn_sym tni_bias_gradient(const tn_builder *b, tn_sym dy);
+
+// clang-format off
+#define TNI_CONV_LISTS                                                                                      \
+    TN_PARAM(tni_conv, kernel, TN_P_I64S, .range = "[1,100000]", .min_len = 1,                  \
+             .max_len = TNI_MOST_SPATIAL, .doc = "extents of the kernel on 1 to 3 spatial axes"),      \
+    TN_PARAM(tni_conv, stride, TN_P_I64S, .def = "()", .range = "[1,100000]",                   \
+             .doc = "step on each axis; (): 1"),                                                   \
+    TN_PARAM(tni_conv, dilate, TN_P_I64S, .def = "()", .range = "[1,100000]",                   \
+             .doc = "distance of the kernel's elements; (): 1"),                                   \
+    TN_PARAM(tni_conv, pad, TN_P_I64S, .def = "()", .range = "[0,100000]",                      \
+             .doc = "zeros added on both sides of each axis; (): 0")
+#define TNI_CONV_COUNTS                                                                                     \
+    TN_PARAM(tni_conv, num_filter, TN_P_I64, .range = "[1,100000]",                             \
+             .doc = "channels of the output"),                                                     \
+    TN_PARAM(tni_conv, num_group, TN_P_I64, .def = "1", .range = "[1,)",                        \
+             .doc = "channels are cut into so many groups that do not mix")
+#define TNI_CONV_LAYER(bias_default, workspace_default)                                                     \
+    TN_PARAM(tni_conv, no_bias, TN_P_BOOL, .def = bias_default, .doc = "leave the bias out"),   \
+    TN_PARAM(tni_conv, layout, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,                   \
+             .choices = "NCW|NCHW|NCDHW|NHWC|NDHWC",                                               \
+             .doc = "order of the axes: channels must stand behind the batch"),                    \
+    TN_PARAM(tni_conv, workspace, TN_P_I64, .def = workspace_default, .range = "[0,)",          \
+             .doc = "read from files, without effect"),                                            \
+    TN_PARAM(tni_conv, cudnn_tune, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,               \
+             .choices = "off|limited_workspace|fastest", .doc = "read from files, without effect"),\
+    TN_PARAM(tni_conv, cudnn_off, TN_P_BOOL, .def = "False",                                    \
+             .doc = "read from files, without effect")
+#define TNI_PORT_LIKE                                                                                       \
+    TN_PORT(.name = "like", .doc = "gives the shape",                                              \
+            .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)
+// clang-format on
 
 // ------------------------------------------------------------------ expressions (expr.c)
 

@@ -218,6 +218,31 @@ typedef struct tn_batch_dot_args {
 #define tn_batch_dot(g, ...) \
     TN_MAKE_(g, "batch_dot", tn_batch_dot_args, __VA_ARGS__)
 
+// BatchNorm: Normalises each channel: gamma (x - mean) / sqrt(var + eps) + beta, by the batch's own
+// mean and variance while training, else by the moving ones. mean and var pass no gradient on.
+// Output: in the shape of data
+// Hidden mean: (c,): the mean in use
+// Hidden var: (c,): the variance in use
+typedef struct tn_batch_norm_args {
+    uint32_t size;
+    tn_symbol data;        // c extents on the axis
+    tn_symbol gamma;       // (c,)
+    tn_symbol beta;        // (c,)
+    tn_symbol moving_mean; // (c,); state, written in place
+    tn_symbol moving_var;  // (c,); state, written in place
+    tn_opt_f64 eps;        // added to the variance; default 0.001, in [0,)
+    tn_opt_f64 momentum;   // how much of the moving mean and variance is kept; default 0.9
+    tn_opt_bool fix_gamma; // count gamma as 1; default True
+    bool use_global_stats; // use the moving mean and variance while training, too; default False
+    tn_opt_i64 axis;       // axis of the channels; negative: from the end; default 1
+    bool output_mean_var;  // give mean and var out; default False
+    bool cudnn_off;        // read from files, without effect; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_batch_norm_args;
+#define tn_batch_norm(g, ...) \
+    TN_MAKE_(g, "BatchNorm", tn_batch_norm_args, __VA_ARGS__)
+
 // BlockGrad: Passes its input on, but no gradient back.
 // Output: in the shape of data
 typedef struct tn_block_grad_args {
@@ -505,6 +530,41 @@ typedef struct tn_concat_args {
 #define tn_concat(g, ...) \
     TN_MAKE_(g, "Concat", tn_concat_args, __VA_ARGS__)
 
+// Convolution: Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not turned
+// round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1.
+// Output: (n, num_filter, spatial...)
+enum { // layout of tn_convolution
+    TN_CONVOLUTION_NCW = 1, TN_CONVOLUTION_NCHW = 2, TN_CONVOLUTION_NCDHW = 3,
+    TN_CONVOLUTION_NHWC = 4, TN_CONVOLUTION_NDHWC = 5
+};
+enum { // cudnn_tune of tn_convolution
+    TN_CONVOLUTION_OFF = 1, TN_CONVOLUTION_LIMITED_WORKSPACE = 2, TN_CONVOLUTION_FASTEST = 3
+};
+typedef struct tn_convolution_args {
+    uint32_t size;
+    tn_symbol data;       // (n, c, spatial...)
+    tn_symbol weight;     // (num_filter, c / num_group, kernel...)
+    tn_symbol bias;       // (num_filter,); absent with no_bias
+    tn_ints kernel;       // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
+    tn_ints stride;       // step on each axis; (): 1; default (), in [1,100000]
+    tn_ints dilate;       // distance of the kernel's elements; (): 1; default (), in [1,100000]
+    // zeros added on both sides of each axis; (): 0; default (), in [0,100000]
+    tn_ints pad;
+    int64_t num_filter;   // channels of the output; required, in [1,100000]
+    // channels are cut into so many groups that do not mix; default 1, in [1,)
+    int64_t num_group;
+    bool no_bias;         // leave the bias out; default False
+    // order of the axes: channels must stand behind the batch; default None, may be None
+    int layout;
+    tn_opt_i64 workspace; // read from files, without effect; default 1024, in [0,)
+    int cudnn_tune;       // read from files, without effect; default None, may be None
+    bool cudnn_off;       // read from files, without effect; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_convolution_args;
+#define tn_convolution(g, ...) \
+    TN_MAKE_(g, "Convolution", tn_convolution_args, __VA_ARGS__)
+
 // _copy: Passes its input on.
 // Output: in the shape of data
 typedef struct tn_identity_args {
@@ -537,6 +597,45 @@ typedef struct tn_cosh_args {
 } tn_cosh_args;
 #define tn_cosh(g, ...) \
     TN_MAKE_(g, "cosh", tn_cosh_args, __VA_ARGS__)
+
+// Deconvolution: Transposed convolution over 1 to 3 spatial axes. Output extents: stride (x - 1) +
+// dilate (kernel - 1) + 1 - 2 pad + adj.
+// Output: (n, num_filter, spatial...)
+enum { // layout of tn_deconvolution
+    TN_DECONVOLUTION_NCW = 1, TN_DECONVOLUTION_NCHW = 2, TN_DECONVOLUTION_NCDHW = 3,
+    TN_DECONVOLUTION_NHWC = 4, TN_DECONVOLUTION_NDHWC = 5
+};
+enum { // cudnn_tune of tn_deconvolution
+    TN_DECONVOLUTION_OFF = 1, TN_DECONVOLUTION_LIMITED_WORKSPACE = 2, TN_DECONVOLUTION_FASTEST = 3
+};
+typedef struct tn_deconvolution_args {
+    uint32_t size;
+    tn_symbol data;       // (n, c, spatial...)
+    tn_symbol weight;     // (c, num_filter / num_group, kernel...)
+    tn_symbol bias;       // (num_filter,); absent with no_bias
+    tn_ints kernel;       // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
+    tn_ints stride;       // step on each axis; (): 1; default (), in [1,100000]
+    tn_ints dilate;       // distance of the kernel's elements; (): 1; default (), in [1,100000]
+    // zeros added on both sides of each axis; (): 0; default (), in [0,100000]
+    tn_ints pad;
+    // added to the extents of the output, less than the stride; (): 0; default (), in [0,100000]
+    tn_ints adj;
+    // wanted spatial extents, which then decide pad and adj; (): not given; default (), in [0,)
+    tn_ints target_shape;
+    int64_t num_filter;   // channels of the output; required, in [1,100000]
+    // channels are cut into so many groups that do not mix; default 1, in [1,)
+    int64_t num_group;
+    tn_opt_bool no_bias;  // leave the bias out; default True
+    // order of the axes: channels must stand behind the batch; default None, may be None
+    int layout;
+    tn_opt_i64 workspace; // read from files, without effect; default 512, in [0,)
+    int cudnn_tune;       // read from files, without effect; default None, may be None
+    bool cudnn_off;       // read from files, without effect; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_deconvolution_args;
+#define tn_deconvolution(g, ...) \
+    TN_MAKE_(g, "Deconvolution", tn_deconvolution_args, __VA_ARGS__)
 
 // degrees: radians to degrees. Elementwise.
 // Output: y, in the shape of data
@@ -863,6 +962,28 @@ typedef struct tn_hypot_scalar_args {
 #define tn_hypot_scalar(g, ...) \
     TN_MAKE_(g, "_hypot_scalar", tn_hypot_scalar_args, __VA_ARGS__)
 
+// LeakyReLU: Rectifiers that let something through below 0. leaky: slope * x; elu: slope * (exp(x)
+// - 1); prelu: gamma * x; rrelu: a random slope while training; also selu and gelu.
+// Output: in the shape of data
+// Hidden mask: factors: 1 where x > 0, else the slope
+enum { // act_type of tn_leaky_relu
+    TN_LEAKY_RELU_RRELU = 1, TN_LEAKY_RELU_LEAKY = 2, TN_LEAKY_RELU_PRELU = 3,
+    TN_LEAKY_RELU_ELU = 4, TN_LEAKY_RELU_SELU = 5, TN_LEAKY_RELU_GELU = 6
+};
+typedef struct tn_leaky_relu_args {
+    uint32_t size;
+    tn_symbol data;         // x; (n, c, ...) for prelu
+    tn_symbol gamma;        // (c,); only with act_type=prelu
+    int act_type;           // which one; default leaky
+    tn_opt_f64 slope;       // of leaky and elu; default 0.25
+    tn_opt_f64 lower_bound; // smallest slope of rrelu; default 0.125, in [0,1]
+    tn_opt_f64 upper_bound; // largest slope of rrelu; default 0.334, in [0,1]
+    const char *name;
+    tn_attrs attrs;
+} tn_leaky_relu_args;
+#define tn_leaky_relu(g, ...) \
+    TN_MAKE_(g, "LeakyReLU", tn_leaky_relu_args, __VA_ARGS__)
+
 // _lesser: 1 where a < b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_lesser_args {
@@ -997,6 +1118,23 @@ typedef struct tn_logistic_regression_output_args {
 } tn_logistic_regression_output_args;
 #define tn_logistic_regression_output(g, ...) \
     TN_MAKE_(g, "LogisticRegressionOutput", tn_logistic_regression_output_args, __VA_ARGS__)
+
+// LRN: Local response normalisation across channels: x (knorm + alpha / nsize * sum of the squares
+// of nsize channels)^-beta. Note that alpha is divided by nsize.
+// Output: in the shape of data
+// Hidden tmp_norm: the base of the power
+typedef struct tn_lrn_args {
+    uint32_t size;
+    tn_symbol data;    // (n, c, h, w)
+    tn_opt_f64 alpha;  // weight of the squares; default 0.0001
+    tn_opt_f64 beta;   // exponent; default 0.75
+    tn_opt_f64 knorm;  // added to the weighted sum; default 2.0
+    int64_t nsize;     // channels, an odd number; required, in [1,)
+    const char *name;
+    tn_attrs attrs;
+} tn_lrn_args;
+#define tn_lrn(g, ...) \
+    TN_MAKE_(g, "LRN", tn_lrn_args, __VA_ARGS__)
 
 // MAERegressionOutput: Passes data on with the gradient of the absolute error against the label.
 // Output: in the shape of data
@@ -1293,6 +1431,35 @@ typedef struct tn_plus_scalar_args {
 } tn_plus_scalar_args;
 #define tn_plus_scalar(g, ...) \
     TN_MAKE_(g, "_plus_scalar", tn_plus_scalar_args, __VA_ARGS__)
+
+// Pooling: Maximum, mean or sum over windows. Output extents: floor((x + 2 pad - kernel) / stride)
+// + 1, rounded up for pooling_convention=full.
+// Output: (n, c, spatial...)
+enum { // pool_type of tn_pooling
+    TN_POOLING_MAX = 1, TN_POOLING_AVG = 2, TN_POOLING_SUM = 3
+};
+enum { // pooling_convention of tn_pooling
+    TN_POOLING_VALID = 1, TN_POOLING_FULL = 2
+};
+typedef struct tn_pooling_args {
+    uint32_t size;
+    tn_symbol data;                // (n, c, spatial...)
+    // extents of the window on 1 to 3 spatial axes; default (), in [1,100000]
+    tn_ints kernel;
+    int pool_type;                 // what is taken of a window; default max
+    // one window over all spatial axes; kernel, stride and pad are ignored; default False
+    bool global_pool;
+    int pooling_convention;        // round output extents down, or up; default valid
+    tn_ints stride;                // step on each axis; (): 1; default (), in [1,100000]
+    // added on both sides of each axis; (): 0; default (), in [0,100000]
+    tn_ints pad;
+    tn_opt_bool count_include_pad; // a mean counts padding, too; default True
+    bool cudnn_off;                // read from files, without effect; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_pooling_args;
+#define tn_pooling(g, ...) \
+    TN_MAKE_(g, "Pooling", tn_pooling_args, __VA_ARGS__)
 
 // _power: a to the b. Elementwise on two values of one shape.
 // Output: in the shape of lhs

@@ -59,14 +59,27 @@ static void check_row(const op_row *row)
     tn_exec_free(e);
 }
 
+// Rows that stand on an operator for which no backend of the build tree has a kernel.
+static bool lacks_kernel(const op_row *row)
+{
+    const bool pools = strstr(row->op, "LRN");
+    if (!pools && !strstr(row->op, "Deconvolution")) return false;
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++)
+        if (tn_env_backend_has(bench.env, i, pools ? "Pooling" : "Convolution", TN_F64))
+            return false;
+    return true;
+}
+
 static void expansions_give_the_same_values(void)
 {
     size_t n = 0;
     for (size_t i = 0; i < N_OP_ROWS; i++) {
         const op_row *row = &op_rows[i];
         const tn_op_decl *d = tn_env_op_find(bench.env, row->op);
-        if (!d || !d->expand || (d->flags & TN_OP_RANDOM)) continue;
+        if (!d || !d->expand) continue;
         if (strncmp(row->op, "_backward_gamma", 15) == 0) continue; // digamma is no operator
+        if (row->params && strstr(row->params, "rrelu")) continue;  // random, so without one
+        if (lacks_kernel(row)) continue;
         check_row(row);
         n++;
     }
