@@ -342,7 +342,8 @@ TN_API const char *tn_symbol_json(tn_graph *g, tn_symbol s);
 TN_API tn_status tn_symbol_save(tn_graph *g, tn_symbol s, const char *path);
 
 // Adds the graph of an MXNet symbol JSON (0.8 to 1.x) to g. Names in the file are kept; later
-// automatic names avoid them. Operators that are not registered are named in one error.
+// automatic names avoid them. Operators that are not registered are named in one error. Nodes that
+// no head depends on, and control_deps, are checked and left out.
 // Errors: TN_E_FORMAT with the byte or node; TN_E_NOT_FOUND operators; TN_E_IO.
 TN_API tn_symbol tn_symbol_parse(tn_graph *g, const char *text, size_t bytes);
 TN_API tn_symbol tn_symbol_load(tn_graph *g, const char *path);

@@ -81,19 +81,22 @@ typedef struct tn_tensors {
 
 TN_API void tn_tensors_free(tn_tensor_list *list);
 
-// MXNet .params (array lists): V0 to V3 are read, sparse arrays are refused by name; V2 is
-// written. A file can never ask for more memory than a small multiple of its size.
+// MXNet .params (array lists): V0 to V3 are read, sparse arrays are refused by name; V2 is written,
+// V3 for a tensor of rank 0, which V2 cannot say. Integers that Tenon has no dtype for become the
+// next wider ones: int16 and uint16 int32, uint32 and uint64 int64. An array without a shape is an
+// empty float32 tensor. A file can never ask for more memory than a small multiple of its size.
 // Errors: TN_E_IO, TN_E_FORMAT with the byte offset; nothing is returned then.
 TN_API tn_status tn_params_load(tn_env *env, const char *path, tn_tensor_list *out);
 TN_API tn_status tn_params_parse(tn_env *env, const void *bytes, size_t n, tn_tensor_list *out);
 TN_API tn_status tn_params_save(tn_env *env, const char *path, tn_tensors tensors);
 
-// NumPy .npy, versions 1 to 3, C or Fortran order, little or big endian; version 1 is written.
+// NumPy .npy, versions 1 to 3, C or Fortran order, little or big endian, integers widened as
+// above; version 1 is written.
 // bfloat16 is written as float32, since NumPy has no such dtype.
 TN_API tn_tensor *tn_npy_load(tn_env *env, const char *path);
 TN_API tn_status tn_npy_save(tn_env *env, const char *path, tn_tensor *t);
 
-// idx files (MNIST), plain or gzip: uint8 … float64 of any rank.
+// idx files (MNIST), plain or gzip: uint8 … float64 of up to 8 axes; int16 becomes int32.
 TN_API tn_tensor *tn_idx_load(tn_env *env, const char *path);
 
 // Numbers in comma-separated lines, plain or gzip, as a float32 (rows, columns) tensor. Every row
