@@ -41,7 +41,8 @@ typedef struct tn_bind_options {
     tn_tensors args;        // the caller's tensors, by name, used by reference: arguments, …
     tn_tensors grads; // … gradients (an argument with one here has TN_WRITE unless it says TN_ADD)
     tn_tensors auxs;  // … auxiliary states
-    tn_tensors outs;  // … outputs; may be the tensor of an argument, for updates in place
+    tn_tensors outs;  // … outputs; may be the tensor of an argument, for updates in place: it is
+                      // written when nothing of this run reads the argument any more
     tn_attrs groups;  // __ctx_group__ → device: {"stage1", "blas"}
     const char *placement; // JSON of tn_exec_report(): bind fails if this one differs
     tn_exec *share;  // executor whose planned memory is used too; not to be run at the same time
@@ -80,12 +81,17 @@ TN_API tn_status tn_exec_status(const tn_exec *e);
 TN_API const char *tn_exec_error(const tn_exec *e);
 TN_API void tn_exec_forgive(tn_exec *e);
 
-// Computes the outputs. With is_train, dropout drops and batch statistics are taken.
+// Computes the outputs. With is_train, dropout drops and batch statistics are taken. If the
+// environment had TENON_NAN=stop at bind, the first node whose result has a NaN or an infinity is
+// an error that names it (slow).
 TN_API tn_status tn_forward(tn_exec *e, bool is_train);
 
-// Computes the gradients from the last forward. heads: gradient of each output that is no loss, by
-// output order; n 0 for losses only, names are ignored unless given. A missing one that is needed
-// is an error that names the output. Nothing to do, and TN_OK, if no gradient was asked for.
+// Computes the gradients from the last forward, which must have been a training one; once for each
+// forward, since its values are written over (TN_BIND_NO_REUSE keeps them).
+// heads: gradient of each output that is no loss, by output order; one for every output works too
+// (those of losses are ignored); or by name. n 0: all outputs are losses. A missing one that is
+// needed is an error that names the output; dtypes are converted, shapes must be equal.
+// Nothing to do, and TN_OK, if no gradient was asked for.
 TN_API tn_status tn_backward(tn_exec *e, tn_tensors heads);
 #ifndef __cplusplus
 #define TN_NO_HEADS ((tn_tensors){0, NULL})

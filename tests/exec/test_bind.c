@@ -280,6 +280,36 @@ static void the_operator_without_gradient_is_named(void)
     tn_exec_free(e);
 }
 
+// What prepare() answers is not believed.
+static void kernels_that_break_the_contract_are_errors(void)
+{
+    static const char *const lies[][2] = {{"1", "no room on the bench"},
+                                          {"2", "more in-place pairs than there is room"},
+                                          {"3", "names an input or output that the call does not"},
+                                          {"4", "an alignment is no power of two"}};
+    CU_ASSERT_EQUAL(tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/picky.so"), TN_OK);
+    const tn_symbol y = UNARY("square", "sq", tn_variable(bench.g, "data"));
+    for (int i = 0; i < 4; i++) {
+        setenv("PICKY_LIE", lies[i][0], 1);
+        tn_exec *e = tn_simple_bind(bench.g, y, .backends = "picky",
+                                    .shapes = TN_SHAPES({"data", TN_DIMS(2)}));
+        unsetenv("PICKY_LIE");
+        REFUSED(e, i ? TN_E_INTERNAL : TN_E_NOMEM, lies[i][1],
+                "sq (square): on picky: cannot prepare its kernel");
+    }
+    tn_exec *e =
+        tn_simple_bind(bench.g, y, .backends = "picky", .shapes = TN_SHAPES({"data", TN_DIMS(2)}));
+    if (!TN_CHECK_EXEC(e)) return;
+    setenv("PICKY_LIE", "5", 1);
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_E_DEVICE_LOST);
+    unsetenv("PICKY_LIE");
+    TN_CHECK_HAS(tn_exec_error(e), "test_bind.c:");
+    TN_CHECK_HAS(tn_exec_error(e), "sq (square) on picky: device lost");
+    tn_exec_forgive(e);
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    tn_exec_free(e);
+}
+
 static void a_failed_bind_leaves_no_node(void)
 {
     const tn_symbol net = net_mlp();
@@ -312,4 +342,6 @@ TN_TEST_MAIN({"missing tensors are made as zeros", missing_tensors_are_made_as_z
              {"wrong options are errors", wrong_options_are_errors},
              {"a graph in error is not bound", a_graph_in_error_is_not_bound},
              {"the operator without gradient is named", the_operator_without_gradient_is_named},
+             {"kernels that break the contract are errors",
+              kernels_that_break_the_contract_are_errors},
              {"a failed bind leaves no node", a_failed_bind_leaves_no_node})

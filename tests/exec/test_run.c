@@ -325,6 +325,24 @@ static void backward_wants_a_training_forward(void)
     tn_exec_free(e);
 }
 
+static void kept_values_allow_several_backwards(void)
+{
+    tn_symbol x = tn_variable(bench.g, "x");
+    tn_exec *e =
+        BIND(UNARY("exp", NULL, tn_mul(bench.g, x, x)), .shapes = TN_SHAPES({"x", TN_DIMS(2)}),
+             .grad_req = TN_WRITE, .flags = TN_BIND_NO_REUSE);
+    if (!TN_CHECK_EXEC(e)) return;
+    SET(e, "x", 0, 1);
+    RUN_OK(tn_forward(e, true));
+    for (int i = 1; i <= 3; i++) {
+        tn_tensor *head = TN_TENSOR(TN_F32, TN_DIMS(2), 1, i);
+        RUN_OK(tn_backward(e, TN_TENSORS({NULL, head})));
+        TN_CHECK_VALUES(tn_exec_grad(e, "x"), 1e-6, 0, 2 * i * exp(1));
+        tn_tensor_release(head);
+    }
+    tn_exec_free(e);
+}
+
 static void backward_without_gradients_does_nothing(void)
 {
     tn_exec *e = BIND(net_mlp(), .shapes = TN_SHAPES({"data", TN_DIMS(2, 6)}));
@@ -431,6 +449,7 @@ TN_TEST_MAIN({"a layer and its gradients", a_layer_and_its_gradients},
              {"head gradients are asked for by name", head_gradients_are_asked_for_by_name},
              {"wrong head gradients are errors", wrong_head_gradients_are_errors},
              {"backward wants a training forward", backward_wants_a_training_forward},
+             {"kept values allow several backwards", kept_values_allow_several_backwards},
              {"backward without gradients does nothing", backward_without_gradients_does_nothing},
              {"dropout drops in training only", dropout_drops_in_training_only},
              {"a seed repeats the draws", a_seed_repeats_the_draws},

@@ -3,10 +3,33 @@
 // A test double in host memory. _sub may be written over its second input only; square leaves a
 // stash that its gradient computes from; both want scratch at a large alignment and fill it with
 // NaNs. Every run checks that outputs, scratch and stash overlap nothing that they must not.
+// The environment variable PICKY_LIE makes it break the contract itself; see `lie`.
 #include <math.h>
 #include <tenon/kernel.h>
 
 enum { SCRATCH_ALIGN = 4096, STASH_ALIGN = 1024 };
+
+// What PICKY_LIE says: how prepare, or the run, is wrong.
+typedef enum lie { HONEST, FAILS, MANY_PAIRS, ODD_PAIR, ODD_ALIGN, RUN_SILENT } lie;
+
+static lie chosen(void)
+{
+    const char *text = getenv("PICKY_LIE");
+    return text ? (lie)atoi(text) : HONEST;
+}
+
+static tn_status tell(const tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    switch (chosen()) {
+    case FAILS: return tn_fail(k->host, TN_E_NOMEM, "no room on the bench");
+    case MANY_PAIRS: info->n_inplace = 1000; break;
+    case ODD_PAIR: info->inplace[info->n_inplace++] = (tn_inplace){7, 0}; break;
+    case ODD_ALIGN: info->scratch_align = 48; break;
+    case HONEST:
+    case RUN_SILENT: break;
+    }
+    return TN_OK;
+}
 
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
@@ -19,7 +42,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
         info->stash_bytes = bytes;
         info->stash_align = STASH_ALIGN;
     }
-    return TN_OK;
+    return tell(k, info);
 }
 
 static bool overlap(const tn_arg *a, const tn_arg *b)
@@ -37,6 +60,7 @@ static bool permitted(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t i)
 static tn_status check(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const char *name = k->call->name;
+    if (chosen() == RUN_SILENT) return TN_E_DEVICE_LOST;
     for (uint32_t i = 0; i < a->n_in; i++) {
         if (overlap(&a->in[i], &a->out[0]) && !permitted(k, a, i))
             return tn_fail(k->host, TN_E_INTERNAL, "%s: input %u is written over", name, i);
