@@ -14,9 +14,9 @@ static atomic_bool heap_watched;  // count, and fail when it is time
 static atomic_long heap_calls;    // while watched: allocations and frees
 static atomic_long heap_failures; // allocations that were refused
 static atomic_long heap_until;    // allocations until the one that fails; 0: none fails
-static atomic_long heap_live;     // blocks allocated and not freed
+__attribute__((unused)) static atomic_long heap_live; // blocks allocated and not freed
 
-static void heap_watch(long fail_at)
+__attribute__((unused)) static void heap_watch(long fail_at)
 {
     atomic_store(&heap_calls, 0);
     atomic_store(&heap_failures, 0);
@@ -25,7 +25,7 @@ static void heap_watch(long fail_at)
 }
 
 // Ends the watch; how many calls there were.
-static long heap_rest(void)
+__attribute__((unused)) static long heap_rest(void)
 {
     atomic_store(&heap_watched, false);
     return atomic_load(&heap_calls);
