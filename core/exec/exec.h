@@ -230,7 +230,7 @@ struct tn_exec {
     uint32_t workers;
     uint64_t seed, runs; // of random operators: key, forward runs since then
     bool trains;         // mode that mode_rows were told last
-    bool can_backward;   // the last forward was a training one, and its values are still there
+    bool can_backward;   // the values of the last forward are still there
     bool stop_at_nan;
     tn_monitor_fn monitor;
     void *monitor_ctx;
