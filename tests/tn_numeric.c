@@ -98,7 +98,7 @@ tn_exec *tn_try_make(int line, const char *file, tn_symbol s, const tn_trial *tr
     bool ok = tn_check_ok(line, file, tn_graph_status(bench.g), tn_graph_error(bench.g)) && e;
     if (ok) {
         tn_exec_set_all(e, trial->given, false);
-        tn_forward(e, trial->train || trial->wrt); // backward wants a training forward
+        tn_forward(e, trial->train);
         ok = tn_check_ok(line, file, tn_exec_status(e), tn_exec_error(e));
     }
     for (size_t i = 0; i < trial->given.n; i++) tn_tensor_release(trial->given.v[i].tensor);

@@ -87,7 +87,7 @@ tn_status tn_forward(tn_exec *e, bool is_train)
     set_mode(e, is_train);
     set_counters(e);
     const tn_status status = run_rows(e, 0, e->n_forward_rows);
-    e->can_backward = is_train && !status;
+    e->can_backward = !status; // after an inference forward: gradients of the inference mode
     return status;
 }
 
@@ -170,8 +170,8 @@ tn_status tn_backward(tn_exec *e, tn_tensors heads)
     if (!e->training) return TN_OK;
     if (!e->can_backward)
         return tni_fail(&e->error, TN_E_INVALID, NULL,
-                        "backward: it wants the values of a training forward, once: call "
-                        "tn_forward(e, true) before");
+                        "backward: it wants the values of a forward, and uses them up: call "
+                        "tn_forward() before each tn_backward()");
     tn_status status = copy_heads(e, heads);
     if (status) return status;
     e->can_backward = (e->flags & TN_BIND_NO_REUSE) != 0;

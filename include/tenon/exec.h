@@ -86,8 +86,9 @@ TN_API void tn_exec_forgive(tn_exec *e);
 // an error that names it (slow).
 TN_API tn_status tn_forward(tn_exec *e, bool is_train);
 
-// Computes the gradients from the last forward, which must have been a training one; once for each
-// forward, since its values are written over (TN_BIND_NO_REUSE keeps them).
+// Computes the gradients from the last forward, in its mode: after an inference forward dropout
+// passes everything. Once for each forward, since its values are written over (TN_BIND_NO_REUSE
+// keeps them).
 // heads: gradient of each output that is no loss, by output order; one for every output works too
 // (those of losses are ignored); or by name. n 0: all outputs are losses. A missing one that is
 // needed is an error that names the output; dtypes are converted, shapes must be equal.
