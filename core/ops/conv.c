@@ -57,8 +57,11 @@ static tn_status conv_axis(const tn_infer *io, int32_t i, tn_shape *x, tn_shape 
     const int64_t s = tni_conv_entry(p->stride, i, 1), pad = tni_conv_entry(p->pad, i, 0),
                   k = tni_conv_covered(p, i);
     int64_t *in = &x->dim[2 + i], *out = &y->dim[2 + i];
-    if (*in < 0 && *out >= 0 && s == 1 && *out + k - 1 - 2 * pad >= 0) *in = *out + k - 1 - 2 * pad;
+    if (*in < 0 && *out >= 0 && *out <= TNI_MOST_EXTENT && s == 1 && *out + k - 1 - 2 * pad >= 0)
+        *in = *out + k - 1 - 2 * pad;
     if (*in < 0) return TN_OK;
+    if (*in > TNI_MOST_EXTENT)
+        return tn_infer_fail(io, TN_E_SHAPE, "spatial axis %d has %lld", i, (long long)*in);
     if (*in + 2 * pad < k)
         return tn_infer_fail(io, TN_E_SHAPE,
                              "kernel covers %lld of spatial axis %d, which has %lld with its pad",

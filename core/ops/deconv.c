@@ -45,6 +45,8 @@ static tn_status deconv_spatial(const tn_infer *io, const tn_shape *x, tn_shape 
         int64_t in = x->dim[2 + i], pad, adj;
         y->dim[2 + i] = p->target_shape.n && p->target_shape.v[i] ? p->target_shape.v[i] : -1;
         if (in < 0) continue;
+        if (in > TNI_MOST_EXTENT)
+            return tn_infer_fail(io, TN_E_SHAPE, "spatial axis %d has %lld", i, (long long)in);
         if (!deconv_pad(p, i, in, &pad, &adj))
             return tn_infer_fail(io, TN_E_SHAPE,
                                  "target_shape: %lld of spatial axis %d is more "

@@ -126,6 +126,8 @@ typedef struct tni_conv {
     int32_t no_bias, cudnn_tune, cudnn_off, layout;
 } tni_conv;
 enum { TNI_MOST_SPATIAL = 3 };
+// Longer spatial axes are refused, so that sums with kernel, stride and pad stay inside int64_t.
+#define TNI_MOST_EXTENT (INT64_C(1) << 40)
 
 // Entry i of a list, or what an empty list means.
 int64_t tni_conv_entry(tn_ints list, int32_t i, int64_t otherwise);
@@ -140,32 +142,32 @@ const char *tni_conv_text(char text[TNI_LONG_TEXT], const tni_conv *p, const cha
 tn_sym tni_bias_gradient(const tn_builder *b, tn_sym dy);
 
 // clang-format off
-#define TNI_CONV_LISTS                                                                                      \
-    TN_PARAM(tni_conv, kernel, TN_P_I64S, .range = "[1,100000]", .min_len = 1,                  \
-             .max_len = TNI_MOST_SPATIAL, .doc = "extents of the kernel on 1 to 3 spatial axes"),      \
-    TN_PARAM(tni_conv, stride, TN_P_I64S, .def = "()", .range = "[1,100000]",                   \
+#define TNI_CONV_LISTS                                                                             \
+    TN_PARAM(tni_conv, kernel, TN_P_I64S, .range = "[1,100000]", .min_len = 1,                     \
+             .max_len = TNI_MOST_SPATIAL, .doc = "extents of the kernel on 1 to 3 spatial axes"),  \
+    TN_PARAM(tni_conv, stride, TN_P_I64S, .def = "()", .range = "[1,100000]",                      \
              .doc = "step on each axis; (): 1"),                                                   \
-    TN_PARAM(tni_conv, dilate, TN_P_I64S, .def = "()", .range = "[1,100000]",                   \
+    TN_PARAM(tni_conv, dilate, TN_P_I64S, .def = "()", .range = "[1,100000]",                      \
              .doc = "distance of the kernel's elements; (): 1"),                                   \
-    TN_PARAM(tni_conv, pad, TN_P_I64S, .def = "()", .range = "[0,100000]",                      \
+    TN_PARAM(tni_conv, pad, TN_P_I64S, .def = "()", .range = "[0,100000]",                         \
              .doc = "zeros added on both sides of each axis; (): 0")
-#define TNI_CONV_COUNTS                                                                                     \
-    TN_PARAM(tni_conv, num_filter, TN_P_I64, .range = "[1,100000]",                             \
+#define TNI_CONV_COUNTS                                                                            \
+    TN_PARAM(tni_conv, num_filter, TN_P_I64, .range = "[1,100000]",                                \
              .doc = "channels of the output"),                                                     \
-    TN_PARAM(tni_conv, num_group, TN_P_I64, .def = "1", .range = "[1,)",                        \
+    TN_PARAM(tni_conv, num_group, TN_P_I64, .def = "1", .range = "[1,)",                           \
              .doc = "channels are cut into so many groups that do not mix")
-#define TNI_CONV_LAYER(bias_default, workspace_default)                                                     \
-    TN_PARAM(tni_conv, no_bias, TN_P_BOOL, .def = bias_default, .doc = "leave the bias out"),   \
-    TN_PARAM(tni_conv, layout, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,                   \
+#define TNI_CONV_LAYER(bias_default, workspace_default)                                            \
+    TN_PARAM(tni_conv, no_bias, TN_P_BOOL, .def = bias_default, .doc = "leave the bias out"),      \
+    TN_PARAM(tni_conv, layout, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,                      \
              .choices = "NCW|NCHW|NCDHW|NHWC|NDHWC",                                               \
              .doc = "order of the axes: channels must stand behind the batch"),                    \
-    TN_PARAM(tni_conv, workspace, TN_P_I64, .def = workspace_default, .range = "[0,)",          \
+    TN_PARAM(tni_conv, workspace, TN_P_I64, .def = workspace_default, .range = "[0,)",             \
              .doc = "read from files, without effect"),                                            \
-    TN_PARAM(tni_conv, cudnn_tune, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,               \
-             .choices = "off|limited_workspace|fastest", .doc = "read from files, without effect"),\
-    TN_PARAM(tni_conv, cudnn_off, TN_P_BOOL, .def = "False",                                    \
+    TN_PARAM(tni_conv, cudnn_tune, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,                  \
+             .choices = "off|limited_workspace|fastest", .doc = "read from files, without effect"), \
+    TN_PARAM(tni_conv, cudnn_off, TN_P_BOOL, .def = "False",                                       \
              .doc = "read from files, without effect")
-#define TNI_PORT_LIKE                                                                                       \
+#define TNI_PORT_LIKE                                                                              \
     TN_PORT(.name = "like", .doc = "gives the shape",                                              \
             .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)
 // clang-format on

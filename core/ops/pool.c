@@ -64,6 +64,8 @@ static tn_status pool_rule(const tn_infer *io, tni_slot data, tni_slot output)
     tn_shape y = x;
     for (int32_t i = 0; i < x.ndim - 2; i++) {
         const int64_t in = x.dim[2 + i];
+        if (in > TNI_MOST_EXTENT)
+            return tn_infer_fail(io, TN_E_SHAPE, "spatial axis %d has %lld", i, (long long)in);
         if (!p->global_pool && in >= 0 && in + 2 * tni_conv_entry(p->pad, i, 0) < p->kernel.v[i])
             return tn_infer_fail(io, TN_E_SHAPE, "kernel: %lld for spatial axis %d of extent %lld",
                                  (long long)p->kernel.v[i], i, (long long)in);

@@ -67,13 +67,14 @@ void tni_solve(tn_shape *shape, int32_t begin, int32_t end, int64_t total)
     if (shape->ndim < 0 || total < 0) return;
     for (int32_t i = begin; i < end && i < shape->ndim; i++) {
         if (shape->dim[i] >= 0) {
-            known *= shape->dim[i];
+            known = tn_extent_times(known, shape->dim[i]);
         } else {
             if (unknown >= 0) return;
             unknown = i;
         }
     }
-    if (unknown >= 0 && known > 0 && total % known == 0) shape->dim[unknown] = total / known;
+    if (unknown >= 0 && known > 0 && known < INT64_MAX && total % known == 0)
+        shape->dim[unknown] = total / known;
 }
 
 bool tni_compatible(const tn_shape *a, const tn_shape *b)

@@ -109,14 +109,21 @@ typedef struct tn_dims {
     const int64_t *dim;
 } tn_dims;
 
-// Elements of a shape; -1 if anything in it is unknown; 1 for rank 0. [any thread]
+// Product of two extents; INT64_MAX if it is more than that. [any thread]
+static inline int64_t tn_extent_times(int64_t a, int64_t b)
+{
+    return a > 0 && b > INT64_MAX / a ? INT64_MAX : a * b;
+}
+
+// Elements of a shape; -1 if anything in it is unknown; 1 for rank 0; INT64_MAX if there are more.
+// [any thread]
 static inline int64_t tn_shape_size(const tn_shape *shape)
 {
     int64_t n = 1;
     if (shape->ndim < 0) return -1;
     for (int32_t i = 0; i < shape->ndim; i++) {
         if (shape->dim[i] < 0) return -1;
-        n *= shape->dim[i];
+        n = tn_extent_times(n, shape->dim[i]);
     }
     return n;
 }

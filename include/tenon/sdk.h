@@ -91,14 +91,14 @@ static inline tn_shape tn_shape_2d(int64_t a, int64_t b)
     return (tn_shape){.ndim = 2, .dim = {a, b}};
 }
 
-// Product of the axes begin … end-1; -1 if one of them is unknown.
+// Product of the axes begin … end-1; -1 if one of them is unknown; INT64_MAX if it is more.
 static inline int64_t tn_shape_span(const tn_shape *s, int32_t begin, int32_t end)
 {
     int64_t n = 1;
     if (s->ndim < 0) return -1;
     for (int32_t i = begin; i < end && i < s->ndim; i++) {
         if (s->dim[i] < 0) return -1;
-        n *= s->dim[i];
+        n = tn_extent_times(n, s->dim[i]);
     }
     return n;
 }

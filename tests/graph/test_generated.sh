@@ -27,6 +27,15 @@ if "$genops" --check header "$work/absent.h" 2>/dev/null; then fail "an absent f
 widest=$(awk 'length($0) > 100 { n++ } END { print n + 0 }' "$header")
 [ "$widest" = 0 ] || fail "$widest lines of the header are longer than 100"
 
+# A constructor must not take the name of a function or macro of another header.
+sed -n 's/^#define \(tn_[a-z0-9_]*\)(.*/\1/p' "$header" | sort >"$work/constructors"
+for file in "$TENON_SOURCE_DIR"/include/tenon/*.h; do
+    [ "$file" = "$header" ] || sed 's,//.*,,' "$file"
+done | grep -o 'tn_[a-z0-9_]*(' | tr -d '(' | sort -u >"$work/names"
+[ "$(wc -l <"$work/constructors")" -gt 100 ] || fail "too few constructors"
+taken=$(comm -12 "$work/constructors" "$work/names")
+[ -z "$taken" ] || fail "names that are taken: $taken"
+
 cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$TENON_BUILD_DIR/CMakeCache.txt")
 "$genops" asserts "$work/asserts.c"
 [ "$(grep -c _Static_assert "$work/asserts.c")" -gt 500 ] || fail "too few assertions"
