@@ -213,8 +213,30 @@ void tni_support_miss(tni_question *q, const char *name, const char *origin)
     q->n_nodes++;
 }
 
-static void describe(const tni_support *s, const tni_question *q, tni_text *t)
+// Calls that one paragraph of the message stands for: one operator, refused for the same reasons.
+typedef struct group {
+    const tni_question *first;
+    size_t n_kinds, n_nodes; // kinds differ in shapes, dtypes or parameters
+} group;
+
+static bool same_refusals(const tni_refusal *a, const tni_refusal *b)
 {
+    for (; a && b; a = a->next, b = b->next)
+        if (strcmp(a->device, b->device) != 0 || strcmp(a->text, b->text) != 0) return false;
+    return a == b;
+}
+
+static bool belongs(const group *g, const tni_question *q)
+{
+    const char *mine = g->first->origin, *its = q->origin;
+    const bool same_origin = mine == its || (mine && its && strcmp(mine, its) == 0);
+    return g->first->op == q->op && g->first->set == q->set && same_origin &&
+           same_refusals(g->first->refusals, q->refusals);
+}
+
+static void describe(const tni_support *s, const group *g, tni_text *t)
+{
+    const tni_question *q = g->first;
     const tni_candidates *who = &s->pins->sets[q->set];
     tni_text_printf(t, "\n  %s(", q->op->decl.name);
     for (uint32_t i = 0; i < q->n_in + (q->n_in == 0 ? q->n_out : 0); i++) {
@@ -225,33 +247,54 @@ static void describe(const tni_support *s, const tni_question *q, tni_text *t)
         tni_text_shape(t, &shape);
     }
     tni_text_add(t, ")");
+    if (g->n_kinds > 1) tni_text_printf(t, " and %zu other kinds of calls", g->n_kinds - 1);
     if (q->origin) tni_text_printf(t, ", part of %s", q->origin);
     if (who->who) tni_text_printf(t, ", in %s", who->who);
     tni_text_add(t, ":");
     const uint32_t room = sizeof q->names / sizeof *q->names;
     for (uint32_t i = 0; i < q->n_nodes && i < room; i++)
         tni_text_printf(t, "%s %s", i ? "," : "", *q->names[i] ? q->names[i] : "(unnamed)");
-    if (q->n_nodes > room) tni_text_printf(t, " and %u more", q->n_nodes - room);
+    const size_t shown = q->n_nodes < room ? q->n_nodes : room;
+    if (g->n_nodes > shown) tni_text_printf(t, " and %zu more", g->n_nodes - shown);
     for (const tni_refusal *r = q->refusals; r; r = r->next)
         tni_text_printf(t, "\n    %s: %s", r->device, r->text);
 }
 
-// Kinds of calls that one message describes; a person reads no more.
+// Groups that one message describes; a person reads no more.
 #define MOST_DESCRIBED 50
 
-tn_status tni_support_report(const tni_support *s, tn_graph *g)
+// Every kind of call that nothing supports, in groups; those beyond the room are only counted.
+static size_t collect(const tni_support *s, group groups[MOST_DESCRIBED], size_t *n_nodes,
+                      size_t *n_left)
 {
-    size_t kinds = 0, nodes = 0;
-    tni_text t = {0};
+    size_t n = 0;
+    *n_nodes = *n_left = 0;
     for (size_t i = 1; i <= s->n; i++) {
         const tni_question *q = &s->questions[i];
         if (q->n_nodes == 0) continue;
-        nodes += q->n_nodes;
-        if (kinds++ < MOST_DESCRIBED) describe(s, q, &t);
+        *n_nodes += q->n_nodes;
+        size_t at = 0;
+        while (at < n && !belongs(&groups[at], q)) at++;
+        if (at == MOST_DESCRIBED) {
+            ++*n_left;
+            continue;
+        }
+        if (at == n) groups[n++] = (group){.first = q};
+        groups[at].n_kinds++;
+        groups[at].n_nodes += q->n_nodes;
     }
-    if (kinds == 0) return TN_OK;
-    if (kinds > MOST_DESCRIBED)
-        tni_text_printf(&t, "\n  and %zu more kinds of calls", kinds - MOST_DESCRIBED);
+    return n;
+}
+
+tn_status tni_support_report(const tni_support *s, tn_graph *g)
+{
+    group groups[MOST_DESCRIBED];
+    size_t nodes, left;
+    const size_t n = collect(s, groups, &nodes, &left);
+    tni_text t = {0};
+    if (n == 0) return TN_OK;
+    for (size_t i = 0; i < n; i++) describe(s, &groups[i], &t);
+    if (left) tni_text_printf(&t, "\n  and %zu more kinds of calls", left);
     tni_text list = {0};
     for (size_t i = 0; i < s->pins->sets[0].n; i++)
         tni_text_printf(&list, "%s%s", i ? ", " : "", s->pins->sets[0].devices[i]->uri);
