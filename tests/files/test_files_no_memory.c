@@ -11,7 +11,8 @@
 static long countdown = -1; // allocations until the one that fails; negative: none does
 static long live;           // blocks that are allocated and not freed
 
-// Sanitizers bring allocators of their own, which these would bypass.
+// Exported, so that the C library's own calls of malloc come here too. Sanitizers bring allocators
+// of their own, which these would bypass.
 #if TN_SANITIZER == 0
 #define CAN_FAIL 1
 void *__libc_malloc(size_t bytes);
@@ -31,28 +32,28 @@ static void *counted(void *p)
     return p;
 }
 
-void *malloc(size_t bytes)
+TN_API void *malloc(size_t bytes)
 {
     return fails() ? NULL : counted(__libc_malloc(bytes));
 }
 
-void *calloc(size_t n, size_t bytes)
+TN_API void *calloc(size_t n, size_t bytes)
 {
     return fails() ? NULL : counted(__libc_calloc(n, bytes));
 }
 
-void *aligned_alloc(size_t align, size_t bytes)
+TN_API void *aligned_alloc(size_t align, size_t bytes)
 {
     return fails() ? NULL : counted(__libc_memalign(align, bytes));
 }
 
-void *realloc(void *p, size_t bytes)
+TN_API void *realloc(void *p, size_t bytes)
 {
     if (fails()) return NULL;
     return p ? __libc_realloc(p, bytes) : counted(__libc_malloc(bytes));
 }
 
-void free(void *p)
+TN_API void free(void *p)
 {
     live -= p != NULL;
     __libc_free(p);
