@@ -41,12 +41,12 @@ static size_t count_ops(const tn_env *env, size_t backend, tn_dtype dtype)
 
 static json_t *device_json(const tn_device_info *d)
 {
-    json_t *j =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}", "id", d->id, "kind", d->kind, "name",
-                  d->name ? d->name : "", "driver", d->driver ? d->driver : "", "mem_total",
-                  (json_int_t)d->mem_total, "mem_free", (json_int_t)d->mem_free, "host_memory",
-                  (d->flags & TN_DEV_HOST_MEMORY) != 0);
-    json_object_set_new(j, "unusable", d->unusable ? json_string(d->unusable) : json_null());
+    json_t *j = json_pack(
+        "{s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "id", tool_json_text(d->id), "kind",
+        tool_json_text(d->kind), "name", tool_json_text(d->name ? d->name : ""), "driver",
+        tool_json_text(d->driver ? d->driver : ""), "mem_total", (json_int_t)d->mem_total,
+        "mem_free", (json_int_t)d->mem_free, "host_memory", (d->flags & TN_DEV_HOST_MEMORY) != 0);
+    json_object_set_new(j, "unusable", tool_json_text(d->unusable));
     return j;
 }
 
@@ -60,9 +60,18 @@ static json_t *backend_json(const tn_env *env, size_t i)
         if (tn_dtype_size(t))
             json_object_set_new(ops, tn_dtype_name(t),
                                 json_integer((json_int_t)count_ops(env, i, t)));
-    return json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o}", "name", b->name, "rank", b->rank,
-                     "plugin", b->plugin, "version", b->version, "path", b->path, "devices",
+    return json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o}", "name", tool_json_text(b->name), "rank",
+                     b->rank, "plugin", tool_json_text(b->plugin), "version",
+                     tool_json_text(b->version), "path", tool_json_text(b->path), "devices",
                      devices, "operators", ops);
+}
+
+static json_t *candidate_json(const tn_candidate *c)
+{
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "path", tool_json_text(c->path), "step",
+                     tn_step_name(c->step), "name", tool_json_text(c->name), "version",
+                     tool_json_text(c->version), "reason", tool_json_text(c->reason), "dependency",
+                     tool_json_text(c->dependency));
 }
 
 static int print_json(const tn_env *env)
@@ -70,13 +79,8 @@ static int print_json(const tn_env *env)
     json_t *backends = json_array(), *candidates = json_array();
     for (size_t i = 0; i < tn_env_num_backends(env); i++)
         json_array_append_new(backends, backend_json(env, i));
-    for (size_t i = 0; i < tn_env_num_candidates(env); i++) {
-        const tn_candidate *c = tn_env_candidate(env, i);
-        json_array_append_new(candidates, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "path",
-                                                    c->path, "step", tn_step_name(c->step), "name",
-                                                    c->name, "version", c->version, "reason",
-                                                    c->reason, "dependency", c->dependency));
-    }
+    for (size_t i = 0; i < tn_env_num_candidates(env); i++)
+        json_array_append_new(candidates, candidate_json(tn_env_candidate(env, i)));
     return tool_print_json("backends",
                            json_pack("{s:s, s:i, s:i, s:o, s:o}", "version", TN_VERSION_TEXT,
                                      "epoch", (int)TN_EPOCH, "minor", (int)TN_MINOR, "backends",

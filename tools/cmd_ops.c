@@ -70,7 +70,7 @@ static bool backend_has_op(const tn_env *env, size_t backend, const char *op)
 
 static void set_text(json_t *object, const char *key, const char *text)
 {
-    json_object_set_new(object, key, text ? json_string(text) : json_null());
+    json_object_set_new(object, key, tool_json_text(text));
 }
 
 static json_t *ports_json(const tn_port_decl *const *ports, bool aux)
@@ -79,9 +79,10 @@ static json_t *ports_json(const tn_port_decl *const *ports, bool aux)
     for (; ports && *ports; ports++) {
         const tn_port_decl *p = *ports;
         if (((p->flags & TN_PORT_AUX) != 0) != aux) continue;
-        json_t *j = json_pack("{s:s, s:s, s:b, s:b, s:b}", "name", p->name, "doc",
-                              p->doc ? p->doc : "", "variadic", (p->flags & TN_PORT_VARIADIC) != 0,
-                              "hidden", (p->flags & TN_PORT_HIDDEN) != 0, "shape_only",
+        json_t *j = json_pack("{s:o, s:o, s:b, s:b, s:b}", "name", tool_json_text(p->name), "doc",
+                              tool_json_text(p->doc ? p->doc : ""), "variadic",
+                              (p->flags & TN_PORT_VARIADIC) != 0, "hidden",
+                              (p->flags & TN_PORT_HIDDEN) != 0, "shape_only",
                               (p->flags & TN_PORT_SHAPE_ONLY) != 0);
         set_text(j, "when", p->when);
         set_text(j, "visible", p->visible);
@@ -94,8 +95,10 @@ static json_t *params_json(const tn_op_decl *op)
 {
     json_t *list = json_array();
     for (const tn_param_decl *const *p = op->params; p && *p; p++) {
-        json_t *j = json_pack("{s:s, s:s, s:s, s:b}", "name", (*p)->name, "type", param_type(*p),
-                              "doc", (*p)->doc ? (*p)->doc : "", "required", (*p)->def == NULL);
+        json_t *j =
+            json_pack("{s:o, s:o, s:o, s:b}", "name", tool_json_text((*p)->name), "type",
+                      tool_json_text(param_type(*p)), "doc",
+                      tool_json_text((*p)->doc ? (*p)->doc : ""), "required", (*p)->def == NULL);
         set_text(j, "default", (*p)->def);
         set_text(j, "range", (*p)->range);
         json_array_append_new(list, j);
@@ -119,14 +122,14 @@ static json_t *op_json(const tn_env *env, const tn_op_decl *op)
     json_t *backends = json_array();
     for (size_t i = 0; i < tn_env_num_backends(env); i++)
         if (backend_has_op(env, i, op->name))
-            json_array_append_new(backends, json_string(tn_env_backend(env, i)->name));
-    json_t *j =
-        json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:b, s:o, s:s}", "name", op->name,
-                  "aliases", names_json(op->aliases), "doc", op->doc ? op->doc : "", "inputs",
-                  ports_json(op->inputs, false), "params", params_json(op), "outputs",
-                  ports_json(op->outputs, false), "aux", ports_json(op->inputs, true), "gradient",
-                  gradient_kind(op), "expansion", op->expand != NULL, "backends", backends,
-                  "plugin", tn_env_op_plugin(env, op));
+            json_array_append_new(backends, tool_json_text(tn_env_backend(env, i)->name));
+    json_t *j = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:b, s:o, s:o}", "name", tool_json_text(op->name),
+        "aliases", names_json(op->aliases), "doc", tool_json_text(op->doc ? op->doc : ""), "inputs",
+        ports_json(op->inputs, false), "params", params_json(op), "outputs",
+        ports_json(op->outputs, false), "aux", ports_json(op->inputs, true), "gradient",
+        gradient_kind(op), "expansion", op->expand != NULL, "backends", backends, "plugin",
+        tool_json_text(tn_env_op_plugin(env, op)));
     set_text(j, "count", op->count);
     set_text(j, "count_outputs", op->count_outputs);
     return j;
@@ -145,68 +148,138 @@ static int print_json(const tn_env *env, const options *o, const tn_op_decl *onl
 
 // ------------------------------------------------------------------ text
 
+enum { WIDTH = 80, INDENT = 20 }; // of explanations
+
+// "  name    text", the text wrapped.
+static void print_entry(const char *name, const char *text, const char *notes)
+{
+    char *all = NULL;
+    if (asprintf(&all, "%s%s", text ? text : "", notes) < 0) return;
+    const int at = printf("  %-*s", INDENT - 3, name) + 1;
+    putchar(at > INDENT ? '\n' : ' ');
+    if (at > INDENT) printf("%*s", INDENT, "");
+    tool_wrap(all, INDENT, INDENT, WIDTH);
+    free(all);
+}
+
 static void print_ports(const char *title, const tn_port_decl *const *ports, bool aux)
 {
     bool first = true;
     for (; ports && *ports; ports++) {
         const tn_port_decl *p = *ports;
+        char notes[512];
         if (((p->flags & TN_PORT_AUX) != 0) != aux) continue;
         if (first) printf("\n%s\n", title);
         first = false;
-        printf("  %-16s %s", p->name, p->doc ? p->doc : "");
-        if (p->flags & TN_PORT_VARIADIC) printf(" [any number of]");
-        if (p->flags & TN_PORT_HIDDEN)
-            printf(" [hidden%s%s]", p->visible ? " unless " : "", p->visible ? p->visible : "");
-        if (p->flags & TN_PORT_SHAPE_ONLY) printf(" [only its shape is used]");
-        if (p->when) printf(" [if %s]", p->when);
-        putchar('\n');
+        const bool hidden = p->flags & TN_PORT_HIDDEN;
+        snprintf(notes, sizeof notes, "%s%s%s%s%s%s%s%s",
+                 p->flags & TN_PORT_VARIADIC ? " [any number of]" : "", hidden ? " [hidden" : "",
+                 hidden && p->visible ? " unless " : "", hidden && p->visible ? p->visible : "",
+                 hidden ? "]" : "",
+                 p->flags & TN_PORT_SHAPE_ONLY ? " [only its shape is used]" : "",
+                 p->when ? " [if " : "", p->when ? p->when : "");
+        if (p->when) strncat(notes, "]", sizeof notes - strlen(notes) - 1);
+        print_entry(p->name, p->doc, notes);
     }
+}
+
+static void print_param(const tn_param_decl *p)
+{
+    char *type = NULL;
+    const int n = asprintf(&type, "%s%s%s%s%s", param_type(p), p->range ? " in " : "",
+                           p->range ? p->range : "", p->def ? ", default " : ", required",
+                           !p->def   ? ""
+                           : *p->def ? p->def
+                                     : "\"\"");
+    if (n < 0) return;
+    print_entry(p->name, type, "");
+    if (p->doc) {
+        printf("%*s", INDENT, "");
+        tool_wrap(p->doc, INDENT, INDENT, WIDTH);
+    }
+    free(type);
+}
+
+// One line for each backend that has kernels.
+static void print_kernels(const tn_env *env, const tn_op_decl *op)
+{
+    bool first = true;
+    for (size_t i = 0; i < tn_env_num_backends(env); i++) {
+        if (!backend_has_op(env, i, op->name)) continue;
+        printf("%-9s %s:", first ? "Kernels:" : "", tn_env_backend(env, i)->name);
+        for (tn_dtype t = 1; t < TN_DTYPE_END; t++)
+            if (tn_dtype_size(t) && tn_env_backend_has(env, i, op->name, t))
+                printf(" %s", tn_dtype_name(t));
+        putchar('\n');
+        first = false;
+    }
+    if (first) puts(op->expand ? "Kernels:  none here; runs as its parts" : "Kernels:  none here");
 }
 
 static void print_op(const tn_env *env, const tn_op_decl *op)
 {
     printf("%s", op->name);
     if (op->aliases) printf("  (also %s)", op->aliases);
-    printf("\n%s\n", op->doc ? op->doc : "");
+    putchar('\n');
+    tool_wrap(op->doc ? op->doc : "", 0, 0, WIDTH);
     if (*tn_env_op_plugin(env, op)) printf("From plugin %s.\n", tn_env_op_plugin(env, op));
     print_ports("Inputs", op->inputs, false);
     print_ports("Auxiliary states", op->inputs, true);
     if (op->params && op->params[0]) puts("\nParameters");
-    for (const tn_param_decl *const *p = op->params; p && *p; p++) {
-        printf("  %-16s %s", (*p)->name, param_type(*p));
-        if ((*p)->range) printf(" in %s", (*p)->range);
-        if ((*p)->def)
-            printf(", default %s", *(*p)->def ? (*p)->def : "\"\"");
-        else
-            printf(", required");
-        printf("\n  %-16s %s\n", "", (*p)->doc ? (*p)->doc : "");
-    }
+    for (const tn_param_decl *const *p = op->params; p && *p; p++) print_param(*p);
     print_ports("Outputs", op->outputs, false);
-    printf("\nGradient: %s%s\nKernels:", gradient_kind(op),
+    printf("\nGradient: %s%s\n", gradient_kind(op),
            op->expand ? "; can be expanded into simpler operators" : "");
-    for (size_t i = 0; i < tn_env_num_backends(env); i++) {
-        bool any = false;
-        for (tn_dtype t = 1; t < TN_DTYPE_END; t++) {
-            if (!tn_dtype_size(t) || !tn_env_backend_has(env, i, op->name, t)) continue;
-            printf("%s%s", any ? " " : " ", "");
-            if (!any) printf("%s:", tn_env_backend(env, i)->name);
-            printf(" %s", tn_dtype_name(t));
-            any = true;
-        }
-        if (any) putchar(';');
-    }
-    printf("\n");
-    if (op->source) printf("Source: %s\n", op->source);
+    print_kernels(env, op);
+    if (op->source) printf("Source:   %s\n", op->source);
 }
 
+// Bytes of the first sentence: up to a full stop that a space follows.
+static int first_sentence(const char *doc)
+{
+    const char *end = strchr(doc, '.');
+    while (end && end[1] && end[1] != ' ' && end[1] != '\n') end = strchr(end + 1, '.');
+    return (int)(end ? end - doc + 1 : (ptrdiff_t)strlen(doc));
+}
+
+// One line an operator, cut at the edge of a terminal.
 static void print_list(const tn_env *env, const options *o)
 {
+    const int columns = tool_columns(stdout);
+    int width = 0;
+    for (size_t i = 0; i < tn_env_num_ops(env); i++) {
+        const tn_op_decl *op = tn_env_op(env, i);
+        if (!o->all && (op->flags & TN_OP_INTERNAL)) continue;
+        if ((int)strlen(op->name) > width) width = (int)strlen(op->name);
+    }
     for (size_t i = 0; i < tn_env_num_ops(env); i++) {
         const tn_op_decl *op = tn_env_op(env, i);
         if (!o->all && (op->flags & TN_OP_INTERNAL)) continue;
         const char *doc = op->doc ? op->doc : "";
-        printf("%-32s %.*s\n", op->name, (int)strcspn(doc, "\n"), doc);
+        int n = first_sentence(doc);
+        const bool cut = columns > width + 20 && n > columns - width - 3;
+        if (cut) n = columns - width - 4;
+        while (cut && n > 0 && ((unsigned char)doc[n] & 0xC0) == 0x80) n--; // whole characters
+        printf("%-*s  %.*s%s\n", width, op->name, n, doc, cut ? "…" : "");
     }
+}
+
+// Public operators whose name or alias contains the text, in any case, for somebody who asked for
+// one that does not exist.
+static int no_such(const tn_env *env, const char *name)
+{
+    char near[512] = "";
+    for (size_t i = 0; i < tn_env_num_ops(env); i++) {
+        const tn_op_decl *op = tn_env_op(env, i);
+        if (op->flags & TN_OP_INTERNAL || strlen(near) + strlen(op->name) + 3 > sizeof near)
+            continue;
+        if (!strcasestr(op->name, name) && !(op->aliases && strcasestr(op->aliases, name)))
+            continue;
+        strcat(near, " ");
+        strcat(near, op->name);
+    }
+    if (!*near) return tool_fail("ops", "no operator \"%s\"; `tenon ops` lists them", name);
+    return tool_fail("ops", "no operator \"%s\"; there is%s", name, near);
 }
 
 int cmd_ops(int argc, char **argv)
@@ -217,7 +290,7 @@ int cmd_ops(int argc, char **argv)
     const tn_op_decl *op = o.name ? tn_env_op_find(env, o.name) : NULL;
     int code = EXIT_OK;
     if (o.name && !op)
-        code = tool_fail("ops", "no operator \"%s\"; `tenon ops` lists them", o.name);
+        code = no_such(env, o.name);
     else if (o.json)
         code = print_json(env, &o, op);
     else if (op)

@@ -126,33 +126,70 @@ static int add_value(run *r, const options *o, const char *name, tn_tensor *t, b
     return EXIT_OK;
 }
 
-static int load_inputs(run *r, const options *o)
+// The first names of a list, for messages.
+static const char *some_names(tn_names names)
 {
+    static char text[1024];
+    size_t at = 0, i = 0;
+    for (; i < names.n && i < 8 && at + strlen(names.v[i]) + 8 < sizeof text; i++)
+        at += (size_t)sprintf(text + at, "%s%s", i ? " " : "", names.v[i]);
+    if (i < names.n) strcpy(text + at, " …");
+    return text;
+}
+
+static bool is_given_before(const options *o, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(o->inputs[i], o->inputs[j]) == 0) return true;
+    return false;
+}
+
+// Every input must belong to the network; those that the chosen outputs do not need are read and
+// dropped.
+static int load_inputs(run *r, const options *o, tn_names inputs)
+{
+    const tn_names all = tn_inputs(r->g, r->net);
     for (size_t i = 0; i < o->n_inputs; i++) {
+        const char *name = o->inputs[i];
         char *equals = strchr(o->inputs[i], '=');
         *equals = 0;
-        if (has_value(r, o->inputs[i]))
-            return tool_fail("run", "--input %s is given twice", o->inputs[i]);
+        if (is_given_before(o, i)) return tool_fail("run", "--input %s is given twice", name);
+        if (!contains(all, name))
+            return tool_fail("run", "--input %s: %s has no input of that name; it has: %s", name,
+                             o->network, some_names(all));
         tn_tensor *t = tn_npy_load(r->env, equals + 1);
-        if (!t) return tool_fail("run", "%s", tn_env_error(r->env));
-        if (add_value(r, o, o->inputs[i], t, true) != EXIT_OK) return EXIT_FAILED;
+        if (!t) return tool_env_fail("run", r->env);
+        if (!contains(inputs, name))
+            tn_tensor_release(t);
+        else if (add_value(r, o, name, t, true) != EXIT_OK)
+            return EXIT_FAILED;
     }
     r->n_given = r->n_values;
     return EXIT_OK;
 }
 
-// Parameters of the file that this network has and no --input replaces.
+// Parameters of the file that the chosen outputs need and no --input replaces. A file of another
+// network is an error, single arrays of another one are named.
 static int load_params(run *r, const options *o, tn_names inputs)
 {
     if (!o->params) return EXIT_OK;
-    if (tn_params_load(r->env, o->params, &r->params) != TN_OK)
-        return tool_fail("run", "%s", tn_env_error(r->env));
+    if (tn_params_load(r->env, o->params, &r->params) != TN_OK) return tool_env_fail("run", r->env);
+    const tn_names all = tn_inputs(r->g, r->net);
+    size_t foreign = 0;
     for (size_t i = 0; i < r->params.n; i++) {
         const char *name = r->params.v[i].name ? r->params.v[i].name : "";
         if (strncmp(name, "arg:", 4) == 0 || strncmp(name, "aux:", 4) == 0) name += 4;
+        if (!contains(all, name)) {
+            fprintf(stderr, foreign++ ? " %s" : "tenon run: not in the network: %s", name);
+            continue;
+        }
         if (!contains(inputs, name) || has_value(r, name)) continue;
         if (add_value(r, o, name, r->params.v[i].tensor, false) != EXIT_OK) return EXIT_FAILED;
     }
+    if (foreign) fputc('\n', stderr);
+    if (foreign && foreign == r->params.n)
+        return tool_fail("run", "%s: none of its %zu arrays belongs to %s", o->params, foreign,
+                         o->network);
     return EXIT_OK;
 }
 
@@ -169,7 +206,7 @@ static int match_dtypes(run *r)
         const tn_dtype d = tn_tensor_dtype(r->values[i].tensor);
         if (d == wanted || (d != TN_F32 && d != TN_F64 && d != TN_F16 && d != TN_BF16)) continue;
         tn_tensor *cast = tn_tensor_cast(r->values[i].tensor, wanted);
-        if (!cast) return tool_fail("run", "%s", tn_env_error(r->env));
+        if (!cast) return tool_env_fail("run", r->env);
         fprintf(stderr, "tenon run: %s is converted from %s to %s, as the parameters are\n",
                 r->values[i].name, tn_dtype_name(d), tn_dtype_name(wanted));
         if (r->owned[i]) tn_tensor_release(r->values[i].tensor);
@@ -177,6 +214,18 @@ static int match_dtypes(run *r)
         r->owned[i] = true;
     }
     return EXIT_OK;
+}
+
+// What the file says of the dtypes of its variables gives way to --dtype.
+static void override_dtypes(run *r, const options *o, tn_names inputs)
+{
+    const tn_symbol internals = tn_internals(r->g, r->net);
+    char number[16]; // MXNet's
+    snprintf(number, sizeof number, "%d", (int)o->dtype - 1);
+    for (size_t i = 0; i < inputs.n; i++) {
+        const tn_symbol s = tn_output_named(r->g, internals, inputs.v[i]);
+        if (tn_attr_get(r->g, s, "__dtype__")) tn_attr_set(r->g, s, "__dtype__", number);
+    }
 }
 
 static tn_symbol choose_outputs(run *r, const options *o)
@@ -206,7 +255,7 @@ static int bind(run *r, const options *o, tn_symbol net)
     r->exec = tn_simple_bind(r->g, net, .backends = o->backends, .shapes = {r->n_values, shapes},
                              .dtypes = {r->n_values, dtypes},
                              .grad_req = o->grad ? TN_WRITE : TN_NULL, .seed = o->seed);
-    if (!r->exec) return tool_fail("run", "%s", tn_graph_error(r->g));
+    if (!r->exec) return tool_graph_fail("run", r->g, o->network, "--input NAME=FILE.npy");
     if (tn_exec_set_all(r->exec, (tn_tensors){r->n_values, r->values}, false) != TN_OK)
         return tool_fail("run", "%s", tn_exec_error(r->exec));
     return EXIT_OK;
@@ -237,7 +286,7 @@ static int backward(run *r)
         heads[made].tensor =
             tn_tensor_new(r->env, tn_tensor_dtype(out), (tn_dims){(size_t)shape.ndim, shape.dim});
         if (!heads[made].tensor || tn_tensor_fill(heads[made].tensor, 1.0) != TN_OK) {
-            code = tool_fail("run", "%s", tn_env_error(r->env));
+            code = tool_env_fail("run", r->env);
             break;
         }
     }
@@ -255,7 +304,7 @@ static int save(run *r, const options *o, const char *prefix, const char *name, 
     const int n = snprintf(path, sizeof path, "%s/%s%s.npy", o->out, prefix, name);
     if (n < 0 || (size_t)n >= sizeof path || strchr(name, '/'))
         return tool_fail("run", "cannot name a file after \"%s\"", name);
-    if (tn_npy_save(r->env, path, t) != TN_OK) return tool_fail("run", "%s", tn_env_error(r->env));
+    if (tn_npy_save(r->env, path, t) != TN_OK) return tool_env_fail("run", r->env);
     printf("%s\n", path);
     return EXIT_OK;
 }
@@ -299,8 +348,10 @@ static int execute(run *r, const options *o)
     r->net = tn_symbol_load(r->g, o->network);
     const tn_symbol net = choose_outputs(r, o);
     const tn_names inputs = tn_inputs(r->g, net);
-    if (tn_graph_status(r->g) != TN_OK) return tool_fail("run", "%s", tn_graph_error(r->g));
-    if (load_inputs(r, o) != EXIT_OK || load_params(r, o, inputs) != EXIT_OK) return EXIT_FAILED;
+    if (o->dtype) override_dtypes(r, o, inputs);
+    if (tn_graph_status(r->g) != TN_OK) return tool_graph_fail("run", r->g, o->network, NULL);
+    if (load_inputs(r, o, inputs) != EXIT_OK || load_params(r, o, inputs) != EXIT_OK)
+        return EXIT_FAILED;
     if (!o->dtype && match_dtypes(r) != EXIT_OK) return EXIT_FAILED;
     if (bind(r, o, net) != EXIT_OK) return EXIT_FAILED;
     name_zeros(r, tn_exec_arguments(r->exec));

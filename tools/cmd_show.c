@@ -36,7 +36,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option argp_options[] = {
-    {.name = "shape", .key = 's', .arg = "NAME=N,…", .doc = "shape of an input; -1: unknown"},
+    {.name = "shape",
+     .key = 's',
+     .arg = "NAME=N,...",
+     .doc = "shape of an input; -1: unknown; repeatable"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends to place on, in order"},
     {.name = "train", .key = 't', .doc = "with the backward nodes"},
     {.name = "dot", .key = 'd', .arg = "FILE", .doc = "write a Graphviz drawing"},
@@ -53,75 +56,138 @@ static const struct argp argp = {
 
 // ------------------------------------------------------------------ nodes
 
-// Shape of the first output of a node, looked up by output name among the internals.
-typedef struct known {
-    const tn_shape_result *shapes;
-    const tn_dtype_result *dtypes;
-} known;
+// A network as a list of rows, one a node.
+typedef struct row {
+    const char *name, *op; // op NULL: a variable
+    json_t *node;          // inputs, attrs
+    char *shapes;          // "(64,128)", or one for each visible output; owned
+    const char *dtype;     // of the first output, "?" if unknown
+} row;
+typedef struct table {
+    json_t *json; // owns the texts
+    row *rows;
+    size_t n;
+} table;
 
-static const tn_shape *shape_of(const known *k, const char *output)
+static void table_free(table *t)
 {
-    for (size_t i = 0; k->shapes && i < k->shapes->n_outs; i++)
-        if (strcmp(k->shapes->outs[i].name, output) == 0) return &k->shapes->outs[i].shape;
-    return NULL;
+    for (size_t i = 0; i < t->n; i++) free(t->rows[i].shapes);
+    free(t->rows);
+    json_decref(t->json);
 }
 
-static const char *dtype_of(const known *k, const char *output)
+static bool append_shape(row *r, const tn_shape *shape)
 {
-    for (size_t i = 0; k->dtypes && i < k->dtypes->n_outs; i++)
-        if (strcmp(k->dtypes->outs[i].name, output) == 0)
-            return k->dtypes->outs[i].dtype ? tn_dtype_name(k->dtypes->outs[i].dtype) : "";
-    return "";
+    char *all = NULL;
+    const char *text = tool_shape_text(shape);
+    if (asprintf(&all, "%s%s%s", r->shapes ? r->shapes : "", r->shapes ? " " : "", text) < 0)
+        return false;
+    free(r->shapes);
+    r->shapes = all;
+    return true;
 }
 
-// Parameters of a node as "num_hidden=128 no_bias=True"; attributes like __lr_mult__ too.
-static void print_attrs(FILE *to, json_t *node, const char *separator)
+// Dtypes of the internals. As when binding, arguments that nothing gives a dtype are float32, and
+// if that contradicts itself they stay unknown: binding will say why.
+static const tn_dtype_result *infer_dtypes(tn_graph *g, tn_symbol internals)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach(json_object_get(node, "attrs"), key, value)
-        fprintf(to, "%s%s=%s", separator, key, json_string_value(value));
-}
-
-// The name under which the internals list output 0 of a node.
-static void output_name(tn_graph *g, tn_symbol internals, size_t *at, json_t *node, char *name)
-{
-    const tn_names outs = tn_outputs(g, internals);
-    const char *own = json_string_value(json_object_get(node, "name"));
-    const size_t n = strlen(own);
-    snprintf(name, 512, "%s", own);
-    // Internals are in the order of the nodes: go on to the next output of this node.
-    for (size_t i = *at; i < outs.n; i++) {
-        if (strncmp(outs.v[i], own, n) != 0 || (outs.v[i][n] && outs.v[i][n] != '_')) continue;
-        snprintf(name, 512, "%s", outs.v[i]);
-        *at = i + 1;
-        return;
+    const tn_dtype_result *own = tn_infer_dtype(g, internals, (tn_dtypes){0, NULL});
+    if (!own || own->complete) return own;
+    tn_named_dtype *given = calloc(own->n_args + own->n_auxs, sizeof *given);
+    size_t n = 0;
+    for (size_t i = 0; given && i < own->n_args + own->n_auxs; i++) {
+        const tn_named_dtype *v = i < own->n_args ? &own->args[i] : &own->auxs[i - own->n_args];
+        if (v->dtype == TN_DTYPE_NONE) given[n++] = (tn_named_dtype){v->name, TN_F32};
     }
+    const tn_dtype_result *all = tn_infer_dtype(g, internals, (tn_dtypes){n, given});
+    free(given);
+    if (!all) tn_graph_forgive(g);
+    return all ? all : own;
 }
 
-static void print_nodes(tn_graph *g, tn_symbol internals, const known *k, json_t *nodes)
+// The heads of the JSON of the internals are the outputs of which the results tell, in that order.
+static bool table_fill(table *t, const tn_shape_result *shapes, const tn_dtype_result *dtypes)
 {
-    size_t i, at = 0;
-    json_t *node;
-    printf("\n%5s  %-20s %-28s %-18s %-9s %s\n", "node", "operator", "name", "shape", "dtype",
-           "inputs and parameters");
-    json_array_foreach(nodes, i, node)
-    {
-        char output[512];
+    json_t *nodes = json_object_get(t->json, "nodes"), *heads = json_object_get(t->json, "heads");
+    t->rows = calloc(json_array_size(nodes) + 1, sizeof *t->rows);
+    if (!t->rows) return false;
+    t->n = json_array_size(nodes);
+    for (size_t i = 0; i < t->n; i++) {
+        json_t *node = json_array_get(nodes, i);
         const char *op = json_string_value(json_object_get(node, "op"));
-        output_name(g, internals, &at, node, output);
-        const tn_shape *shape = shape_of(k, output);
-        printf("%5zu  %-20s %-28s %-18s %-9s", i, strcmp(op, "null") == 0 ? "variable" : op,
-               json_string_value(json_object_get(node, "name")),
-               shape ? tool_shape_text(shape) : "?", dtype_of(k, output));
-        size_t j;
-        json_t *input;
-        json_array_foreach(json_object_get(node, "inputs"), j, input)
-            printf(" %lld", (long long)json_integer_value(json_array_get(input, 0)));
-        if (strcmp(op, "null") != 0) print_attrs(stdout, node, "  ");
+        t->rows[i] = (row){.node = node,
+                           .op = strcmp(op, "null") == 0 ? NULL : op,
+                           .name = json_string_value(json_object_get(node, "name")),
+                           .dtype = "?"};
+    }
+    for (size_t i = 0; i < shapes->n_outs; i++) {
+        json_t *head = json_array_get(heads, i);
+        row *r = &t->rows[json_integer_value(json_array_get(head, 0))];
+        if (json_integer_value(json_array_get(head, 1)) == 0 && dtypes->outs[i].dtype)
+            r->dtype = tn_dtype_name(dtypes->outs[i].dtype);
+        if (!append_shape(r, &shapes->outs[i].shape)) return false;
+    }
+    return true;
+}
+
+static int table_make(table *t, tn_graph *g, tn_symbol net, const options *o, bool *complete)
+{
+    tn_named_dims places[64];
+    const tn_symbol internals = tn_internals(g, net);
+    const char *text = tn_symbol_json(g, internals);
+    const tn_shape_result *shapes =
+        tn_infer_shape_partial(g, internals, tool_shapes_of(&o->shapes, places));
+    const tn_dtype_result *dtypes = infer_dtypes(g, internals);
+    if (tn_graph_status(g) != TN_OK) return tool_graph_fail("show", g, o->path, NULL);
+    *complete = shapes->complete;
+    t->json = json_loads(text, 0, NULL);
+    if (!t->json || !table_fill(t, shapes, dtypes)) return tool_fail("show", "out of memory");
+    return EXIT_OK;
+}
+
+// Behind so many spaces and two: inputs as "3 4 7:1", a number behind a colon being an output other
+// than the first, and parameters.
+static void print_details(const row *r, int spaces)
+{
+    size_t i;
+    json_t *input, *value;
+    const char *key;
+    printf("%*s ", spaces > 0 ? spaces : 0, "");
+    json_array_foreach(json_object_get(r->node, "inputs"), i, input)
+    {
+        const long long out = (long long)json_integer_value(json_array_get(input, 1));
+        printf(" %lld", (long long)json_integer_value(json_array_get(input, 0)));
+        if (out) printf(":%lld", out);
+    }
+    json_object_foreach(json_object_get(r->node, "attrs"), key, value)
+        printf("  %s=%s", key, json_string_value(value));
+}
+
+static int wider(const char *text, int width)
+{
+    return text && strlen(text) > (size_t)width ? (int)strlen(text) : width;
+}
+
+static void print_table(const table *t)
+{
+    int op = wider("operator", 0), name = wider("name", 0), shape = wider("shape", 0);
+    for (size_t i = 0; i < t->n; i++) {
+        op = wider(t->rows[i].op, op);
+        name = wider(t->rows[i].name, name);
+        shape = wider(t->rows[i].shapes, shape);
+    }
+    printf("\n%5s  %-*s  %-*s  %-*s  %-8s  %s\n", "node", op, "operator", name, "name", shape,
+           "shape", "dtype", "inputs, parameters");
+    for (size_t i = 0; i < t->n; i++) {
+        const row *r = &t->rows[i];
+        printf("%5zu  %-*s  %-*s  %-*s  %s", i, op, r->op ? r->op : "variable", name, r->name,
+               shape, r->shapes ? r->shapes : "?", r->dtype);
+        if (r->op) print_details(r, 8 - (int)strlen(r->dtype));
         putchar('\n');
     }
 }
+
+// ------------------------------------------------------------------ drawing
 
 static void dot_text(FILE *to, const char *text)
 {
@@ -131,55 +197,50 @@ static void dot_text(FILE *to, const char *text)
     }
 }
 
-static int write_dot(tn_graph *g, tn_symbol internals, const known *k, json_t *nodes,
-                     const char *path)
+static int write_dot(const table *t, const char *path)
 {
     FILE *f = fopen(path, "w");
     if (!f) return tool_fail("show", "%s: %s", path, strerror(errno));
-    size_t i, at = 0;
-    json_t *node;
     fprintf(f, "digraph network {\n  rankdir=BT;\n  node [fontname=\"Helvetica\", fontsize=10];\n"
                "  edge [fontname=\"Helvetica\", fontsize=9];\n");
-    json_array_foreach(nodes, i, node)
-    {
-        char output[512];
-        const char *op = json_string_value(json_object_get(node, "op"));
-        const bool variable = strcmp(op, "null") == 0;
-        output_name(g, internals, &at, node, output);
-        const tn_shape *shape = shape_of(k, output);
-        fprintf(f, "  n%zu [shape=%s, label=\"", i, variable ? "ellipse" : "box");
-        dot_text(f, json_string_value(json_object_get(node, "name")));
-        if (!variable) fprintf(f, "\\n%s", op);
-        if (shape) fprintf(f, "\\n%s", tool_shape_text(shape));
-        fprintf(f, "\"%s];\n", variable ? ", style=dashed" : "");
+    for (size_t i = 0; i < t->n; i++) {
+        const row *r = &t->rows[i];
+        fprintf(f, "  n%zu [shape=%s, label=\"", i, r->op ? "box" : "ellipse");
+        dot_text(f, r->name);
+        if (r->op) fprintf(f, "\\n%s", r->op);
+        if (r->shapes) fprintf(f, "\\n%s", r->shapes);
+        fprintf(f, "\"%s];\n", r->op ? "" : ", style=dashed");
         size_t j;
         json_t *input;
-        json_array_foreach(json_object_get(node, "inputs"), j, input) fprintf(
+        json_array_foreach(json_object_get(r->node, "inputs"), j, input) fprintf(
             f, "  n%lld -> n%zu;\n", (long long)json_integer_value(json_array_get(input, 0)), i);
     }
     fprintf(f, "}\n");
-    if (fclose(f) != 0) return tool_fail("show", "%s: %s", path, strerror(errno));
-    fprintf(stderr, "wrote %s; draw it with: dot -Tpng %s -o network.png\n", path, path);
+    const bool failed = ferror(f) != 0;
+    if (fclose(f) != 0 || failed) return tool_fail("show", "%s: %s", path, strerror(errno));
+    fprintf(stderr, "wrote %s; draw it with: dot -Tsvg %s -o network.svg\n", path, path);
     return EXIT_OK;
 }
 
 // ------------------------------------------------------------------ placement
 
-static int show_placement(tn_graph *g, tn_symbol net, const options *o, tn_shapes shapes)
+static int show_placement(tn_graph *g, tn_symbol net, const options *o)
 {
-    tn_exec *e = tn_simple_bind(g, net, .backends = o->backends, .shapes = shapes,
+    tn_named_dims places[64];
+    tn_exec *e = tn_simple_bind(g, net, .backends = o->backends,
+                                .shapes = tool_shapes_of(&o->shapes, places),
                                 .grad_req = o->train ? TN_WRITE : TN_NULL);
-    if (!e) return tool_fail("show", "%s", tn_graph_error(g));
+    if (!e) return tool_graph_fail("show", g, o->path, "--shape NAME=N,...");
     if (o->json) {
         puts(tn_exec_report_json(e));
     } else {
         const tn_memory_report m = tn_exec_memory(e);
-        printf("\nMemory plan (bytes)\n%s\n", tn_exec_plan_text(e));
-        printf("planned %llu, lower bound %llu, sum of all values %llu, arguments and outputs "
-               "%llu\n",
+        printf("\nMemory plan\n%s\n", tn_exec_plan_text(e));
+        printf("planned %llu bytes; at least needed %llu; without reuse %llu; besides, arguments "
+               "and outputs %llu\n",
                (unsigned long long)m.planned, (unsigned long long)m.lower_bound,
                (unsigned long long)m.naive, (unsigned long long)m.external);
-        printf("\nPlacement\n%s\n", tn_exec_report_text(e));
+        printf("\nPlacement\n%s", tn_exec_report_text(e));
     }
     tn_exec_free(e);
     return EXIT_OK;
@@ -187,31 +248,23 @@ static int show_placement(tn_graph *g, tn_symbol net, const options *o, tn_shape
 
 static int show(tn_graph *g, const options *o)
 {
-    tn_named_dims places[64];
-    const tn_shapes shapes = tool_shapes_of(&o->shapes, places);
+    table t = {0};
+    bool complete = false;
     const tn_symbol net = tn_symbol_load(g, o->path);
-    const char *text = tn_symbol_json(g, net);
-    const tn_shape_result *partial = tn_infer_shape_partial(g, net, shapes);
-    const tn_symbol internals = tn_internals(g, net);
-    const known k = {.shapes = tn_infer_shape_partial(g, internals, shapes),
-                     .dtypes = tn_infer_dtype(g, internals, (tn_dtypes){0, NULL})};
-    if (tn_graph_status(g) != TN_OK) return tool_fail("show", "%s", tn_graph_error(g));
-    json_t *json = json_loads(text, 0, NULL);
-    json_t *nodes = json_object_get(json, "nodes");
-    if (!json) return tool_fail("show", "out of memory");
-    if (!o->json) {
+    if (!net.node) return tool_graph_fail("show", g, o->path, NULL);
+    int code = table_make(&t, g, net, o, &complete);
+    if (code == EXIT_OK && !o->json) {
         tool_print_names("arguments:", tn_arguments(g, net));
         tool_print_names("outputs:", tn_outputs(g, net));
-        tool_print_names("auxiliary states:", tn_auxiliary_states(g, net));
-        print_nodes(g, internals, &k, nodes);
+        const tn_names states = tn_auxiliary_states(g, net);
+        if (states.n) tool_print_names("auxiliary states:", states);
+        print_table(&t);
     }
-    int code = o->dot ? write_dot(g, internals, &k, nodes, o->dot) : EXIT_OK;
-    json_decref(json);
+    if (code == EXIT_OK && o->dot) code = write_dot(&t, o->dot);
+    table_free(&t);
     if (code != EXIT_OK) return code;
-    if (partial->complete) return show_placement(g, net, o, shapes);
-    if (o->json || o->backends)
-        return tn_infer_shape(g, net, shapes) ? EXIT_OK
-                                              : tool_fail("show", "%s", tn_graph_error(g));
+    // What is missing is told by the attempt, where somebody asked for a placement.
+    if (complete || o->json || o->backends || o->train) return show_placement(g, net, o);
     puts("\nGive the shapes of the inputs (--shape data=1,3,224,224) for the memory plan and the "
          "placement.");
     return EXIT_OK;

@@ -1,5 +1,6 @@
 // tools/cmd_train.c: `tenon train`: a network learns real pictures, is saved, loaded and asked.
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static const struct argp_option argp_options[] = {
      .doc = "hidden layers of the default network (default: 128)"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends in order of preference"},
     {.name = "epochs", .key = 'e', .arg = "N", .doc = "passes over the data (default 20)"},
-    {.name = "batch", .key = 'B', .arg = "N", .doc = "pictures a step (default 32)"},
+    {.name = "batch", .key = 'B', .arg = "N", .doc = "pictures a step (default 64)"},
     {.name = "lr", .key = 'l', .arg = "X", .doc = "learning rate (default 0.1)"},
     {.name = "momentum", .key = 'm', .arg = "X", .doc = "(default 0.9)"},
     {.name = "wd", .key = 'w', .arg = "X", .doc = "weight decay (default 0)"},
@@ -94,10 +95,9 @@ static int trainer_make(trainer *t, const train_options *o, const dataset *data)
     if (!t->g) return tool_fail("train", "out of memory");
     t->net =
         o->network ? tn_symbol_load(t->g, o->network) : perceptron(t->g, o->hidden, data->classes);
-    if (tn_graph_status(t->g) != TN_OK) return tool_fail("train", "%s", tn_graph_error(t->g));
+    if (tn_graph_status(t->g) != TN_OK) return tool_graph_fail("train", t->g, o->network, NULL);
     if (t->net.node == 0)
         return tool_fail("train", "--hidden: wanted a list like 128,64, got \"%s\"", o->hidden);
-    tool_print_names("arguments:", tn_arguments(t->g, t->net));
     return trainer_bind(t, data);
 }
 
@@ -122,12 +122,21 @@ static int save_model(trainer *t, const train_options *o, char *symbol, char *pa
     }
     int code = list && texts ? EXIT_OK : tool_fail("train", "out of memory");
     if (code == EXIT_OK && tn_symbol_save(t->g, t->net, symbol) != TN_OK)
-        code = tool_fail("train", "%s", tn_graph_error(t->g));
+        code = tool_graph_fail("train", t->g, NULL, NULL);
     if (code == EXIT_OK && tn_params_save(t->env, params, (tn_tensors){n, list}) != TN_OK)
-        code = tool_fail("train", "%s", tn_env_error(t->env));
+        code = tool_env_fail("train", t->env);
     free(list);
     free(texts);
     return code;
+}
+
+// Told before hours of learning, not after: the folder that files will be written into.
+static bool can_save(const char *prefix)
+{
+    char *path = strdup(prefix);
+    const bool ok = path && access(dirname(path), W_OK | X_OK) == 0;
+    free(path);
+    return ok;
 }
 
 static void draw(const dataset *d, int64_t i)
@@ -155,7 +164,7 @@ static int ask(const train_options *o, const datasets *data, const char *symbol,
     printf("\nloaded back from %s and %s\n", symbol, params);
     int code = trainer_make(&t, &again, &data->test);
     if (code == EXIT_OK && tn_params_load(t.env, params, &stored) != TN_OK)
-        code = tool_fail("train", "%s", tn_env_error(t.env));
+        code = tool_env_fail("train", t.env);
     if (code == EXIT_OK &&
         tn_exec_set_all(t.exec, (tn_tensors){stored.n, stored.v}, false) != TN_OK)
         code = tool_fail("train", "%s", tn_exec_error(t.exec));
@@ -184,17 +193,19 @@ static int ask(const train_options *o, const datasets *data, const char *symbol,
 
 static int learn(trainer *t, const train_options *o, const datasets *data, FILE *log)
 {
+    const double start = trainer_now();
     for (long epoch = 0; epoch < o->epochs; epoch++) {
         score train, test;
         if (trainer_epoch(t, &data->train, epoch, log, &train) != EXIT_OK ||
             trainer_score(t, &data->test, &test) != EXIT_OK)
             return EXIT_FAILED;
         // On a terminal the line replaces the progress bar.
-        printf("%sepoch %3ld/%ld  loss %.4f  accuracy %.4f  held-out loss %.4f  accuracy %.4f%s\n",
-               o->quiet ? "" : "\r", epoch + 1, o->epochs, train.loss, train.accuracy, test.loss,
-               test.accuracy, o->quiet ? "" : "\033[K");
+        printf("%sepoch %*ld/%ld  loss %.4f accuracy %.4f  held-out loss %.4f accuracy %.4f\n",
+               o->columns ? "\r\033[K" : "", trainer_digits(o->epochs), epoch + 1, o->epochs,
+               train.loss, train.accuracy, test.loss, test.accuracy);
         fflush(stdout);
     }
+    printf("learned in %.1f s\n", trainer_now() - start);
     return EXIT_OK;
 }
 
@@ -202,17 +213,21 @@ static int train(const train_options *o)
 {
     char symbol[4096], params[4096];
     datasets data;
+    if (!can_save(o->save)) return tool_fail("train", "--save %s: %s", o->save, strerror(errno));
     trainer t = {.env = tool_env()};
     FILE *log = o->losses ? fopen(o->losses, "w") : NULL;
     int code = o->losses && !log ? tool_fail("train", "%s: %s", o->losses, strerror(errno))
                                  : datasets_load(t.env, o->data, &data);
     if (code == EXIT_OK) {
-        printf("data: %s: %lld to learn, %lld held out, %lldx%lld, %lld classes\n", data.name,
+        printf("data: %s\n  %lld to learn, %lld held out, %lldx%lld, %lld classes\n", data.name,
                (long long)data.train.n, (long long)data.test.n, (long long)data.train.height,
                (long long)data.train.width, (long long)data.train.classes);
-        code = trainer_make(&t, o, &data.train);
+        code = o->batch > data.train.n
+                   ? tool_fail("train", "a batch of %ld needs more pictures", o->batch)
+                   : trainer_make(&t, o, &data.train);
         if (code == EXIT_OK) {
-            printf("placement:\n%s\n", tn_exec_report_text(t.exec));
+            tool_print_names("arguments:", tn_arguments(t.g, t.net));
+            printf("placement: %s\n", tn_exec_report_text(t.exec));
             code = learn(&t, o, &data, log);
         }
         if (code == EXIT_OK) code = save_model(&t, o, symbol, params, sizeof symbol);
@@ -231,12 +246,12 @@ int cmd_train(int argc, char **argv)
     train_options o = {.hidden = "128",
                        .save = "./tenon-model",
                        .epochs = 20,
-                       .batch = 32,
+                       .batch = 64,
                        .lr = 0.1,
                        .momentum = 0.9,
                        .seed = 1,
                        .show = 3};
     tool_parse(&argp, argc, argv, &o);
-    o.quiet = !isatty(STDOUT_FILENO);
+    o.columns = tool_columns(stdout);
     return train(&o);
 }

@@ -5,9 +5,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 void tool_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
+    setenv("ARGP_HELP_FMT", "no-dup-args-note", 0); // that note explains nothing here
     argp_err_exit_status = EXIT_USAGE;
     if (argp_parse(argp, argc, argv, 0, NULL, input) != 0) exit(EXIT_USAGE);
 }
@@ -22,6 +25,27 @@ int tool_fail(const char *command, const char *format, ...)
     fputc('\n', stderr);
     va_end(ap);
     return EXIT_FAILED;
+}
+
+// The library names the function that failed; here that is the subcommand.
+static const char *without_function(const char *text)
+{
+    const size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return strncmp(text, "tn_", 3) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
+int tool_env_fail(const char *command, const tn_env *env)
+{
+    return tool_fail(command, "%s", without_function(tn_env_error(env)));
+}
+
+int tool_graph_fail(const char *command, const tn_graph *g, const char *path, const char *option)
+{
+    const char *text = without_function(tn_graph_error(g)), *colon = path ? ": " : "";
+    const char *advice = option ? strstr(text, " in .shapes") : NULL;
+    if (!path || strncmp(text, path, strlen(path)) == 0) path = colon = "";
+    if (!advice) return tool_fail(command, "%s%s%s", path, colon, text);
+    return tool_fail(command, "%s%s%.*s with %s", path, colon, (int)(advice - text), text, option);
 }
 
 tn_env *tool_env(void)
@@ -85,22 +109,79 @@ const char *tool_shape_text(const tn_shape *shape)
     return text;
 }
 
+json_t *tool_json_text(const char *text)
+{
+    json_t *value = text ? json_string(text) : json_null();
+    char *ascii = value ? NULL : strdup(text);
+    if (!ascii) return value;
+    for (char *at = ascii; *at; at++)
+        if (*at & 0x80) *at = '?';
+    value = json_string(ascii);
+    free(ascii);
+    return value;
+}
+
 int tool_print_json(const char *command, json_t *value)
 {
     char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(value);
-    if (!text) return tool_fail(command, "out of memory, or text that is not UTF-8");
+    if (!text) return tool_fail(command, "out of memory");
     puts(text);
     free(text);
     return EXIT_OK;
 }
 
-void tool_print_names(const char *label, tn_names names)
+// ------------------------------------------------------------------ lines
+
+int tool_columns(FILE *f)
 {
-    printf("%s", label);
-    for (size_t i = 0; i < names.n; i++) printf(" %s", names.v[i]);
+    const char *kind = getenv("TERM");
+    struct winsize size;
+    if (!isatty(fileno(f)) || !kind || strcmp(kind, "dumb") == 0) return 0;
+    return ioctl(fileno(f), TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+// Columns of n bytes of UTF-8, each character one.
+static int columns_of(const char *text, size_t n)
+{
+    int columns = 0;
+    for (size_t i = 0; i < n; i++) columns += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return columns;
+}
+
+// One word, on the next line if it does not fit on this one. Returns the column behind it.
+static int put_word(const char *word, size_t bytes, int at, int indent, int width)
+{
+    const int columns = columns_of(word, bytes);
+    if (width && at > indent && at + 1 + columns > width) {
+        printf("\n%*s", indent, "");
+        at = indent;
+    } else if (at > indent) {
+        putchar(' ');
+        at++;
+    }
+    fwrite(word, 1, bytes, stdout);
+    return at + columns;
+}
+
+void tool_wrap(const char *text, int at, int indent, int width)
+{
+    while (*(text += strspn(text, " \n"))) {
+        const size_t n = strcspn(text, " \n");
+        at = put_word(text, n, at, indent, width);
+        text += n;
+    }
     putchar('\n');
 }
+
+void tool_print_names(const char *label, tn_names names)
+{
+    int at = printf("%s", label);
+    for (size_t i = 0; i < names.n; i++) at = put_word(names.v[i], strlen(names.v[i]), at, 2, 100);
+    putchar('\n');
+}
+
+// ------------------------------------------------------------------ numbers
 
 long tool_long(const char *text, const char *what, long least, struct argp_state *state)
 {

@@ -6,6 +6,10 @@
 #include <jansson.h>
 #include <tenon/tenon.h>
 
+// The reader of a message or a plan is interested in the network, not in the lines of this program.
+#undef TN_GRAPH_AT_
+#define TN_GRAPH_AT_(g) (g)
+
 // Exit codes of every subcommand.
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -21,6 +25,11 @@ void tool_parse(const struct argp *argp, int argc, char **argv, void *input);
 
 // "tenon run: <text>" on stderr; returns EXIT_FAILED.
 __attribute__((format(printf, 2, 3))) int tool_fail(const char *command, const char *format, ...);
+
+// The error of an env, or of a graph, which is told of `path` (may be NULL) unless it begins with
+// it. option: how shapes are given on this command line, where the error asks for them; or NULL.
+int tool_env_fail(const char *command, const tn_env *env);
+int tool_graph_fail(const char *command, const tn_graph *g, const char *path, const char *option);
 
 // The env of a command: plugins searched as documented in tenon/env.h. Exits on out of memory.
 tn_env *tool_env(void);
@@ -41,11 +50,21 @@ tn_shapes tool_shapes_of(const tool_shapes *shapes, tn_named_dims *places);
 // "(64,784)" in a static buffer, for printf; "?" where unknown.
 const char *tool_shape_text(const tn_shape *shape);
 
+// A JSON string; bytes of text that is not UTF-8 become "?". null for NULL.
+json_t *tool_json_text(const char *text);
+
 // Writes a JSON value to stdout, indented, with a newline, and drops the reference.
 int tool_print_json(const char *command, json_t *value);
 
-// Joined names, "data fc1_weight …", on one line to stdout behind a label.
+// Joined names, "data fc1_weight …", to stdout behind a label; further lines are indented.
 void tool_print_names(const char *label, tn_names names);
+
+// Words of text, which starts at column `at`, with no line beyond `width`; further lines are
+// indented. Ends the line. Width 0: no limit.
+void tool_wrap(const char *text, int at, int indent, int width);
+
+// Columns of the terminal that f is, 80 if it does not say; 0 if f is no terminal or a dumb one.
+int tool_columns(FILE *f);
 
 // Value of a command-line number; exits with EXIT_USAGE through argp if it is none or below
 // `least`.

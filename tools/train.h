@@ -31,7 +31,7 @@ typedef struct train_options {
     long epochs, batch, show;
     double lr, momentum, wd;
     uint64_t seed;
-    bool quiet;
+    int columns; // of the terminal; 0: none, so no progress bar
 } train_options;
 
 // What is being trained.
@@ -45,15 +45,24 @@ typedef struct trainer {
     const char *data, *label; // names of the two inputs
     tn_tensor *x, *y;         // their tensors
     int64_t batch, classes;
+    tn_shape shape; // of the pictures' tensor
+    double drawn;   // when the progress bar was last drawn
 } trainer;
 
 typedef struct score {
     double loss, accuracy; // mean negative log likelihood, share of right answers
 } score;
 
-// Binds t->net for batches of t->batch pictures, draws the parameters and binds the update.
+// Binds t->net for batches of t->batch pictures, which it may take as (batch, 1, height, width) or
+// as (batch, height * width); draws the parameters and binds the update.
 int trainer_bind(trainer *t, const dataset *data);
 void trainer_free(trainer *t);
+
+// Decimal places of n, for columns.
+int trainer_digits(long n);
+
+// Seconds of a clock that only goes forward.
+double trainer_now(void);
 
 // One pass over the data in a random order that depends on the seed and the epoch only. Losses of
 // the steps are written to `log`, one a line, if it is not NULL.

@@ -33,8 +33,9 @@ static int count_classes(datasets *d)
         for (int64_t i = 0; i < parts[p]->n; i++) {
             const double y = parts[p]->y[i];
             if (y < 0 || y > 100000 || y != floor(y))
-                return tool_fail("train", "class of row %lld is %g, wanted 0, 1, 2, …",
-                                 (long long)i, y);
+                return tool_fail("train",
+                                 "%s: %g is no class, wanted 0, 1, 2, … in the last column",
+                                 d->name, y);
             largest = fmax(largest, y);
         }
     d->train.classes = d->test.classes = (int64_t)largest + 1;
@@ -61,7 +62,7 @@ static int load_part(tn_env *env, const char *dir, const char *part, dataset *ou
     tn_tensor *labels = images ? load_idx(env, dir, name) : NULL;
     int code = EXIT_FAILED;
     if (!images || !labels) {
-        tool_fail("train", "%s", tn_env_error(env));
+        tool_env_fail("train", env);
     } else {
         const tn_shape s = tn_tensor_shape(images), l = tn_tensor_shape(labels);
         if (s.ndim != 3 || l.ndim != 1 || s.dim[0] != l.dim[0] ||
@@ -94,7 +95,7 @@ static void copy_row(dataset *d, int64_t to, const float *row, float scale)
 static int load_csv(tn_env *env, const char *path, datasets *out)
 {
     tn_tensor *table = tn_csv_load(env, path);
-    if (!table) return tool_fail("train", "%s", tn_env_error(env));
+    if (!table) return tool_env_fail("train", env);
     const tn_shape s = tn_tensor_shape(table);
     const int64_t rows = s.dim[0], columns = s.dim[1];
     const float *v = tn_tensor_data(table);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tenon/philox.h>
+#include <time.h>
 
 #include "tools/train.h"
 
@@ -14,18 +15,50 @@ static bool ends_with(const char *name, const char *suffix)
 
 // ------------------------------------------------------------------ parameters
 
-// Weights uniform in ±0.07 as in the tutorial; gamma and moving_var 1; everything else 0. The
-// numbers depend on the seed and on the place in the argument list only, not on the backend.
-static int draw_parameter(trainer *t, const char *name, uint32_t index)
+// The constant that an initializer in MXNet's form stands for: "zeros", ["one", {}],
+// ["Constant", {"value": 0.25}]. False if it is none of these.
+static bool constant_of(const char *init, double *value)
 {
-    tn_tensor *w = tn_exec_arg(t->exec, name);
-    if (ends_with(name, "_gamma"))
-        return tn_tensor_fill(w, 1.0) == TN_OK ? EXIT_OK
-                                               : tool_fail("train", "%s", tn_env_error(t->env));
-    if (!ends_with(name, "_weight")) return EXIT_OK;
+    json_t *json = json_loads(init, 0, NULL);
+    const char *name = json ? json_string_value(json_array_get(json, 0)) : init;
+    json_t *given = json_object_get(json_array_get(json, 1), "value");
+    if (!name) name = "";
+    const bool zero = strcasecmp(name, "zero") == 0 || strcasecmp(name, "zeros") == 0;
+    const bool one = strcasecmp(name, "one") == 0 || strcasecmp(name, "ones") == 0;
+    const bool constant = strcasecmp(name, "constant") == 0 && json_is_number(given);
+    *value = constant ? json_number_value(given) : one ? 1.0 : 0.0;
+    json_decref(json);
+    return zero || one || constant;
+}
+
+// Of a variable: what its __init__ says, else by MXNet's endings of names. False: it is drawn.
+static bool is_constant(trainer *t, tn_symbol internals, const char *name, double *value)
+{
+    static const struct {
+        const char *ending;
+        double value;
+    } kinds[] = {
+        {.ending = "_bias", .value = 0.0}, {.ending = "_beta", .value = 0.0},
+        {.ending = "_mean", .value = 0.0}, {.ending = "_gamma", .value = 1.0},
+        {.ending = "_var", .value = 1.0},
+    };
+    const tn_symbol variable = tn_output_named(t->g, internals, name);
+    const char *init = tn_attr_get(t->g, variable, "__init__");
+    if (init) return constant_of(init, value);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        *value = kinds[i].value;
+        if (ends_with(name, kinds[i].ending)) return true;
+    }
+    return false;
+}
+
+// Uniform in ±0.07 as in the tutorial. The numbers depend on the seed and on the place in the
+// argument list only, not on the backend.
+static int draw_uniform(trainer *t, tn_tensor *w, uint32_t index)
+{
     const int64_t n = tn_tensor_size(w);
-    double *v = malloc((size_t)n * sizeof *v);
     const tn_shape shape = tn_tensor_shape(w);
+    double *v = malloc((size_t)n * sizeof *v + 1);
     if (!v) return tool_fail("train", "out of memory");
     for (int64_t i = 0; i < n; i++)
         v[i] = (2.0 * tn_philox_uniform_f32(t->o->seed, index, (uint64_t)i) - 1.0) * 0.07;
@@ -34,19 +67,27 @@ static int draw_parameter(trainer *t, const char *name, uint32_t index)
     free(v);
     const bool ok = drawn && tn_tensor_copy(w, drawn) == TN_OK;
     tn_tensor_release(drawn);
-    return ok ? EXIT_OK : tool_fail("train", "%s", tn_env_error(t->env));
+    return ok ? EXIT_OK : tool_env_fail("train", t->env);
 }
 
 static int draw_parameters(trainer *t)
 {
     const tn_names args = tn_exec_arguments(t->exec), auxs = tn_exec_auxiliary_states(t->exec);
-    for (size_t i = 0; i < args.n; i++)
-        if (strcmp(args.v[i], t->data) != 0 && strcmp(args.v[i], t->label) != 0 &&
-            draw_parameter(t, args.v[i], (uint32_t)i) != EXIT_OK)
+    const tn_symbol internals = tn_internals(t->g, t->net);
+    for (size_t i = 0; i < args.n + auxs.n; i++) {
+        const bool aux = i >= args.n;
+        const char *name = aux ? auxs.v[i - args.n] : args.v[i];
+        double value = 0.0;
+        if (strcmp(name, t->data) == 0 || strcmp(name, t->label) == 0) continue;
+        tn_tensor *tensor = aux ? tn_exec_aux(t->exec, name) : tn_exec_arg(t->exec, name);
+        if (is_constant(t, internals, name, &value) || aux) {
+            if (tn_tensor_fill(tensor, value) != TN_OK) return tool_env_fail("train", t->env);
+        } else if (draw_uniform(t, tensor, (uint32_t)i) != EXIT_OK) {
             return EXIT_FAILED;
-    for (size_t i = 0; i < auxs.n; i++)
-        if (ends_with(auxs.v[i], "_var")) tn_tensor_fill(tn_exec_aux(t->exec, auxs.v[i]), 1.0);
-    return EXIT_OK;
+        }
+    }
+    return tn_graph_status(t->g) == TN_OK ? EXIT_OK
+                                          : tool_graph_fail("train", t->g, t->o->network, NULL);
 }
 
 // ------------------------------------------------------------------ the update
@@ -100,6 +141,9 @@ static int find_inputs(trainer *t)
 {
     const tn_names args = tn_arguments(t->g, t->net);
     for (size_t i = 0; i < args.n; i++) {
+        if (strlen(args.v[i]) > 400) // names are put together in buffers of 512
+            return tool_fail("train", "an argument's name of %zu bytes; at most 400 are possible",
+                             strlen(args.v[i]));
         if (strcmp(args.v[i], "data") == 0) t->data = args.v[i];
         if (ends_with(args.v[i], "label")) t->label = args.v[i];
     }
@@ -110,24 +154,50 @@ static int find_inputs(trainer *t)
     return EXIT_OK;
 }
 
+// The shape in which the network takes a batch of pictures and gives a row of scores for each.
+// Convolutions want (batch, 1, height, width), and most other networks take that, too.
+static int find_shape(trainer *t, const dataset *data)
+{
+    const tn_shape shapes[] = {
+        {.ndim = 4, .dim = {t->batch, 1, data->height, data->width}},
+        {.ndim = 2, .dim = {t->batch, data->height * data->width}},
+    };
+    tn_shape out = {.ndim = -1};
+    for (size_t i = 0; i < 2; i++) {
+        const tn_dims dims = {(size_t)shapes[i].ndim, shapes[i].dim};
+        const tn_shape_result *r = tn_infer_shape_partial(t->g, t->net, TN_SHAPES({t->data, dims}));
+        if (!r) {
+            tn_graph_forgive(t->g);
+            continue;
+        }
+        out = r->outs[0].shape;
+        t->shape = shapes[i];
+        t->classes = out.dim[1];
+        if (out.ndim == 2 && out.dim[0] == t->batch && out.dim[1] >= data->classes) return EXIT_OK;
+    }
+    const tn_dims wanted = {4, shapes[0].dim};
+    if (out.ndim < 0 && !tn_infer_shape_partial(t->g, t->net, TN_SHAPES({t->data, wanted})))
+        return tool_graph_fail("train", t->g, t->o->network, NULL);
+    return tool_fail("train",
+                     "%s: the first output is %s, wanted (%lld,%lld): a row for each picture, a "
+                     "column for each class",
+                     t->o->network ? t->o->network : "the network", tool_shape_text(&out),
+                     (long long)t->batch, (long long)data->classes);
+}
+
 int trainer_bind(trainer *t, const dataset *data)
 {
-    if (find_inputs(t) != EXIT_OK) return EXIT_FAILED;
-    // Pictures as (batch, 1, height, width): convolutions want it, FullyConnected flattens it.
-    const int64_t dims[] = {t->batch, 1, data->height, data->width};
+    if (find_inputs(t) != EXIT_OK || find_shape(t, data) != EXIT_OK) return EXIT_FAILED;
+    const tn_dims dims = {(size_t)t->shape.ndim, t->shape.dim};
     t->exec = tn_simple_bind(t->g, t->net, .backends = t->o->backends, .seed = t->o->seed,
-                             .grad_req = TN_WRITE, .shapes = TN_SHAPES({t->data, {4, dims}}),
+                             .grad_req = TN_WRITE, .shapes = TN_SHAPES({t->data, dims}),
                              .grad_reqs = TN_REQS({t->data, TN_NULL}, {t->label, TN_NULL}));
-    if (!t->exec) return tool_fail("train", "%s", tn_graph_error(t->g));
+    if (!t->exec) return tool_graph_fail("train", t->g, t->o->network, NULL);
     t->x = tn_exec_arg(t->exec, t->data);
     t->y = tn_exec_arg(t->exec, t->label);
-    const tn_shape out = tn_tensor_shape(tn_exec_output(t->exec, 0));
-    if (out.ndim != 2 || out.dim[0] != t->batch || out.dim[1] < data->classes)
-        return tool_fail("train",
-                         "the network's output is %s, wanted (%lld,%lld): a row per "
-                         "picture, a column per class",
-                         tool_shape_text(&out), (long long)t->batch, (long long)data->classes);
-    t->classes = out.dim[1];
+    if (tn_tensor_size(t->y) != t->batch)
+        return tool_fail("train", "%s has %lld elements, wanted one for each of %lld pictures",
+                         t->label, (long long)tn_tensor_size(t->y), (long long)t->batch);
     if (draw_parameters(t) != EXIT_OK) return EXIT_FAILED;
     return bind_update(t);
 }
@@ -155,8 +225,8 @@ static int feed(trainer *t, const dataset *data, const int64_t *order, int64_t f
         memcpy(x + (size_t)i * pixels, data->x + (size_t)row * pixels, pixels * sizeof *x);
         y[i] = data->y[row];
     }
-    const int64_t x_dims[] = {t->batch, 1, data->height, data->width};
-    tn_tensor *tx = tn_tensor_wrap(t->env, TN_F32, (tn_dims){4, x_dims}, x);
+    tn_tensor *tx =
+        tn_tensor_wrap(t->env, TN_F32, (tn_dims){(size_t)t->shape.ndim, t->shape.dim}, x);
     tn_tensor *ty = tn_tensor_wrap(t->env, TN_F32, TN_DIMS(t->batch), y);
     if (s == TN_OK) s = tx && ty ? tn_tensor_copy(t->x, tx) : TN_E_NOMEM;
     if (s == TN_OK) s = tn_tensor_copy(t->y, ty);
@@ -164,7 +234,7 @@ static int feed(trainer *t, const dataset *data, const int64_t *order, int64_t f
     tn_tensor_release(ty);
     free(x);
     free(y);
-    return s == TN_OK ? EXIT_OK : tool_fail("train", "%s", tn_env_error(t->env));
+    return s == TN_OK ? EXIT_OK : tool_env_fail("train", t->env);
 }
 
 // Adds up loss and right answers of the first `count` rows of the output.
@@ -197,16 +267,39 @@ static int64_t *shuffled(const trainer *t, int64_t n, long epoch)
     return order;
 }
 
-static void progress(const trainer *t, long epoch, int64_t done, int64_t total, const score *s)
+int trainer_digits(long n)
 {
-    enum { WIDTH = 30 };
-    char bar[WIDTH + 1];
-    const int full = (int)(done * WIDTH / total);
-    for (int i = 0; i < WIDTH; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
-    bar[WIDTH] = 0;
-    printf("\repoch %3ld/%ld [%s] %5lld/%lld  loss %.4f  accuracy %.4f", epoch + 1, t->o->epochs,
-           bar, (long long)done, (long long)total, s->loss / (double)done,
-           s->accuracy / (double)done);
+    return snprintf(NULL, 0, "%ld", n);
+}
+
+double trainer_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+// One line that replaces itself, at most ten times a second; the bar takes what the numbers leave.
+static void progress(trainer *t, long epoch, int64_t done, int64_t total, const score *s)
+{
+    char numbers[160], head[64], bar[64];
+    const double now = trainer_now();
+    if (t->o->columns == 0 || now - t->drawn < 0.1) return;
+    t->drawn = now;
+    snprintf(head, sizeof head, "epoch %*ld/%ld", trainer_digits(t->o->epochs), epoch + 1,
+             t->o->epochs);
+    snprintf(numbers, sizeof numbers, "%*lld/%lld  loss %.4f accuracy %.4f",
+             trainer_digits((long)total), (long long)done, (long long)total, s->loss / (double)done,
+             s->accuracy / (double)done);
+    int width = t->o->columns - (int)strlen(head) - (int)strlen(numbers) - 6;
+    if (width > 40) width = 40;
+    const int full = (int)(done * width / total);
+    for (int i = 0; i < width; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
+    bar[width > 0 ? width : 0] = 0;
+    if (width >= 8)
+        printf("\r\033[K%s [%s] %s", head, bar, numbers);
+    else
+        printf("\r\033[K%.*s", t->o->columns - 1, head);
     fflush(stdout);
 }
 
@@ -227,7 +320,7 @@ int trainer_epoch(trainer *t, const dataset *data, long epoch, FILE *log, score 
         if (code == EXIT_OK && tn_forward(t->update, true) != TN_OK)
             code = tool_fail("train", "%s", tn_exec_error(t->update));
         if (log) fprintf(log, "%.9g\n", (sum.loss - before.loss) / (double)t->batch);
-        if (!t->o->quiet) progress(t, epoch, done + t->batch, data->n, &sum);
+        if (code == EXIT_OK) progress(t, epoch, done + t->batch, data->n, &sum);
     }
     free(order);
     if (code == EXIT_OK && done == 0)
