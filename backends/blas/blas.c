@@ -1,0 +1,11 @@
+// backends/blas/blas.c: the blas backend: OpenBLAS for matrix products, vectorised loops for the
+// rest, in float32 and float64; operators that only move or compare take every dtype.
+#include "blas.h"
+
+static const tn_kernel_row *const families[] = {
+    blas_elementwise, blas_pointwise, blas_dense, blas_softmaxes, blas_loss,
+    blas_reduce,      blas_shape,     blas_slice, blas_index,     blas_values,
+    blas_random,      blas_optimizer, NULL,
+};
+
+TN_HOST_BACKEND(blas, 50, families, "CPU kernels on OpenBLAS", .driver = blas_driver)

@@ -1,0 +1,287 @@
+// backends/blas/blas.h: what the kernels of the blas backend are written with.
+//
+// Matrix products go to OpenBLAS, everything else is loops that compilers vectorise. Work is cut
+// into pieces whose borders do not depend on the number of threads, so results do not either.
+#ifndef TENON_BLAS_H
+#define TENON_BLAS_H
+
+#include <math.h>
+#include <tenon/half.h>
+#include <tenon/kernel.h>
+
+#define BLAS_FLAGS (TN_K_REENTRANT | TN_K_DETERMINISTIC) // of every row here
+#define BLAS_WHOLE (TN_INTEGERS | TN_BIT(TN_BOOL))       // dtypes that int64 holds
+#define BLAS_REALS (TN_BIT(TN_F32) | TN_BIT(TN_F64))     // dtypes that are computed in directly
+
+// ------------------------------------------------------------------ compilers
+
+// A function for each level of the x86-64 instruction set; the loader picks one. Not with
+// sanitizers, whose instrumentation is not ready when it does.
+#if defined(__x86_64__) && defined(__GLIBC__) && TN_SANITIZER == 0
+#define BLAS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define BLAS_CLONES
+#endif
+
+// What a clone calls must become part of it.
+#define BLAS_INLINE static inline __attribute__((always_inline))
+
+// Iterations of the loop below do not depend on each other, though the output may be an input.
+#define BLAS_PRAGMA(text) _Pragma(#text)
+#define BLAS_SIMD BLAS_PRAGMA(omp simd)
+#define BLAS_SIMD_SUM(...) BLAS_PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#define BLAS_SIMD_MAX(...) BLAS_PRAGMA(omp simd reduction(max : __VA_ARGS__))
+
+// ------------------------------------------------------------------ cutting work (blas_split.c)
+
+enum {
+    BLAS_BLOCK = 4096,  // elements: pieces of a long loop begin at multiples of it
+    BLAS_CHEAP = 32768, // elements for which another thread pays: arithmetic, copies
+    BLAS_COSTLY = 4096  // the same: exponentials, divisions, random numbers
+};
+
+// A run as range functions see it.
+typedef struct blas_run {
+    const tn_sdk_kernel *k;
+    const tn_run_args *a;
+} blas_run;
+
+// fn over the elements 0 … n-1; begins are multiples of BLAS_BLOCK. grain: BLAS_CHEAP, BLAS_COSTLY.
+void blas_elements(const tn_sdk_kernel *k, const tn_run_args *a, int64_t n, int64_t grain,
+                   tn_range_fn fn, void *ctx);
+
+// fn over items of `size` elements each, in any grouping.
+void blas_items(const tn_sdk_kernel *k, const tn_run_args *a, int64_t n, int64_t size,
+                int64_t grain, tn_range_fn fn, void *ctx);
+
+// ------------------------------------------------------------------ arguments
+
+static inline bool blas_is_float(tn_dtype dtype)
+{
+    return (TN_FLOATS & TN_BIT(dtype)) != 0;
+}
+
+static inline const void *blas_in(const tn_run_args *a, uint32_t i)
+{
+    return a->in[i].host;
+}
+
+static inline void *blas_out(const tn_run_args *a, uint32_t i)
+{
+    return a->out[i].host;
+}
+
+// Copies bytes; nothing may lie behind the pointers if there are none.
+static inline void blas_copy(void *dst, const void *src, size_t bytes)
+{
+    if (bytes && dst != src) memmove(dst, src, bytes);
+}
+
+// Permits that output 0 is written over input i, where the two have as many bytes.
+static inline void blas_inplace(const tn_sdk_kernel *k, tn_kernel_info *info, uint32_t i)
+{
+    if (k->call->in[i]->bytes == k->call->out[0]->bytes && info->n_inplace < TN_MAX_INPLACE)
+        info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
+}
+
+// Product of the extents of the axes begin … end-1.
+static inline int64_t blas_span(const tn_value_info *v, int32_t begin, int32_t end)
+{
+    int64_t n = 1;
+    for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
+    return n;
+}
+
+static inline bool blas_same_shape(const tn_value_info *a, const tn_value_info *b)
+{
+    if (a->ndim != b->ndim) return false;
+    for (int32_t i = 0; i < a->ndim; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
+static inline int32_t blas_axis_param(const tn_call *c, const char *name, int64_t fallback,
+                                      int32_t ndim)
+{
+    return tn_axis(tn_call_i64(c, name, fallback), ndim);
+}
+
+static inline tn_status blas_no_axis(const tn_sdk_kernel *k, const char *param)
+{
+    return tn_fail(k->host, TN_E_INVALID, "%s (%s): %s: no such axis in %d-D data", k->call->name,
+                   k->call->op->name, param, (int)k->call->in[0]->ndim);
+}
+
+// Marks the axes of x that the parameters axis and exclude name; axis () means all.
+tn_status blas_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x, bool gone[TN_MAX_NDIM]);
+
+// The value seen as (outer, n, inner) around one axis.
+typedef struct blas_line {
+    int64_t outer, n, inner;
+} blas_line;
+
+static inline blas_line blas_around(const tn_value_info *v, int32_t axis)
+{
+    return (blas_line){blas_span(v, 0, axis), v->dims[axis], blas_span(v, axis + 1, v->ndim)};
+}
+
+// ------------------------------------------------------------------ numbers (blas_convert.c)
+
+// The integer part of v, or the end of lo … hi that it lies beyond; 0 for NaN.
+static inline int64_t blas_saturate(double v, int64_t lo, int64_t hi)
+{
+    if (isnan(v)) return 0;
+    if (v <= (double)lo) return lo;
+    if (v >= (double)hi) return hi; // (double)INT64_MAX is 2^63, which does not fit either
+    return (int64_t)v;
+}
+
+// n elements from number `at` on, as float (of the float dtypes), double (of any dtype) or int64
+// (of any dtype; floats are cut off and saturate).
+void blas_load_f32(tn_dtype dtype, const void *p, int64_t at, int64_t n, float *out);
+void blas_load_f64(tn_dtype dtype, const void *p, int64_t at, int64_t n, double *out);
+void blas_load_i64(tn_dtype dtype, const void *p, int64_t at, int64_t n, int64_t *out);
+
+// And back. Floats round to nearest even; doubles become integers without the fraction, saturated,
+// NaN as 0; integers become narrower ones by their low bits; bool is v != 0.
+void blas_store_f32(tn_dtype dtype, void *p, int64_t at, int64_t n, const float *v);
+void blas_store_f64(tn_dtype dtype, void *p, int64_t at, int64_t n, const double *v);
+void blas_store_i64(tn_dtype dtype, void *p, int64_t at, int64_t n, const int64_t *v);
+
+static inline int64_t blas_get_int(tn_dtype dtype, const void *p, int64_t i)
+{
+    int64_t v;
+    if (dtype == TN_F32) return blas_saturate((double)((const float *)p)[i], INT64_MIN, INT64_MAX);
+    blas_load_i64(dtype, p, i, 1, &v);
+    return v;
+}
+
+// A number as an element of that dtype has it: scalar parameters take the dtype of the data.
+double blas_as_real(tn_dtype dtype, double v);
+int64_t blas_as_int(tn_dtype dtype, double v);
+
+// ------------------------------------------------------------------ boxes of axes (blas_box.c)
+
+// Axes, walked row-major, and where their elements lie in some array.
+typedef struct blas_box {
+    int32_t ndim;
+    int64_t dim[TN_MAX_NDIM];
+    int64_t stride[TN_MAX_NDIM]; // elements; 0: the axis is broadcast
+    int64_t start;               // index of the first element
+} blas_box;
+
+static inline void blas_box_add(blas_box *b, int64_t dim, int64_t stride)
+{
+    b->dim[b->ndim] = dim;
+    b->stride[b->ndim++] = stride;
+}
+
+int64_t blas_box_size(const blas_box *b);
+// Index in the array of element i of the axes before `ndim`.
+int64_t blas_box_at(const blas_box *b, int32_t ndim, int64_t i);
+// The same walk over as few axes as possible, at least one.
+void blas_box_collapse(blas_box *b);
+// The box of value `to`, in value `from` broadcast to it: right-aligned, extents of 1 repeat.
+blas_box blas_broadcast(const tn_value_info *from, const tn_value_info *to);
+
+// A place in the walk over the axes before the last.
+typedef struct blas_walk {
+    int64_t at[TN_MAX_NDIM];
+    int64_t offset; // in the array
+} blas_walk;
+
+blas_walk blas_walk_from(const blas_box *b, int64_t row);
+void blas_walk_next(const blas_box *b, blas_walk *w);
+
+// Copies the elements that the box shows of src, one after the other, to dst.
+void blas_gather(const tn_sdk_kernel *k, const tn_run_args *a, const blas_box *box, const void *src,
+                 void *dst);
+// A kernel whose state is a collapsed box: output 0 is what the box shows of input 0.
+tn_status blas_gather_run(const tn_sdk_kernel *k, const tn_run_args *a);
+
+// ------------------------------------------------------------------ loops over numbers
+// (blas_map.c)
+
+// out[i] = f(in[0][i], …) for n elements of one type of number. Some of `in` are one number.
+typedef void (*blas_loop)(int64_t n, const void *const in[3], void *out);
+
+// Which operands of a loop are arrays (v) and which are one number (s).
+enum { BLAS_VV = 0, BLAS_VS = 1, BLAS_SV = 2 };
+typedef struct blas_loops {
+    blas_loop form[3]; // of unary functions, and of more than two operands: form[0]
+} blas_loops;
+
+// The state of a kernel that is one loop over all its arguments.
+typedef struct blas_map {
+    blas_loop loop;
+    tn_dtype number;      // TN_F32, TN_F64 or TN_I64: what the loop computes in
+    bool direct;          // all arguments have that dtype
+    int32_t n_operands;   // the last may be `constants`
+    bool with_constants;  // the last one is
+    bool constants_first; // or, of two, the first
+    int64_t grain;
+    blas_box box[3]; // of the operands, all of the same extents
+    union {
+        float f32[4];
+        double f64[4];
+        int64_t i64[4];
+    } constants;
+} blas_map;
+
+// Operands are the first n inputs, all of the output's shape.
+void blas_map_same(const tn_sdk_kernel *k, blas_map *m, blas_loop loop, int32_t n);
+// Operands are two inputs, broadcast to the output.
+void blas_map_broadcast(const tn_sdk_kernel *k, blas_map *m, const blas_loops *loops);
+// One more operand: numbers, as the dtype of input 0 has them.
+void blas_map_constants(const tn_sdk_kernel *k, blas_map *m, int32_t n, const double *v);
+tn_status blas_map_run(const tn_sdk_kernel *k, const tn_run_args *a);
+
+// Loops over float for the rows of <tenon/elementwise.h> that are worth it; NULL for the others.
+const blas_loops *blas_fast(const char *name);
+
+// ------------------------------------------------------------------ OpenBLAS (blas_gemm.c)
+
+// Sizes of c(m, n) = a(m, k) · b(k, n).
+typedef struct blas_product {
+    int64_t m, n, k;
+} blas_product;
+
+// A row-major matrix: its data, elements from row to row, and whether its transpose is meant.
+typedef struct blas_matrix {
+    void *p;
+    int64_t row;
+    bool transposed;
+} blas_matrix;
+
+// c = a · b, or += into what c holds; bias, one number per column, may be NULL. dtype is TN_F32
+// or TN_F64.
+typedef struct blas_gemm {
+    tn_dtype dtype;
+    blas_product size;
+    blas_matrix c, a, b;
+    const void *bias;
+    int64_t batch;                  // products of the same kind
+    int64_t c_step, a_step, b_step; // elements from one to the next
+} blas_gemm;
+
+void blas_multiply(const tn_sdk_kernel *k, const tn_run_args *run, const blas_gemm *g);
+const char *blas_gemm_impl(tn_dtype dtype);       // "sgemm SkylakeX"
+const char *blas_driver(const tn_host_api *host); // OpenBLAS and what it is
+
+// ------------------------------------------------------------------ softmax (blas_softmax.c)
+
+// y = softmax(x / temperature), or its logarithm, along the middle of line. TN_F32 or TN_F64.
+typedef struct blas_softmax {
+    blas_line line;
+    double temperature;
+    bool logarithm;
+} blas_softmax;
+
+void blas_softmax_forward(const tn_sdk_kernel *k, const tn_run_args *a, const blas_softmax *s);
+
+// Families; each is a table in blas_<family>.c.
+extern const tn_kernel_row blas_elementwise[], blas_pointwise[], blas_dense[], blas_softmaxes[],
+    blas_loss[], blas_reduce[], blas_shape[], blas_slice[], blas_index[], blas_values[],
+    blas_random[], blas_optimizer[];
+
+#endif

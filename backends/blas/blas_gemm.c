@@ -1,0 +1,196 @@
+// backends/blas/blas_gemm.c: matrix products on OpenBLAS, cut into tiles of the result.
+//
+// The tiles depend on the sizes alone and each is computed by one thread, so results have the same
+// bits for any number of threads, max_workers is kept, and it does not matter which build of
+// OpenBLAS was loaded: its own threads are never used.
+#include <cblas.h>
+#include <limits.h>
+#include <omp.h>
+#include <threads.h>
+
+#include "blas.h"
+
+// ------------------------------------------------------------------ which OpenBLAS this is
+
+static once_flag asked = ONCE_FLAG_INIT;
+static struct {
+    char driver[256], sgemm[48], dgemm[48];
+} names;
+
+static void ask(void)
+{
+    const char *core = openblas_get_corename(), *config = openblas_get_config();
+    const int parallel = openblas_get_parallel();
+    snprintf(names.sgemm, sizeof names.sgemm, "sgemm %.40s", core);
+    snprintf(names.dgemm, sizeof names.dgemm, "dgemm %.40s", core);
+    if (parallel == OPENBLAS_THREAD) {
+        // Its threads and those of the pool would fight for the CPUs.
+        openblas_set_num_threads(1);
+        snprintf(names.driver, sizeof names.driver,
+                 "%.160s (pthreads build: used with one thread a call)", config);
+    } else {
+        snprintf(names.driver, sizeof names.driver, "%.200s", config);
+    }
+}
+
+const char *blas_driver(const tn_host_api *host)
+{
+    (void)host;
+    call_once(&asked, ask);
+    return names.driver;
+}
+
+const char *blas_gemm_impl(tn_dtype dtype)
+{
+    call_once(&asked, ask);
+    return dtype == TN_F64 ? names.dgemm : names.sgemm;
+}
+
+// ------------------------------------------------------------------ one tile
+
+static size_t element(tn_dtype dtype)
+{
+    return dtype == TN_F64 ? 8 : 4;
+}
+
+// Where element (i, j) stands.
+static void *at(const blas_gemm *g, const blas_matrix *x, int64_t i, int64_t j)
+{
+    const int64_t index = x->transposed ? j * x->row + i : i * x->row + j;
+    return (char *)x->p + (size_t)index * element(g->dtype);
+}
+
+static int leading(const blas_matrix *x)
+{
+    return x->row > 0 ? (int)x->row : 1;
+}
+
+static enum CBLAS_TRANSPOSE transposed(const blas_matrix *x)
+{
+    return x->transposed ? CblasTrans : CblasNoTrans;
+}
+
+// y(m) = beta y + A x with A(m, n) as it lies in memory or transposed
+static void gemv(const blas_gemm *g, const blas_matrix *a, const int64_t size[2], const void *x,
+                 int incx, void *y, int incy)
+{
+    const double beta = g->bias != NULL;
+    // CBLAS counts rows and columns as they are stored.
+    const int rows = (int)size[a->transposed], cols = (int)size[!a->transposed];
+    if (g->dtype == TN_F64)
+        cblas_dgemv(CblasRowMajor, transposed(a), rows, cols, 1, a->p, leading(a), x, incx, beta, y,
+                    incy);
+    else
+        cblas_sgemv(CblasRowMajor, transposed(a), rows, cols, 1, a->p, leading(a), x, incx,
+                    (float)beta, y, incy);
+}
+
+// c = beta c + a · b for matrices that are not empty
+static void gemm(const blas_gemm *g)
+{
+    const int m = (int)g->size.m, n = (int)g->size.n, k = (int)g->size.k;
+    const double beta = g->bias != NULL;
+    if (m == 1 && !g->c.transposed) { // cᵀ = bᵀ · aᵀ
+        const blas_matrix b = {g->b.p, g->b.row, !g->b.transposed};
+        const int step = g->a.transposed ? leading(&g->a) : 1;
+        gemv(g, &b, (const int64_t[]){n, k}, g->a.p, step, g->c.p, 1);
+    } else if (n == 1 && !g->c.transposed) {
+        const int step = g->b.transposed ? 1 : leading(&g->b);
+        gemv(g, &g->a, (const int64_t[]){m, k}, g->b.p, step, g->c.p, leading(&g->c));
+    } else if (g->dtype == TN_F64) {
+        cblas_dgemm(CblasRowMajor, transposed(&g->a), transposed(&g->b), m, n, k, 1, g->a.p,
+                    leading(&g->a), g->b.p, leading(&g->b), beta, g->c.p, leading(&g->c));
+    } else {
+        cblas_sgemm(CblasRowMajor, transposed(&g->a), transposed(&g->b), m, n, k, 1, g->a.p,
+                    leading(&g->a), g->b.p, leading(&g->b), (float)beta, g->c.p, leading(&g->c));
+    }
+}
+
+// The bias, or zeros where there is nothing to add up, as the rows of c.
+static void fill_rows(const blas_gemm *g)
+{
+    const size_t bytes = (size_t)g->size.n * element(g->dtype);
+    for (int64_t i = 0; i < g->size.m; i++) {
+        void *row = at(g, &g->c, i, 0);
+        if (g->bias)
+            memcpy(row, g->bias, bytes);
+        else
+            memset(row, 0, bytes);
+    }
+}
+
+// ------------------------------------------------------------------ tiles
+
+typedef struct tiles {
+    const blas_gemm *g;
+    int64_t m, n;       // elements of a tile
+    int64_t down, over; // tiles of a product
+} tiles;
+
+static void run_tiles(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const tiles *t = ctx;
+    const size_t size = element(t->g->dtype);
+    // OpenBLAS counts the threads that OpenMP would give to this thread: one, for this while.
+    const int threads = omp_get_max_threads();
+    (void)worker;
+    omp_set_num_threads(1);
+    for (int64_t item = begin; item < end; item++) {
+        blas_gemm g = *t->g;
+        const int64_t batch = item / (t->down * t->over);
+        const int64_t i = item / t->over % t->down * t->m, j = item % t->over * t->n;
+        g.c.p = (char *)at(&g, &g.c, i, j) + (size_t)(batch * g.c_step) * size;
+        g.a.p = (char *)at(&g, &g.a, i, 0) + (size_t)(batch * g.a_step) * size;
+        g.b.p = (char *)at(&g, &g.b, 0, j) + (size_t)(batch * g.b_step) * size;
+        if (g.bias) g.bias = (const char *)g.bias + (size_t)j * size;
+        g.size.m = g.size.m - i < t->m ? g.size.m - i : t->m;
+        g.size.n = g.size.n - j < t->n ? g.size.n - j : t->n;
+        if (g.bias || g.size.k == 0) fill_rows(&g);
+        if (g.size.k) gemm(&g);
+    }
+    omp_set_num_threads(threads);
+}
+
+enum {
+    TILE_WORK = 1 << 21, // multiplications that are worth a tile: about 40 µs
+    TILE_SIDE = 64,      // least side of a tile
+    TILE_UNIT = 16,      // sides are multiples of it: what a register kernel computes at once
+    TILE_MOST = 64       // tiles of a product: as many threads can work on it
+};
+
+// Cuts the longer side in two until there are enough tiles.
+static void cut(tiles *t)
+{
+    const blas_product s = t->g->size;
+    double wanted = (double)s.m * (double)s.n * (double)s.k / TILE_WORK;
+    if (wanted > TILE_MOST) wanted = TILE_MOST;
+    int64_t pieces[2] = {1, 1};
+    t->m = s.m, t->n = s.n;
+    while ((double)(pieces[0] * pieces[1]) < wanted) {
+        const bool rows = t->m > t->n;
+        if ((rows ? t->m : t->n) < 2 * TILE_SIDE) break;
+        pieces[!rows] *= 2;
+        int64_t *side = rows ? &t->m : &t->n;
+        const int64_t whole = rows ? s.m : s.n, share = whole / pieces[!rows];
+        *side = (share + TILE_UNIT - 1) / TILE_UNIT * TILE_UNIT;
+    }
+    t->down = (s.m + t->m - 1) / t->m;
+    t->over = (s.n + t->n - 1) / t->n;
+}
+
+void blas_multiply(const tn_sdk_kernel *k, const tn_run_args *run, const blas_gemm *given)
+{
+    blas_gemm g = *given;
+    if (g.c.transposed) { // cᵀ = bᵀ · aᵀ
+        g.size = (blas_product){given->size.n, given->size.m, given->size.k};
+        g.a = given->b, g.b = given->a;
+        g.a.transposed = !g.a.transposed, g.b.transposed = !g.b.transposed;
+        g.a_step = given->b_step, g.b_step = given->a_step;
+        g.c.transposed = false;
+    }
+    if (g.size.m == 0 || g.size.n == 0 || g.batch == 0) return;
+    tiles t = {.g = &g};
+    cut(&t);
+    const int64_t work = t.m * t.n * (g.size.k + 1); // of an item
+    blas_items(k, run, g.batch * t.down * t.over, work, TILE_WORK / 4, run_tiles, &t);
+}

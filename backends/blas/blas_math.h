@@ -1,0 +1,131 @@
+// backends/blas/blas_math.h: exp, log and their kin for float, as straight lines of arithmetic that
+// compilers vectorise.
+//
+// Every result is within 3 units in the last place of the exact one, over all floats, subnormal
+// ones, infinities and NaN (tests/backends/test_blas_math.c compares them with double). The
+// polynomials of exp, log and tanh are those of the Cephes library (S. L. Moshier, 1989: expf.c,
+// logf.c, tanhf.c).
+#ifndef TENON_BLAS_MATH_H
+#define TENON_BLAS_MATH_H
+
+#include "blas.h"
+
+#define BLAS_ROUND 12582912.0f // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
+
+// 2^n for -126 … 127
+BLAS_INLINE float blas_power_of_2(int32_t n)
+{
+    return tn_f32_from_bits((uint32_t)(n + 127) << 23);
+}
+
+// x = n log 2 + r with |r| ≤ ½ log 2. NaN gives some n and r = NaN.
+BLAS_INLINE float blas_reduce_exp(float x, int32_t *n)
+{
+    const float shifted = x * 1.44269504088896341f + BLAS_ROUND, whole = shifted - BLAS_ROUND;
+    *n = (int32_t)(tn_f32_bits(shifted) - 0x4B400000u);
+    return (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
+}
+
+// e^r - 1 for |r| ≤ ½ log 2
+BLAS_INLINE float blas_expm1_small(float r)
+{
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * (r * r) + r;
+}
+
+// Beyond -104 … 89 the result is 0 or infinity. The power of 2 is applied in two steps: the first
+// is always a normal number, the second rounds once, into the subnormal numbers too.
+BLAS_INLINE float blas_expf(float x)
+{
+    int32_t n;
+    x = x < -104.0f ? -104.0f : x;
+    x = x > 89.0f ? 89.0f : x;
+    const float p = blas_expm1_small(blas_reduce_exp(x, &n)) + 1.0f;
+    const int32_t half = n >> 1;
+    return p * blas_power_of_2(half) * blas_power_of_2(n - half);
+}
+
+// e^x - 1 = 2 (2^(n-1) q + (2^(n-1) - ½)), q = e^r - 1
+BLAS_INLINE float blas_expm1f(float x)
+{
+    int32_t n;
+    const float original = x;
+    x = x < -18.0f ? -18.0f : x; // -1 to all bits
+    x = x > 89.0f ? 89.0f : x;
+    const float q = blas_expm1_small(blas_reduce_exp(x, &n));
+    const float half = blas_power_of_2(n - 1);
+    const float y = 2.0f * (half * q + (half - 0.5f));
+    return fabsf(original) < 1e-7f ? original : y; // keeps -0 and subnormal numbers
+}
+
+// x = m 2^e with m in √½ … √2:  log x = log m + e log 2
+BLAS_INLINE float blas_logf(float x)
+{
+    const float tiny = 1.17549435e-38f; // the smallest normal number
+    const bool small = x < tiny;
+    const float scaled = small ? x * 8388608.0f : x; // 2^23
+    // Bits of √½ come off before the exponent is cut out, so that m lies around 1.
+    const uint32_t bits = tn_f32_bits(scaled) - 0x3F3504F3u;
+    const float e = (float)((int32_t)bits >> 23) - (small ? 23.0f : 0.0f);
+    const float f = tn_f32_from_bits((bits & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f, z = f * f;
+    float p = 7.0376836292e-2f;
+    p = p * f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    float y = p * f * z + e * -2.12194440e-4f;
+    y = y - 0.5f * z;
+    y = (f + y) + e * 0.693359375f;
+    y = x == 0.0f ? -INFINITY : y;
+    y = x < 0.0f ? NAN : y;
+    return x <= 3.40282347e38f ? y : x; // infinity and NaN; a negative x has its NaN already
+}
+
+// log(1 + x): log u of the rounded u = 1 + x, and what the rounding lost, (x - (u - 1)) / u.
+BLAS_INLINE float blas_log1pf(float x)
+{
+    const float u = 1.0f + x;
+    const float y = blas_logf(u) + (x - (u - 1.0f)) / u;
+    const bool plain = u == 1.0f || !(u > 0.0f) || u > 3.40282347e38f;
+    const float edge = u == 1.0f ? x : blas_logf(u);
+    return plain ? edge : y;
+}
+
+// Below 0.625 a polynomial, above 1 - 2 / (e^2|x| + 1).
+BLAS_INLINE float blas_tanhf(float x)
+{
+    const float a = fabsf(x), z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const float small = p * z * x + x;
+    const float large = 1.0f - 2.0f / (blas_expf(2.0f * a) + 1.0f);
+    return a < 0.625f ? small : copysignf(large, x);
+}
+
+// 1 / (1 + e^-x), with the exponential of -|x|, which cannot overflow.
+BLAS_INLINE float blas_sigmoidf(float x)
+{
+    const float z = blas_expf(-fabsf(x));
+    return (x < 0.0f ? z : 1.0f) / (1.0f + z);
+}
+
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)
+BLAS_INLINE float blas_softreluf(float x)
+{
+    const float rest = blas_log1pf(blas_expf(-fabsf(x)));
+    return (x > 0.0f ? x : 0.0f) + rest;
+}
+
+#endif

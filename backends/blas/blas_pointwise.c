@@ -1,0 +1,309 @@
+// backends/blas/blas_pointwise.c: elementwise operators that are no row of <tenon/elementwise.h>:
+// sums of many, clip, smooth_l1, where, Cast.
+#ifndef T
+
+#include "blas.h"
+
+enum { CHUNK = 256 }; // elements that are converted at a time
+
+// f32, f64 and i64: what blas_map.c has loops for.
+#define THIS_FILE "blas_pointwise.c"
+#define N_(name, kind) name##kind
+#define T float
+#define N(name) N_(name, _f32)
+#include THIS_FILE
+#undef T
+#undef N
+#define T double
+#define N(name) N_(name, _f64)
+#include THIS_FILE
+#undef T
+#undef N
+#define T int64_t
+#define N(name) N_(name, _i64)
+#include THIS_FILE
+#undef T
+#undef N
+
+// The type of number for this dtype. Inputs have one dtype.
+static tn_dtype number_of(tn_dtype dtype)
+{
+    if (dtype == TN_F64) return TN_F64;
+    return blas_is_float(dtype) ? TN_F32 : TN_I64;
+}
+
+#define LOOP_OF(number, name) \
+    ((number) == TN_F32 ? name##_f32 : (number) == TN_F64 ? name##_f64 : name##_i64)
+
+static tn_status clip_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_map *m = k->state;
+    const double range[2] = {tn_call_f64(k->call, "a_min", -INFINITY),
+                             tn_call_f64(k->call, "a_max", INFINITY)};
+    const bool forward = strcmp(k->call->op->name, "clip") == 0;
+    m->number = number_of(k->call->in[0]->dtype);
+    m->grain = BLAS_CHEAP;
+    blas_map_same(k, m, forward ? LOOP_OF(m->number, clip) : LOOP_OF(m->number, backward_clip),
+                  forward ? 1 : 2);
+    blas_map_constants(k, m, 2, range);
+    (void)info;
+    return TN_OK;
+}
+
+// The constant is s², rounded as float32 has it only where the data is float32.
+static tn_status smooth_l1_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_map *m = k->state;
+    const double s = tn_call_f64(k->call, "scalar", 1), s2[2] = {s * s, 1 / (s * s)};
+    const bool forward = strcmp(k->call->op->name, "smooth_l1") == 0;
+    m->number = k->call->in[0]->dtype == TN_F32 ? TN_F32 : TN_F64;
+    m->grain = BLAS_CHEAP;
+    blas_map_same(k, m,
+                  forward ? LOOP_OF(m->number, smooth_l1) : LOOP_OF(m->number, backward_smooth_l1),
+                  forward ? 1 : 2);
+    blas_map_constants(k, m, 2, s2);
+    for (int i = 0; i < 2 && m->number == TN_F64; i++) m->constants.f64[i] = s2[i];
+    (void)info;
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ add_n
+
+// y = sum of all inputs, rounded once.
+static void add_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_call *c = r->k->call;
+    const bool real = blas_is_float(c->out[0]->dtype);
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        double sum[CHUNK], v[CHUNK];
+        int64_t whole_sum[CHUNK], whole[CHUNK];
+        for (uint32_t j = 0; j < c->n_in; j++) {
+            if (real) {
+                blas_load_f64(c->in[j]->dtype, r->a->in[j].host, i, n, j ? v : sum);
+                if (j) add_f64(sum, v, n);
+            } else {
+                blas_load_i64(c->in[j]->dtype, r->a->in[j].host, i, n, j ? whole : whole_sum);
+                if (j) add_i64(whole_sum, whole, n);
+            }
+        }
+        if (real)
+            blas_store_f64(c->out[0]->dtype, r->a->out[0].host, i, n, sum);
+        else
+            blas_store_i64(c->out[0]->dtype, r->a->out[0].host, i, n, whole_sum);
+    }
+}
+
+static tn_status add_n(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->out[0]->size, BLAS_CHEAP, add_range, &r);
+    return TN_OK;
+}
+
+// Two float32 are added directly; more are summed in double.
+static tn_status add_2_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_map *m = k->state;
+    m->number = TN_F32;
+    m->grain = BLAS_CHEAP;
+    blas_map_same(k, m, blas_fast("elemwise_add")->form[BLAS_VV], 2);
+    info->impl = "float loop";
+    return TN_OK;
+}
+
+static const char *add_2_cannot(const tn_call *c)
+{
+    if (c->n_in != 2) return "adds two only";
+    return c->in[1]->dtype != TN_F32 ? "not all are float32" : NULL;
+}
+
+// ------------------------------------------------------------------ Cast
+
+// y = the elements of x, converted: to integers truncated and saturated, to bool x != 0; between
+// integers the low bits are kept.
+static void cast_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype from = r->k->call->in[0]->dtype, to = r->k->call->out[0]->dtype;
+    const void *x = r->a->in[0].host;
+    void *y = r->a->out[0].host;
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        double real[CHUNK];
+        int64_t whole[CHUNK];
+        if (blas_is_float(from)) {
+            blas_load_f64(from, x, i, n, real);
+            blas_store_f64(to, y, i, n, real);
+        } else {
+            blas_load_i64(from, x, i, n, whole);
+            blas_store_i64(to, y, i, n, whole);
+        }
+    }
+}
+
+static tn_status cast(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const tn_value_info *x = k->call->in[0], *y = k->call->out[0];
+    blas_run r = {k, a};
+    if (x->dtype == y->dtype)
+        blas_copy(blas_out(a, 0), blas_in(a, 0), y->bytes);
+    else
+        blas_elements(k, a, y->size, BLAS_CHEAP, cast_range, &r);
+    return TN_OK;
+}
+
+// Over input 0 only: input 1 gives its dtype and no data.
+static tn_status cast_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    if (tn_dtype_size(k->call->in[0]->dtype) == tn_dtype_size(k->call->out[0]->dtype))
+        blas_inplace(k, info, 0);
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ where
+
+// to[i] = set[i] ? x[i] : y[i], elements of `size` bytes; set[i] stands for `share` elements.
+static void choose(char *to, const char *x, const char *y, const double *set, int64_t n,
+                   size_t size)
+{
+#define CHOOSE(type)                                                        \
+    {                                                                       \
+        const type *p = (const void *)x, *q = (const void *)y;              \
+        type *out = (void *)to;                                             \
+        BLAS_SIMD                                                           \
+        for (int64_t i = 0; i < n; i++) out[i] = set[i] != 0 ? p[i] : q[i]; \
+        break;                                                              \
+    }
+    switch (size) {
+    case 1: CHOOSE(uint8_t)
+    case 2: CHOOSE(uint16_t)
+    case 4: CHOOSE(uint32_t)
+    default: CHOOSE(uint64_t)
+    }
+#undef CHOOSE
+}
+
+// out = x where condition ≠ 0, else y. The condition has x's shape, or one element per entry of
+// x's first axis: then it rules `share` elements.
+static void where_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_call *c = r->k->call;
+    const tn_value_info *condition = c->in[0];
+    const size_t size = tn_dtype_size(c->out[0]->dtype);
+    const int64_t share = c->out[0]->size / condition->size;
+    (void)worker;
+    for (int64_t i = begin; i < end;) {
+        const int64_t next = share == 1 ? i + CHUNK : (i / share + 1) * share;
+        const int64_t last = next < end ? next : end, n = last - i;
+        const size_t at = (size_t)i * size;
+        const char *x = (const char *)r->a->in[1].host + at;
+        const char *y = (const char *)r->a->in[2].host + at;
+        char *out = (char *)r->a->out[0].host + at;
+        double set[CHUNK];
+        blas_load_f64(condition->dtype, r->a->in[0].host, i / share, share == 1 ? n : 1, set);
+        if (share == 1)
+            choose(out, x, y, set, n, size);
+        else
+            blas_copy(out, set[0] != 0 ? x : y, (size_t)n * size);
+        i = last;
+    }
+}
+
+static tn_status where(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->out[0]->size, BLAS_CHEAP, where_range, &r);
+    return TN_OK;
+}
+
+// Over x or y, but not over the condition, whose dtype is its own.
+static tn_status where_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_inplace(k, info, 1);
+    blas_inplace(k, info, 2);
+    return TN_OK;
+}
+
+#define MAP(op_, dtypes_, setup_, cannot_)                                                      \
+    {                                                                                           \
+        .op = op_, .dtypes = dtypes_, .flags = BLAS_FLAGS | TN_ROW_INPLACE,                     \
+        .state_size = sizeof(blas_map), .cannot = cannot_, .setup = setup_, .run = blas_map_run \
+    }
+#define ROW(op_, flags_, setup_, run_)                                                       \
+    {                                                                                        \
+        .op = op_, .dtypes = TN_ALL_DTYPES, .flags = BLAS_FLAGS | (flags_), .setup = setup_, \
+        .run = run_                                                                          \
+    }
+
+const tn_kernel_row blas_pointwise[] = {
+    MAP("add_n", TN_BIT(TN_F32), add_2_setup, add_2_cannot),
+    MAP("_grad_add", TN_BIT(TN_F32), add_2_setup, add_2_cannot),
+    ROW("add_n", TN_ROW_INPLACE, NULL, add_n),
+    ROW("_grad_add", TN_ROW_INPLACE, NULL, add_n),
+    MAP("clip", TN_ALL_DTYPES, clip_setup, NULL),
+    MAP("_backward_clip", TN_ALL_DTYPES, clip_setup, NULL),
+    MAP("smooth_l1", TN_FLOATS, smooth_l1_setup, NULL),
+    MAP("_backward_smooth_l1", TN_FLOATS, smooth_l1_setup, NULL),
+    ROW("Cast", 0, cast_setup, cast),
+    ROW("_cast_like", 0, cast_setup, cast),
+    ROW("where", 0, where_setup, where),
+    {0},
+};
+
+#else // once per type of number
+
+// y = x kept within lo … hi; NaN stays. Operands x, {lo, hi}.
+BLAS_CLONES static void N(clip)(int64_t n, const void *const in[3], void *out)
+{
+    const T *x = in[0], lo = ((const T *)in[1])[0], hi = ((const T *)in[1])[1];
+    T *y = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] < lo ? lo : x[i] > hi ? hi : x[i];
+}
+
+// dx = dy, but 0 where x lies strictly outside lo … hi. Operands dy, x, {lo, hi}.
+BLAS_CLONES static void N(backward_clip)(int64_t n, const void *const in[3], void *out)
+{
+    const T *dy = in[0], *x = in[1], lo = ((const T *)in[2])[0], hi = ((const T *)in[2])[1];
+    T *dx = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) dx[i] = x[i] < lo || x[i] > hi ? (T)0 : dy[i];
+}
+
+// s = scalar;  y = ½ (s x)²         where |x| ≤ 1/s²
+//              y = |x| − ½ / s²     elsewhere.             Operands x, {s², 1/s²}.
+BLAS_CLONES static void N(smooth_l1)(int64_t n, const void *const in[3], void *out)
+{
+    const T *x = in[0], s2 = ((const T *)in[1])[0], edge = ((const T *)in[1])[1];
+    const T half = (T)0.5;
+    T *y = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const T v = x[i], magnitude = v < 0 ? -v : v;
+        y[i] = magnitude > edge ? magnitude - half * edge : half * s2 * v * v;
+    }
+}
+
+// dx = dy · s² x where |x| ≤ 1/s², dy · sign(x) elsewhere. Operands dy, x, {s², 1/s²}.
+BLAS_CLONES static void N(backward_smooth_l1)(int64_t n, const void *const in[3], void *out)
+{
+    const T *dy = in[0], *x = in[1], s2 = ((const T *)in[2])[0], edge = ((const T *)in[2])[1];
+    T *dx = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = dy[i] * (x[i] > edge ? (T)1 : x[i] < -edge ? (T)-1 : s2 * x[i]);
+}
+
+// sum += v
+BLAS_CLONES static inline void N(add)(T *sum, const T *v, int64_t n)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) sum[i] += v[i];
+}
+
+#endif

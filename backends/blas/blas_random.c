@@ -1,0 +1,203 @@
+// backends/blas/blas_random.c: random tensors and Dropout, by the draws of <tenon/philox.h>.
+//
+// Element i depends on the run's key and counter and on i alone, so blocks of elements may be drawn
+// by any thread. Draws are made for CHUNK elements at a time: whole blocks of the generator.
+#include <tenon/philox.h>
+
+#include "blas.h"
+
+enum { CHUNK = 256 }; // elements; a multiple of 4
+
+// Words of the blocks first … first + n - 1, in order. The blocks are independent: written so that
+// one instruction works on many of them.
+BLAS_CLONES static void draw_words(uint64_t key, uint64_t counter, uint64_t first, int64_t n,
+                                   uint32_t *words)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t b = first + (uint64_t)i;
+        uint32_t c0 = (uint32_t)b, c1 = (uint32_t)counter, c2 = (uint32_t)(counter >> 32);
+        uint32_t c3 = (uint32_t)(b >> 32), k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+        for (int round = 0; round < 10; round++) {
+            const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+            c1 = (uint32_t)p1;
+            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+            c3 = (uint32_t)p0;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        words[4 * i] = c0;
+        words[4 * i + 1] = c1;
+        words[4 * i + 2] = c2;
+        words[4 * i + 3] = c3;
+    }
+}
+
+// Uniform numbers in [0, 1) of the elements first … first + n - 1: 53 bits for float64, 24 for the
+// narrower floats. first is a multiple of 4, n at most CHUNK.
+static void draw_uniform(const tn_run_args *a, tn_dtype dtype, int64_t first, int64_t n, double *u)
+{
+    uint32_t w[2 * CHUNK];
+    if (dtype == TN_F64) {
+        draw_words(a->rng_key, a->rng_counter, (uint64_t)first / 2, (n + 1) / 2, w);
+        for (int64_t i = 0; i < n; i++) {
+            const uint64_t bits = (uint64_t)w[2 * i] << 32 | w[2 * i + 1];
+            u[i] = (double)(bits >> 11) * 1.1102230246251565e-16; // 2^-53
+        }
+        return;
+    }
+    draw_words(a->rng_key, a->rng_counter, (uint64_t)first / 4, (n + 3) / 4, w);
+    for (int64_t i = 0; i < n; i++) u[i] = (double)(w[i] >> 8) * 5.9604644775390625e-8; // 2^-24
+}
+
+// Elements begin … end-1; begin is a multiple of BLAS_BLOCK.
+static void uniform_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype dtype = r->k->call->out[0]->dtype;
+    const double low = tn_call_f64(r->k->call, "low", 0);
+    const double range = tn_call_f64(r->k->call, "high", 1) - low;
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        double u[CHUNK];
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        draw_uniform(r->a, dtype, i, n, u);
+        for (int64_t j = 0; j < n; j++) u[j] = low + u[j] * range;
+        blas_store_f64(dtype, r->a->out[0].host, i, n, u);
+    }
+}
+
+// Pairs of normal numbers from pairs of uniform ones.
+static void normal_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype dtype = r->k->call->out[0]->dtype;
+    const double loc = tn_call_f64(r->k->call, "loc", 0);
+    const double scale = tn_call_f64(r->k->call, "scale", 1);
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        double u[CHUNK];
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK, even = (n + 1) / 2 * 2;
+        draw_uniform(r->a, dtype, i, even, u);
+        for (int64_t j = 0; j < even; j += 2) {
+            const double x = u[j], y = u[j + 1];
+            u[j] = loc + scale * tn_philox_box_muller(x, y, 0);
+            u[j + 1] = loc + scale * tn_philox_box_muller(x, y, 1);
+        }
+        blas_store_f64(dtype, r->a->out[0].host, i, n, u);
+    }
+}
+
+static tn_status random_uniform(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->out[0]->size, BLAS_COSTLY, uniform_range, &r);
+    return TN_OK;
+}
+
+static tn_status random_normal(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->out[0]->size, BLAS_COSTLY, normal_range, &r);
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ Dropout
+
+// Where the draw of each element comes from: along `axes` all elements share one.
+static tn_status dropout_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_value_info *x = k->call->in[0];
+    const tn_ints axes = tn_call_ints(k->call, "axes");
+    bool shared[TN_MAX_NDIM] = {false};
+    for (size_t i = 0; i < axes.n; i++) {
+        const int32_t axis = tn_axis(axes.v[i], x->ndim);
+        if (axis < 0) return blas_no_axis(k, "axes");
+        shared[axis] = true;
+    }
+    int64_t stride[TN_MAX_NDIM], next = 1;
+    for (int32_t axis = x->ndim; axis-- > 0;) {
+        stride[axis] = shared[axis] ? 0 : next;
+        if (!shared[axis]) next *= x->dims[axis];
+    }
+    for (int32_t axis = 0; axis < x->ndim; axis++)
+        blas_box_add(k->state, x->dims[axis], stride[axis]);
+    blas_box_collapse(k->state);
+    blas_inplace(k, info, 0);
+    return TN_OK;
+}
+
+// The draws of the elements i … i + n - 1.
+static void draw_dropout(const blas_run *r, int64_t i, int64_t n, double *u)
+{
+    const blas_box *box = r->k->state;
+    const tn_dtype dtype = r->k->call->in[0]->dtype;
+    if (box->ndim == 1 && box->stride[0] == 1) {
+        draw_uniform(r->a, dtype, i, n, u);
+        return;
+    }
+    for (int64_t j = 0; j < n; j++) {
+        const uint64_t at = (uint64_t)blas_box_at(box, box->ndim, i + j);
+        u[j] = dtype == TN_F64
+                   ? tn_philox_uniform_f64(r->a->rng_key, r->a->rng_counter, at)
+                   : (double)tn_philox_uniform_f32(r->a->rng_key, r->a->rng_counter, at);
+    }
+}
+
+// mask = keep where the draw is at least p, else 0;  y = x · mask
+static void dropout_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype dtype = r->k->call->in[0]->dtype;
+    const double p = tn_call_f64(r->k->call, "p", 0.5), keep = blas_as_real(dtype, 1 / (1 - p));
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        double u[CHUNK], x[CHUNK];
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        draw_dropout(r, i, n, u);
+        blas_load_f64(dtype, r->a->in[0].host, i, n, x);
+        for (int64_t j = 0; j < n; j++) {
+            u[j] = u[j] >= p ? keep : 0;
+            x[j] *= u[j];
+        }
+        blas_store_f64(dtype, r->a->out[0].host, i, n, x);
+        blas_store_f64(dtype, r->a->out[1].host, i, n, u);
+    }
+}
+
+// The same where nothing is dropped: mask = 1, y = x.
+static void keep_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype dtype = r->k->call->in[0]->dtype;
+    const size_t size = tn_dtype_size(dtype), at = (size_t)begin * size;
+    double one[CHUNK];
+    (void)worker;
+    for (int64_t j = 0; j < CHUNK; j++) one[j] = 1;
+    blas_copy((char *)r->a->out[0].host + at, (const char *)r->a->in[0].host + at,
+              (size_t)(end - begin) * size);
+    for (int64_t i = begin; i < end; i += CHUNK)
+        blas_store_f64(dtype, r->a->out[1].host, i, end - i < CHUNK ? end - i : CHUNK, one);
+}
+
+// Drops in training, and with mode always.
+static tn_status dropout(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const bool drops = (a->flags & TN_RUN_TRAIN) || tn_call_is(k->call, "mode", "always");
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->in[0]->size, drops ? BLAS_COSTLY : BLAS_CHEAP,
+                  drops ? dropout_range : keep_range, &r);
+    return TN_OK;
+}
+
+const tn_kernel_row blas_random[] = {
+    {.op = "random_uniform", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = random_uniform},
+    {.op = "random_normal", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = random_normal},
+    {.op = "Dropout",
+     .dtypes = TN_FLOATS,
+     .flags = BLAS_FLAGS,
+     .state_size = sizeof(blas_box),
+     .setup = dropout_setup,
+     .run = dropout},
+    {0},
+};

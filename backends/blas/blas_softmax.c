@@ -1,0 +1,247 @@
+// backends/blas/blas_softmax.c: softmax and log_softmax along one axis.
+//
+// Lines along the last axis are worked on one by one. Along another axis the elements of a line lie
+// apart, so BLAS_COLUMNS neighbouring lines are worked on together, each step a row of them.
+#ifndef T
+
+#include "blas.h"
+
+enum { BLAS_COLUMNS = 64 };
+
+typedef struct softmax_run {
+    const blas_softmax *s;
+    const void *x, *y;
+    void *out;
+    int64_t blocks; // of columns in a plane
+} softmax_run;
+
+#define THIS_FILE "blas_softmax.c"
+#include "blas_each_type.h"
+
+// What to do with lines along the last axis, and with columns along another one.
+typedef struct ways {
+    tn_range_fn lines, columns;
+} ways;
+
+static void over_lines(const tn_sdk_kernel *k, const tn_run_args *a, softmax_run *r, ways way)
+{
+    const blas_line l = r->s->line;
+    if (l.outer * l.n * l.inner == 0) return;
+    if (l.inner == 1) {
+        blas_items(k, a, l.outer, l.n, BLAS_COSTLY, way.lines, r);
+        return;
+    }
+    r->blocks = (l.inner + BLAS_COLUMNS - 1) / BLAS_COLUMNS;
+    const int64_t width = l.inner < BLAS_COLUMNS ? l.inner : BLAS_COLUMNS;
+    blas_items(k, a, l.outer * r->blocks, l.n * width, BLAS_COSTLY, way.columns, r);
+}
+
+void blas_softmax_forward(const tn_sdk_kernel *k, const tn_run_args *a, const blas_softmax *s)
+{
+    softmax_run r = {.s = s, .x = blas_in(a, 0), .out = blas_out(a, 0)};
+    const bool f64 = k->call->in[0]->dtype == TN_F64;
+    over_lines(k, a, &r, f64 ? (ways){lines_f64, columns_f64} : (ways){lines_f32, columns_f32});
+}
+
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_softmax *s = k->state;
+    const tn_value_info *x = k->call->in[0];
+    const int32_t axis = blas_axis_param(k->call, "axis", -1, x->ndim);
+    if (axis < 0) return blas_no_axis(k, "axis");
+    s->line = blas_around(x, axis);
+    s->temperature = tn_call_f64(k->call, "temperature", NAN);
+    if (isnan(s->temperature)) s->temperature = 1; // None
+    s->logarithm = strstr(k->call->op->name, "log_softmax") != NULL;
+    for (uint32_t i = 0; i < k->call->n_in; i++) blas_inplace(k, info, i);
+    return TN_OK;
+}
+
+static tn_status forward(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    blas_softmax_forward(k, a, k->state);
+    return TN_OK;
+}
+
+static tn_status backward(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    softmax_run r = {k->state, blas_in(a, 0), blas_in(a, 1), blas_out(a, 0), 0};
+    const bool f64 = k->call->in[0]->dtype == TN_F64;
+    over_lines(k, a, &r,
+               f64 ? (ways){backward_lines_f64, backward_columns_f64}
+                   : (ways){backward_lines_f32, backward_columns_f32});
+    return TN_OK;
+}
+
+#define ROW(op_, run_)                                                                            \
+    {                                                                                             \
+        .op = op_, .dtypes = BLAS_REALS, .flags = BLAS_FLAGS, .state_size = sizeof(blas_softmax), \
+        .setup = setup, .run = run_                                                               \
+    }
+
+const tn_kernel_row blas_softmaxes[] = {
+    ROW("softmax", forward),
+    ROW("log_softmax", forward),
+    ROW("_backward_softmax", backward),
+    ROW("_backward_log_softmax", backward),
+    {0},
+};
+
+#else // once per type
+
+// The largest x / t of a line, in which NaN does not count.
+BLAS_INLINE T N(line_max)(const T *x, int64_t n, T scale)
+{
+    T max = (T)-INFINITY;
+    BLAS_SIMD_MAX(max)
+    for (int64_t i = 0; i < n; i++) max = x[i] * scale > max ? x[i] * scale : max;
+    return max;
+}
+
+// y = exp(x / t − max) / Σ exp(x / t − max), which cannot overflow
+BLAS_CLONES static void N(softmax_line)(const T *x, T *y, int64_t n, T scale)
+{
+    const T max = N(line_max)(x, n, scale);
+    double sum = 0;
+    BLAS_SIMD_SUM(sum)
+    for (int64_t i = 0; i < n; i++) {
+        const T v = EXP(x[i] * scale - max);
+        y[i] = v;
+        sum += (double)v;
+    }
+    const T share = (T)(1 / sum);
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) y[i] *= share;
+}
+
+// y = x / t − max − log Σ exp(x / t − max)
+BLAS_CLONES static void N(log_softmax_line)(const T *x, T *y, int64_t n, T scale)
+{
+    const T max = N(line_max)(x, n, scale);
+    double sum = 0;
+    BLAS_SIMD_SUM(sum)
+    for (int64_t i = 0; i < n; i++) sum += (double)EXP(x[i] * scale - max);
+    const T rest = (T)log(sum);
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) y[i] = (x[i] * scale - max) - rest;
+}
+
+static void N(lines)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const softmax_run *r = ctx;
+    const int64_t n = r->s->line.n;
+    const T scale = (T)(1 / r->s->temperature);
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const T *x = (const T *)r->x + i * n;
+        T *y = (T *)r->out + i * n;
+        (r->s->logarithm ? N(log_softmax_line) : N(softmax_line))(x, y, n, scale);
+    }
+}
+
+// Lines of n elements that are `step` apart, `width` of them side by side.
+BLAS_CLONES static void N(block)(const T *x, T *y, const int64_t size[3], T scale, bool logarithm)
+{
+    const int64_t n = size[0], step = size[1], width = size[2];
+    T max[BLAS_COLUMNS], rest[BLAS_COLUMNS];
+    double sum[BLAS_COLUMNS];
+    for (int64_t j = 0; j < width; j++) max[j] = (T)-INFINITY, sum[j] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++)
+            max[j] = x[i * step + j] * scale > max[j] ? x[i * step + j] * scale : max[j];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++) {
+            const T v = x[i * step + j] * scale - max[j], e = EXP(v);
+            y[i * step + j] = logarithm ? v : e;
+            sum[j] += (double)e;
+        }
+    }
+    for (int64_t j = 0; j < width; j++) rest[j] = (T)(logarithm ? log(sum[j]) : 1 / sum[j]);
+    for (int64_t i = 0; i < n; i++) {
+        T *row = y + i * step;
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++)
+            row[j] = logarithm ? row[j] - rest[j] : row[j] * rest[j];
+    }
+}
+
+static void N(columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const softmax_run *r = ctx;
+    const blas_line l = r->s->line;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t j = i % r->blocks * BLAS_COLUMNS, at = i / r->blocks * l.n * l.inner + j;
+        const int64_t left = l.inner - j;
+        const int64_t size[3] = {l.n, l.inner, left < BLAS_COLUMNS ? left : BLAS_COLUMNS};
+        N(block)
+        ((const T *)r->x + at, (T *)r->out + at, size, (T)(1 / r->s->temperature), r->s->logarithm);
+    }
+}
+
+// softmax:      dx = y (dy − Σ dy y) / t
+// log_softmax:  dx = (dy − exp(y) Σ dy) / t
+BLAS_CLONES static void N(backward_line)(const T *dy, const T *y, T *dx, int64_t n, T scale,
+                                         bool logarithm)
+{
+    double sum = 0;
+    BLAS_SIMD_SUM(sum)
+    for (int64_t i = 0; i < n; i++) sum += (double)dy[i] * (logarithm ? 1 : (double)y[i]);
+    const T total = (T)sum;
+    if (logarithm) {
+        BLAS_SIMD
+        for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] - EXP(y[i]) * total) * scale;
+    } else {
+        BLAS_SIMD
+        for (int64_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - total) * scale;
+    }
+}
+
+static void N(backward_lines)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const softmax_run *r = ctx;
+    const int64_t n = r->s->line.n;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) N(backward_line)
+    ((const T *)r->x + i * n, (const T *)r->y + i * n, (T *)r->out + i * n, n,
+     (T)(1 / r->s->temperature), r->s->logarithm);
+}
+
+BLAS_CLONES static void N(backward_block)(const T *dy, const T *y, T *dx, const int64_t size[3],
+                                          T scale, bool logarithm)
+{
+    const int64_t n = size[0], step = size[1], width = size[2];
+    double sum[BLAS_COLUMNS] = {0};
+    for (int64_t i = 0; i < n * step; i += step) {
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++)
+            sum[j] += (double)dy[i + j] * (logarithm ? 1 : (double)y[i + j]);
+    }
+    for (int64_t i = 0; i < n * step; i += step) {
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++) {
+            const T g = dy[i + j], p = y[i + j], total = (T)sum[j];
+            dx[i + j] = (logarithm ? g - EXP(p) * total : p * (g - total)) * scale;
+        }
+    }
+}
+
+static void N(backward_columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const softmax_run *r = ctx;
+    const blas_line l = r->s->line;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t j = i % r->blocks * BLAS_COLUMNS, at = i / r->blocks * l.n * l.inner + j;
+        const int64_t left = l.inner - j;
+        const int64_t size[3] = {l.n, l.inner, left < BLAS_COLUMNS ? left : BLAS_COLUMNS};
+        N(backward_block)
+        ((const T *)r->x + at, (const T *)r->y + at, (T *)r->out + at, size,
+         (T)(1 / r->s->temperature), r->s->logarithm);
+    }
+}
+
+#endif
