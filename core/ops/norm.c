@@ -187,18 +187,6 @@ static tn_status lrn_shape(const tn_infer *io)
     return tni_merge(io, TNI_IN(0), tn_shape_rank(4));
 }
 
-static tn_status lrn_gradient(const tn_builder *b)
-{
-    const lrn_params *p = b->params;
-    char text[TN_TEXT], alpha[TNI_NUMBER], beta[TNI_NUMBER], knorm[TNI_NUMBER];
-    const tn_sym dy = tn_grad_head(b, 0);
-    if (!dy) return TN_OK;
-    tn_text(text, "alpha=%s; beta=%s; knorm=%s; nsize=%lld", tni_number(alpha, p->alpha),
-            tni_number(beta, p->beta), tni_number(knorm, p->knorm), (long long)p->nsize);
-    tn_grad_set(b, 0, TN_EMIT(b, "_backward_LRN", text, dy, tn_grad_in(b, 0), tn_grad_out(b, 1)));
-    return TN_OK;
-}
-
 // W(v): (n, c, h, w) is pooled as (n, 1, c, h w).
 static tn_sym window_sum(const tn_builder *b, tn_sym v)
 {
@@ -208,6 +196,28 @@ static tn_sym window_sum(const tn_builder *b, tn_sym v)
             (long long)(p->nsize / 2));
     const tn_sym flat = tn_emit(b, "Reshape", "shape=(0,-4,1,-1,-3)", &v, 1);
     return tni_call2(b, "reshape_like", tn_emit(b, "Pooling", text, &flat, 1), v);
+}
+
+// With g the gradient of t, which only gradients of gradients have: dx += 2 α / nsize · x · W(g).
+static tn_sym base_gradient(const tn_builder *b, tn_sym g)
+{
+    const lrn_params *p = b->params;
+    const tn_sym product = tni_call2(b, "_mul", tn_grad_in(b, 0), window_sum(b, g));
+    return tni_call_scalar(b, "_mul_scalar", product, 2 * p->alpha / (double)p->nsize);
+}
+
+static tn_status lrn_gradient(const tn_builder *b)
+{
+    const lrn_params *p = b->params;
+    char text[TN_TEXT], alpha[TNI_NUMBER], beta[TNI_NUMBER], knorm[TNI_NUMBER];
+    const tn_sym dy = tn_grad_head(b, 0), g = tn_grad_head(b, 1);
+    tn_sym dx = 0;
+    tn_text(text, "alpha=%s; beta=%s; knorm=%s; nsize=%lld", tni_number(alpha, p->alpha),
+            tni_number(beta, p->beta), tni_number(knorm, p->knorm), (long long)p->nsize);
+    if (dy) dx = TN_EMIT(b, "_backward_LRN", text, dy, tn_grad_in(b, 0), tn_grad_out(b, 1));
+    if (g) dx = dx ? tni_call2(b, "elemwise_add", dx, base_gradient(b, g)) : base_gradient(b, g);
+    if (dx) tn_grad_set(b, 0, dx);
+    return TN_OK;
 }
 
 static tn_status lrn_expand(const tn_builder *b)
