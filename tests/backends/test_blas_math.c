@@ -1,0 +1,176 @@
+// tests/backends/test_blas_math.c: the blas backend's functions of float32 against double, over all
+// kinds of floats: within 3 units in the last place.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tenon/half.h>
+
+#include "tests/tn_numeric.h"
+
+enum { N = 1 << 20 }; // floats looked at together
+
+// True, and tests run on blas, if it was built here.
+static bool ready(void)
+{
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
+        if (strcmp(tn_env_backend(bench.env, i)->name, "blas") != 0) continue;
+        bench.backends = "blas";
+        return true;
+    }
+    tn_skip("the blas backend is not built");
+    return false;
+}
+
+static float *inputs(tn_exec *e)
+{
+    return e ? tn_tensor_data(tn_exec_arg(e, "x")) : NULL;
+}
+
+// An executor of op over N float32 on blas and on nothing else.
+static tn_exec *bind(const char *op)
+{
+    tn_fresh();
+    tn_exec *e = tn_simple_bind(bench.g, tn_op(op, NULL, tn_var("x")), .backends = "blas",
+                                .shapes = TN_SHAPES({"x", TN_DIMS(N)}), .grad_req = TN_NULL);
+    TN_CHECK_EXEC(e);
+    return e;
+}
+
+// |got - wanted| in units of the last place of a float near `wanted`.
+static double ulps(float got, double wanted)
+{
+    const float nearest = (float)wanted;
+    if (isnan(wanted) || isnan(got)) return isnan(wanted) && isnan(got) ? 0 : INFINITY;
+    if (isinf(nearest) || isinf(got))
+        return got == nearest || fabs((double)got) > 3.4028e38 || fabs(wanted) > 3.4028e38
+                   ? (got > 0) == (wanted > 0) ? 0 : INFINITY
+                   : INFINITY;
+    int exponent;
+    frexp(wanted, &exponent);
+    const double unit = ldexp(1, exponent - 24 < -149 ? -149 : exponent - 24);
+    return fabs((double)got - wanted) / unit;
+}
+
+// Runs once over what stands in x; the worst error, which must be at most `most`.
+static void check_run(tn_exec *e, const char *op, double (*exact)(double), double most)
+{
+    double worst = 0;
+    float at = 0, got = 0;
+    tn_forward(e, false);
+    TN_CHECK_EXEC(e);
+    const float *x = inputs(e), *y = tn_tensor_data(tn_exec_output(e, 0));
+    for (int i = 0; i < N; i++) {
+        const double error = ulps(y[i], exact((double)x[i]));
+        if (error > worst) worst = error, at = x[i], got = y[i];
+    }
+    CU_ASSERT(worst <= most);
+    if (worst > most)
+        printf("\n    %s(%.9g): %.9g, wanted %.9g: %.2f units\n", op, (double)at, (double)got,
+               exact((double)at), worst);
+}
+
+// All kinds of floats, evenly over their bits; then evenly spread numbers within ±1, ±20 and ±110.
+static void check_function(const char *op, double (*exact)(double), double most)
+{
+    static const double ranges[] = {1, 20, 110};
+    tn_exec *e = bind(op);
+    float *x = inputs(e);
+    if (!x) return;
+    for (uint32_t i = 0; i < N; i++) x[i] = tn_f32_from_bits(i * 4096u + i % 4096u);
+    check_run(e, op, exact, most);
+    for (int r = 0; r < 3; r++) {
+        for (int i = 0; i < N; i++) x[i] = (float)(ranges[r] * (2.0 * i / (N - 1) - 1));
+        check_run(e, op, exact, most);
+    }
+    tn_exec_free(e);
+}
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static double softrelu(double x)
+{
+    return x > 700 ? x : log1p(exp(x));
+}
+
+static double rsqrt(double x)
+{
+    return 1 / sqrt(x);
+}
+
+static void exponentials(void)
+{
+    if (!ready()) return;
+    check_function("exp", exp, 2);
+    check_function("expm1", expm1, 3);
+}
+
+static void logarithms(void)
+{
+    if (!ready()) return;
+    check_function("log", log, 2);
+    check_function("log1p", log1p, 3);
+}
+
+static void activations(void)
+{
+    if (!ready()) return;
+    check_function("tanh", tanh, 3);
+    check_function("sigmoid", sigmoid, 3);
+    check_function("softrelu", softrelu, 3);
+}
+
+static void roots_and_rounding(void)
+{
+    if (!ready()) return;
+    check_function("sqrt", sqrt, 0.5);
+    check_function("rsqrt", rsqrt, 1.5);
+    check_function("floor", floor, 0);
+    check_function("ceil", ceil, 0);
+    check_function("trunc", trunc, 0);
+    check_function("round", round, 0);
+}
+
+static void the_ends_are_exact(void)
+{
+    static const struct {
+        const char *op;
+        double x, y;
+    } cases[] = {{"exp", -INFINITY, 0},
+                 {"exp", INFINITY, INFINITY},
+                 {"exp", 0, 1},
+                 {"log", 0, -INFINITY},
+                 {"log", 1, 0},
+                 {"log", INFINITY, INFINITY},
+                 {"log1p", -1, -INFINITY},
+                 {"tanh", INFINITY, 1},
+                 {"tanh", -INFINITY, -1},
+                 {"sigmoid", -INFINITY, 0},
+                 {"sigmoid", INFINITY, 1},
+                 {"sigmoid", 0, 0.5},
+                 {"softrelu", -INFINITY, 0},
+                 {"expm1", -INFINITY, -1},
+                 {"expm1", INFINITY, INFINITY},
+                 {"softrelu", 50, 50},
+                 {"tanh", 1e-40, 1e-40},
+                 {"expm1", 1e-40, 1e-40},
+                 {"log1p", 1e-40, 1e-40},
+                 {"exp", -103, 1.4012984643e-45}};
+    if (!ready()) return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tn_fresh();
+        tn_exec *e = tn_try(tn_op(cases[i].op, NULL, tn_var("x")),
+                            .given = TN_TENSORS({"x", TN_TENSOR(TN_F32, TN_DIMS(1), cases[i].x)}));
+        tn_tensor *y = tn_out(e, 0);
+        const float wanted = (float)cases[i].y, got = y ? (float)tn_tensor_at(y, 0) : NAN;
+        CU_ASSERT(got == wanted);
+        if (got != wanted) printf("\n    %s(%g): %g\n", cases[i].op, cases[i].x, (double)got);
+        tn_exec_free(e);
+    }
+}
+
+TN_TEST_MAIN({"exponentials", exponentials}, {"logarithms", logarithms},
+             {"activations", activations}, {"roots and rounding", roots_and_rounding},
+             {"the ends are exact", the_ends_are_exact})
