@@ -27,16 +27,24 @@ static tn_status fail(tn_exec *e, tn_status status, const char *what)
     return tni_fail(&e->error, status, NULL, "reshape: %s", what);
 }
 
+// Errors stay in the private graph.
+static tn_status infer_types(const tn_exec *e, tni_types *types)
+{
+    uint32_t *nodes = calloc((size_t)e->n_source + 1, sizeof *nodes);
+    if (!nodes) return TN_E_NOMEM;
+    for (uint32_t i = 0; i < e->n_source; i++) nodes[i] = i + 1;
+    const tn_status status =
+        tni_infer(e->source, types, nodes, e->n_source, TNI_INFER_SHAPES | TNI_INFER_DTYPES);
+    free(nodes);
+    return status;
+}
+
 static tn_status infer(rebind *r)
 {
     tn_exec *e = r->e;
-    uint32_t *nodes = calloc((size_t)e->n_source + 1, sizeof *nodes);
-    if (!nodes) return fail(e, TN_E_NOMEM, "out of memory");
-    for (uint32_t i = 0; i < e->n_source; i++) nodes[i] = i + 1;
-    const tn_status status =
-        tni_infer(e->source, &r->types, nodes, e->n_source, TNI_INFER_SHAPES | TNI_INFER_DTYPES);
-    free(nodes);
-    if (status) fail(e, status, tni_error_text(&e->source->error));
+    const tn_status status = infer_types(e, &r->types);
+    const char *text = tni_error_text(&e->source->error);
+    if (status) fail(e, status, *text ? text : "out of memory");
     tni_error_clear(&e->source->error);
     return status;
 }
@@ -80,7 +88,15 @@ static tn_status merge_old(rebind *r)
     return TN_OK;
 }
 
-static tn_status find_shapes(rebind *r, tn_shapes shapes)
+static bool same_shape(const tn_shape *a, const tn_shape *b)
+{
+    bool equal = a->ndim == b->ndim;
+    for (int32_t d = 0; equal && d < a->ndim; d++) equal = a->dim[d] == b->dim[d];
+    return equal;
+}
+
+// What is certain before inference.
+static tn_status start(rebind *r, tn_shapes shapes)
 {
     const tn_exec *e = r->e;
     if (!tni_types_init(&r->types) || !tni_types_grow(&r->types, e->source))
@@ -89,8 +105,53 @@ static tn_status find_shapes(rebind *r, tn_shapes shapes)
         const uint32_t value = tni_value(e->source, e->vars[i]);
         tni_types_merge_dtype(&r->types, value, tensor_of(e, i)->dtype);
     }
-    tn_status status = merge_given(r, shapes);
+    return merge_given(r, shapes);
+}
+
+// A rule may have preferred a shape where others fit too: labels (n) for data (n, 1). Old shapes
+// of as many elements, and those of inputs that are not determined, stay if all of them fit.
+static tn_status prefer_old(rebind *r, tn_shapes shapes)
+{
+    tn_exec *e = r->e;
+    rebind old = {.e = e};
+    tn_status status = start(&old, shapes);
+    size_t n = 0;
+    for (size_t i = 0; !status && i < e->args.n + e->auxs.n; i++) {
+        const uint32_t value = tni_value(e->source, e->vars[i]);
+        const tn_shape *was = &tensor_of(e, i)->shape, *now = tni_types_shape(&r->types, value);
+        const int64_t size = tn_shape_size(now);
+        if (same_shape(was, now) || (size >= 0 && size != tn_shape_size(was))) continue;
+        n += tni_types_merge_shape(&old.types, value, was) == TN_OK; // else: given
+    }
+    if (!status && n && infer_types(e, &old.types) == TN_OK) {
+        const tni_types types = r->types;
+        r->types = old.types;
+        old.types = types;
+    }
+    tni_error_clear(&e->source->error);
+    tni_types_free(&old.types);
+    return status;
+}
+
+// True, and all old shapes in r->types, if what is given are the old shapes too.
+static bool nothing_changes(rebind *r)
+{
+    const tn_exec *e = r->e;
+    bool same = true;
+    for (size_t i = 0; same && i < e->args.n + e->auxs.n; i++)
+        same = tni_types_merge_shape(&r->types, tni_value(e->source, e->vars[i]),
+                                     &tensor_of(e, i)->shape) == TN_OK;
+    return same;
+}
+
+static tn_status find_shapes(rebind *r, tn_shapes shapes)
+{
+    tn_status status = start(r, shapes);
+    if (!status && nothing_changes(r)) return infer(r);
+    tni_types_free(&r->types);
+    if (!status) status = start(r, shapes);
     if (!status) status = infer(r);
+    if (!status) status = prefer_old(r, shapes);
     if (!status) status = merge_old(r);
     return status ? status : infer(r);
 }
@@ -105,13 +166,6 @@ static bool make_lists(rebind *r)
     r->grads = calloc(n, sizeof *r->grads);
     r->reqs = calloc(n, sizeof *r->reqs);
     return r->shapes && r->dtypes && r->args && r->auxs && r->grads && r->reqs;
-}
-
-static bool same_shape(const tn_shape *a, const tn_shape *b)
-{
-    bool equal = a->ndim == b->ndim;
-    for (int32_t d = 0; equal && d < a->ndim; d++) equal = a->dim[d] == b->dim[d];
-    return equal;
 }
 
 // Tensors whose shape stays are shared; the others get the new shape.

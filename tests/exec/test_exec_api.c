@@ -159,6 +159,26 @@ static void another_batch_size_shares_the_parameters(void)
     tn_exec_free(e);
 }
 
+// The rule of the loss would make labels (n) of data (n, 1): what was given is kept.
+static void labels_keep_the_form_that_they_were_given(void)
+{
+    tn_symbol x = tn_variable(bench.g, "x"), label = tn_variable(bench.g, "label");
+    tn_symbol w = tn_variable(bench.g, "w");
+    tn_symbol sum = BINARY("broadcast_add", "sum", x, w);
+    tn_exec *e = tn_simple_bind(
+        bench.g, BINARY("LinearRegressionOutput", "out", sum, label), .grad_req = TN_WRITE,
+        .backends = "reference",
+        .shapes = TN_SHAPES({"x", TN_DIMS(4, 1)}, {"w", TN_DIMS(1, 1)}, {"label", TN_DIMS(4, 1)}));
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_exec *same = tn_exec_reshape(e, (tn_shapes){0, NULL});
+    if (TN_CHECK_EXEC(e)) CU_ASSERT_PTR_EQUAL(tn_exec_arg(same, "label"), tn_exec_arg(e, "label"));
+    tn_exec *wide = tn_exec_reshape(e, TN_SHAPES({"w", TN_DIMS(4, 1)}));
+    if (TN_CHECK_EXEC(e)) CU_ASSERT_PTR_EQUAL(tn_exec_arg(wide, "label"), tn_exec_arg(e, "label"));
+    tn_exec_free(wide);
+    tn_exec_free(same);
+    tn_exec_free(e);
+}
+
 static void wrong_new_shapes_are_errors_of_the_executor(void)
 {
     tn_exec *e = bind_mlp(4, TN_NULL);
@@ -295,6 +315,8 @@ TN_TEST_MAIN({"wrong names are errors that stay", wrong_names_are_errors_that_st
              {"a list is set whole or not at all", a_list_is_set_whole_or_not_at_all},
              {"auxiliary states are written in place", auxiliary_states_are_written_in_place},
              {"another batch size shares the parameters", another_batch_size_shares_the_parameters},
+             {"labels keep the form that they were given",
+              labels_keep_the_form_that_they_were_given},
              {"wrong new shapes are errors of the executor",
               wrong_new_shapes_are_errors_of_the_executor},
              {"inputs that nothing determines keep their shape",

@@ -1,0 +1,590 @@
+// tests/exec/random_net.h: random networks of any operators, the same ones for the same seed.
+//
+// A network grows by operators on values that it has, old or new, so that values have many readers.
+// Every shape is known; bounds on values keep numbers small. Where the answer may jump (relu at 0,
+// maximum of two) the operator is given nothing but variables and what is moved from them, unless
+// the network is for one backend only: those numbers are the same on every backend.
+#ifndef TENON_TESTS_RANDOM_NET_H
+#define TENON_TESTS_RANDOM_NET_H
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/tn_numeric.h"
+
+enum { RN_VALUES = 96, RN_VARS = 40, RN_HEADS = 8, RN_BOUND = 8, RN_ELEMENTS = 240 };
+
+typedef struct rn_value {
+    tn_symbol s;
+    tn_shape shape;
+    double most; // bound on absolute values
+    bool exact;  // variable elements, moved about
+} rn_value;
+
+typedef struct rn_var {
+    tn_symbol s;
+    tn_shape shape;
+    double lo, hi;
+    bool integer; // whole numbers: labels and indices, which have no gradient
+    char name[16];
+} rn_var;
+
+typedef struct rn_net {
+    uint64_t state;
+    tn_dtype dtype;
+    bool jumps;  // operators that jump may read everything
+    bool smooth; // everything can be differentiated: no losses, no random numbers, no BlockGrad
+    bool empty;  // extents may be 0
+    bool random; // random numbers are drawn
+    rn_value v[RN_VALUES];
+    size_t n;
+    rn_var var[RN_VARS];
+    size_t n_vars;
+    tn_symbol heads[RN_HEADS];
+    size_t n_heads;
+} rn_net;
+
+// SplitMix64: Steele, Lea, Flood, 2014.
+static inline uint64_t rn_draw(rn_net *r, uint64_t below)
+{
+    uint64_t z = (r->state += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return (z ^ (z >> 31)) % below;
+}
+
+static inline bool rn_one_in(rn_net *r, uint64_t n)
+{
+    return rn_draw(r, n) == 0;
+}
+
+#define RN_OF(r, ...)       \
+    ((const char *const[]){ \
+        __VA_ARGS__})[rn_draw((r), sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))]
+
+// Text of parameters, valid until the next but three.
+__attribute__((format(printf, 1, 2))) static inline const char *rn_text(const char *format, ...)
+{
+    static char texts[4][256];
+    static unsigned next;
+    char *text = texts[next++ % 4];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof texts[0], format, ap);
+    va_end(ap);
+    return text;
+}
+
+// ------------------------------------------------------------------ values
+
+// Shapes of the variables below s, for inference and binding.
+static inline tn_shapes rn_shapes(const rn_net *r, tn_symbol s, tn_named_dims shapes[RN_VARS])
+{
+    const tn_names used = tn_arguments(bench.g, s);
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_vars; i++)
+        for (size_t k = 0; k < used.n; k++) {
+            const rn_var *x = &r->var[i];
+            if (strcmp(used.v[k], x->name) != 0) continue;
+            shapes[n++] = (tn_named_dims){x->name, {(size_t)x->shape.ndim, x->shape.dim}};
+        }
+    return (tn_shapes){n, shapes};
+}
+
+static inline bool rn_known(const rn_net *r, tn_symbol s, tn_shape *shape)
+{
+    tn_named_dims shapes[RN_VARS];
+    const tn_shape_result *known = tn_infer_shape(bench.g, s, rn_shapes(r, s, shapes));
+    if (known) *shape = known->outs[0].shape;
+    return known != NULL;
+}
+
+static inline rn_value *rn_add(rn_net *r, tn_symbol s, double most, bool exact)
+{
+    rn_value x = {.s = s, .most = most, .exact = exact};
+    if (r->n == RN_VALUES) return NULL;
+    if (most > RN_BOUND || most != most) {
+        x = (rn_value){.s = tn_op("tanh", NULL, s), .most = 1};
+    }
+    if (!rn_known(r, x.s, &x.shape)) return NULL;
+    r->v[r->n] = x;
+    return &r->v[r->n++];
+}
+
+// A value: often one of the newest.
+static inline rn_value rn_pick(rn_net *r)
+{
+    const size_t recent = r->n < 4 ? r->n : 4;
+    return rn_one_in(r, 2) ? r->v[rn_draw(r, r->n)] : r->v[r->n - 1 - rn_draw(r, recent)];
+}
+
+// One that an operator with a jump may read.
+static inline rn_value rn_pick_exact(rn_net *r)
+{
+    rn_value x = rn_pick(r);
+    for (int i = 0; i < 20 && !x.exact && !r->jumps; i++) x = rn_pick(r);
+    return x.exact || r->jumps ? x : r->v[0];
+}
+
+// One of `rank`, a new variable if there is none.
+static inline bool rn_same(const tn_shape *a, const tn_shape *b)
+{
+    bool same = a->ndim == b->ndim;
+    for (int32_t i = 0; same && i < a->ndim; i++) same = a->dim[i] == b->dim[i];
+    return same;
+}
+
+static inline tn_shape rn_dims(size_t n, const int64_t *dim)
+{
+    tn_shape s = {.ndim = (int32_t)n};
+    memcpy(s.dim, dim, n * sizeof *dim);
+    return s;
+}
+#define RN_DIMS(...)                                                  \
+    rn_dims(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t), \
+            (const int64_t[]){__VA_ARGS__})
+
+// A variable of that shape; an old one sometimes, if it has the same bounds.
+static inline rn_value rn_variable(rn_net *r, tn_shape shape, double lo, double hi, bool integer)
+{
+    rn_var *x = NULL;
+    for (size_t i = 0; i < r->n_vars && !x; i++) {
+        x = &r->var[i];
+        const bool fits = rn_same(&x->shape, &shape) && x->lo >= lo && x->hi <= hi;
+        if (!fits || x->integer != integer || rn_one_in(r, 2)) x = NULL;
+    }
+    if (!x && r->n_vars < RN_VARS) {
+        x = &r->var[r->n_vars++];
+        *x = (rn_var){.shape = shape, .lo = lo, .hi = hi, .integer = integer};
+        snprintf(x->name, sizeof x->name, "%s%zu", integer ? "i" : "x", r->n_vars);
+        x->s = tn_variable(bench.g, x->name, .dtype = r->dtype);
+    }
+    if (!x) return (rn_value){.s = TN_NONE};
+    return (rn_value){x->s, shape, fmax(fabs(lo), fabs(hi)), true};
+}
+
+static inline rn_value rn_weight(rn_net *r, tn_shape shape)
+{
+    return rn_variable(r, shape, -1, 1, false);
+}
+
+static inline int64_t rn_extent(rn_net *r)
+{
+    return r->empty && rn_one_in(r, 6) ? 0 : 1 + (int64_t)rn_draw(r, 4);
+}
+
+// A value of the same shape: itself, another one, or a new variable.
+static inline rn_value rn_partner(rn_net *r, const rn_value *x, bool exact)
+{
+    size_t found = r->n;
+    for (size_t i = 0, at = rn_draw(r, r->n); i < r->n && found == r->n; i++, at++)
+        if (rn_same(&r->v[at % r->n].shape, &x->shape) && (!exact || r->v[at % r->n].exact))
+            found = at % r->n;
+    return found < r->n && !rn_one_in(r, 6) ? r->v[found] : rn_weight(r, x->shape);
+}
+
+// An axis, counted from behind sometimes; x has one.
+static inline int rn_axis(rn_net *r, const rn_value *x, int *plain)
+{
+    *plain = (int)rn_draw(r, (uint64_t)x->shape.ndim);
+    return rn_one_in(r, 3) ? *plain - x->shape.ndim : *plain;
+}
+
+// ------------------------------------------------------------------ elementwise
+
+static inline bool rn_unary(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    switch (rn_draw(r, 6)) {
+    case 0: return rn_add(r, tn_op("square", NULL, x.s), x.most * x.most, false);
+    case 1: return rn_add(r, tn_op("negative", NULL, x.s), x.most, x.exact);
+    case 2: return x.most < 2 && rn_add(r, tn_op(RN_OF(r, "exp", "expm1"), NULL, x.s), 8, false);
+    case 3: return rn_add(r, tn_op("softrelu", NULL, x.s), x.most + 1, false);
+    default:
+        return rn_add(r,
+                      tn_op(RN_OF(r, "sigmoid", "tanh", "sin", "cos", "arctan", "erf"), NULL, x.s),
+                      2, false);
+    }
+}
+
+// Functions of positive numbers.
+static inline bool rn_of_positive(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    const tn_symbol s = tn_op("_plus_scalar", "scalar=1", tn_op("square", NULL, x.s));
+    const char *op = RN_OF(r, "sqrt", "rsqrt", "log", "reciprocal", "log1p", "gammaln");
+    if (op[0] == 'g') return rn_add(r, tn_op(op, NULL, s), 1e9, false);
+    return rn_add(r, tn_op(op, NULL, s), x.most + 1, false);
+}
+
+static inline bool rn_jump(rn_net *r)
+{
+    const rn_value x = rn_pick_exact(r), y = rn_partner(r, &x, !r->jumps);
+    switch (rn_draw(r, 6)) {
+    case 0: return rn_add(r, tn_op("clip", "a_min=-0.5; a_max=0.4", x.s), 1, x.exact);
+    case 1: return rn_add(r, tn_op("smooth_l1", "scalar=1.5", x.s), x.most * x.most + 1, false);
+    case 2: return rn_add(r, tn_op("Activation", "act_type=relu", x.s), x.most, x.exact);
+    case 3:
+        return rn_add(r, tn_op(RN_OF(r, "_maximum", "_minimum"), NULL, x.s, y.s),
+                      fmax(x.most, y.most), x.exact && y.exact);
+    case 4: {
+        const rn_value c = rn_partner(r, &x, true);
+        const tn_symbol where = tn_op("where", NULL, tn_op("_greater", NULL, x.s, y.s), c.s, x.s);
+        return rn_add(r, where, fmax(c.most, x.most), x.exact && c.exact);
+    }
+    default: return rn_add(r, tn_op(RN_OF(r, "relu", "abs"), NULL, x.s), x.most, x.exact);
+    }
+}
+
+// Steps have a gradient of zero, which differences see only between the steps.
+static inline bool rn_step(rn_net *r)
+{
+    const rn_value x = rn_pick_exact(r), y = rn_partner(r, &x, !r->jumps);
+    if (r->smooth) return false;
+    if (rn_one_in(r, 2))
+        return rn_add(r, tn_op(RN_OF(r, "sign", "round", "floor", "ceil", "trunc"), NULL, x.s),
+                      x.most + 1, x.exact);
+    return rn_add(r, tn_op(RN_OF(r, "_greater", "_lesser_equal", "_equal"), NULL, x.s, y.s), 1,
+                  x.exact && y.exact);
+}
+
+static inline bool rn_scalar(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    const char *op = RN_OF(r, "_plus_scalar", "_minus_scalar", "_rminus_scalar", "_mul_scalar",
+                           "_div_scalar", "_hypot_scalar");
+    const char *number = RN_OF(r, "scalar=1", "scalar=0.5", "scalar=-1.25", "scalar=2");
+    return rn_add(r, tn_op(op, number, x.s), 2 * x.most + 2, false);
+}
+
+static inline bool rn_binary(rn_net *r)
+{
+    const rn_value x = rn_pick(r), y = rn_partner(r, &x, false);
+    if (rn_one_in(r, 8)) { // a divisor of at least 1
+        const tn_symbol one = tn_op("_plus_scalar", "scalar=1", tn_op("square", NULL, y.s));
+        return rn_add(r, tn_op("_div", NULL, x.s, one), x.most, false);
+    }
+    if (rn_one_in(r, 2)) return rn_add(r, tn_op("_mul", NULL, x.s, y.s), x.most * y.most, false);
+    return rn_add(r, tn_op(RN_OF(r, "elemwise_add", "_sub"), NULL, x.s, y.s), x.most + y.most,
+                  false);
+}
+
+static inline bool rn_add_n(rn_net *r)
+{
+    const rn_value x = rn_pick(r), y = rn_partner(r, &x, false), z = rn_partner(r, &x, false);
+    if (rn_one_in(r, 3)) return rn_add(r, tn_op("add_n", "num_args=1", x.s), x.most, x.exact);
+    return rn_add(r, tn_op("add_n", "num_args=3", x.s, y.s, z.s), x.most + y.most + z.most, false);
+}
+
+static inline bool rn_broadcast(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    tn_shape s = x.shape;
+    if (s.ndim == 0) return false;
+    for (int32_t i = 0; i < s.ndim; i++)
+        if (rn_one_in(r, 2)) s.dim[i] = 1;
+    const rn_value y = rn_weight(r, s);
+    const char *op = RN_OF(r, "broadcast_add", "broadcast_sub", "broadcast_mul", "broadcast_hypot");
+    if (rn_one_in(r, 2)) return rn_add(r, tn_op(op, NULL, y.s, x.s), 2 * x.most + 2, false);
+    return rn_add(r, tn_op(op, NULL, x.s, y.s), 2 * x.most + 2, false);
+}
+
+// ------------------------------------------------------------------ reductions
+
+static inline bool rn_reduce(rn_net *r)
+{
+    const bool jumps = rn_one_in(r, 4);
+    const rn_value x = jumps ? rn_pick_exact(r) : rn_pick(r);
+    char axes[64] = "()";
+    int axis;
+    if (x.shape.ndim > 0 && !rn_one_in(r, 4)) {
+        rn_axis(r, &x, &axis);
+        if (x.shape.ndim > 1 && rn_one_in(r, 2))
+            snprintf(axes, sizeof axes, "(%d,%d)", axis, (axis + 1) % x.shape.ndim - x.shape.ndim);
+        else
+            snprintf(axes, sizeof axes, "%d", axis);
+    }
+    const char *params = rn_text("axis=%s; keepdims=%d; exclude=%d", axes, (int)rn_draw(r, 2),
+                                 axes[1] != ')' && rn_one_in(r, 4));
+    if (jumps && tn_shape_size(&x.shape) > 0)
+        return rn_add(r, tn_op(RN_OF(r, "max", "min"), params, x.s), x.most, x.exact);
+    if (rn_one_in(r, 6) && tn_shape_size(&x.shape) < 20) {
+        const tn_symbol near_one = tn_op("_plus_scalar", "scalar=0.6", tn_op("sigmoid", NULL, x.s));
+        return rn_add(r, tn_op("prod", params, near_one), 1e9, false);
+    }
+    if (rn_one_in(r, 6)) return rn_add(r, tn_op("norm", NULL, x.s), 1e9, false);
+    return rn_add(r, tn_op(RN_OF(r, "sum", "mean"), params, x.s),
+                  x.most * (double)tn_shape_size(&x.shape), false);
+}
+
+static inline bool rn_spread(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    if (tn_shape_size(&x.shape) > RN_ELEMENTS / 4 || x.shape.ndim == 0) return false;
+    int axis;
+    rn_axis(r, &x, &axis);
+    if (x.shape.dim[axis] == 1) {
+        if (rn_one_in(r, 2))
+            return rn_add(r, tn_op("broadcast_axis", rn_text("axis=%d; size=3", axis), x.s), x.most,
+                          x.exact);
+        tn_shape s = x.shape;
+        s.dim[axis] = 4;
+        const rn_value like = rn_weight(r, s);
+        return rn_add(r, tn_op("broadcast_like", NULL, x.s, like.s), x.most, x.exact);
+    }
+    if (rn_one_in(r, 2)) return rn_add(r, tn_op("zeros_like", NULL, x.s), 0, true);
+    return rn_add(r, tn_op("ones_like", NULL, x.s), 1, true);
+}
+
+// ------------------------------------------------------------------ matrices
+
+static inline bool rn_dense(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    if (x.shape.ndim < 1 || tn_shape_size(&x.shape) == 0) return false;
+    const bool flat = !rn_one_in(r, 3);
+    int64_t k = 1;
+    for (int32_t i = flat ? 1 : x.shape.ndim - 1; i < x.shape.ndim; i++) k *= x.shape.dim[i];
+    const int64_t units = 1 + (int64_t)rn_draw(r, 4);
+    const rn_value w = rn_weight(r, RN_DIMS(units, k)), b = rn_weight(r, RN_DIMS(units));
+    const bool biased = rn_one_in(r, 2);
+    const char *params =
+        rn_text("num_hidden=%d; flatten=%d; no_bias=%d", (int)units, flat, !biased);
+    const double most = x.most * (double)k + 1;
+    if (!biased) return rn_add(r, tn_op("FullyConnected", params, x.s, w.s), most, false);
+    return rn_add(r, tn_op("FullyConnected", params, x.s, w.s, b.s), most, false);
+}
+
+static inline bool rn_dot(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    const bool batched = x.shape.ndim == 3;
+    if (x.shape.ndim < 1 || x.shape.ndim > 3 || tn_shape_size(&x.shape) == 0) return false;
+    const int64_t *d = x.shape.dim, other = 1 + (int64_t)rn_draw(r, 4);
+    const double most = x.most * (double)tn_shape_size(&x.shape);
+    if (x.shape.ndim == 1)
+        return rn_add(r, tn_op("dot", NULL, x.s, rn_partner(r, &x, false).s), 1e9, false);
+    if (rn_one_in(r, 4)) { // x' x: twice the same value
+        const char *own = rn_one_in(r, 2) ? "transpose_a=1" : "transpose_b=1";
+        return rn_add(r, tn_op(batched ? "batch_dot" : "dot", own, x.s, x.s), 1e9, false);
+    }
+    const int ta = (int)rn_draw(r, 2), tb = (int)rn_draw(r, 2);
+    const char *params = rn_text("transpose_a=%d; transpose_b=%d", ta, tb);
+    if (!batched) {
+        const int64_t k = ta ? d[0] : d[1];
+        const rn_value y = rn_weight(r, tb ? RN_DIMS(other, k) : RN_DIMS(k, other));
+        return rn_add(r, tn_op("dot", params, x.s, y.s), most, false);
+    }
+    const int64_t k = ta ? d[1] : d[2];
+    const rn_value y = rn_weight(r, tb ? RN_DIMS(d[0], other, k) : RN_DIMS(d[0], k, other));
+    return rn_add(r, tn_op("batch_dot", params, x.s, y.s), most, false);
+}
+
+// ------------------------------------------------------------------ moves
+
+static inline bool rn_concat(rn_net *r)
+{
+    const rn_value x = rn_pick(r), y = rn_partner(r, &x, false);
+    if (x.shape.ndim < 1 || tn_shape_size(&x.shape) > RN_ELEMENTS / 3) return false;
+    int axis;
+    rn_axis(r, &x, &axis);
+    const double most = fmax(x.most, y.most);
+    if (rn_one_in(r, 3) && x.shape.ndim < 4)
+        return rn_add(r, tn_op("stack", rn_text("num_args=2; axis=%d", axis), x.s, y.s), most,
+                      x.exact && y.exact);
+    tn_shape s = x.shape;
+    s.dim[axis] = rn_extent(r);
+    const rn_value z = rn_weight(r, s);
+    return rn_add(r, tn_op("Concat", rn_text("num_args=3; dim=%d", axis), x.s, z.s, y.s),
+                  fmax(most, 1), x.exact && y.exact);
+}
+
+static inline bool rn_split(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    if (x.shape.ndim < 1) return false;
+    int axis;
+    const int given = rn_axis(r, &x, &axis);
+    const int64_t extent = x.shape.dim[axis];
+    if (extent < 1) return false;
+    const int64_t parts = rn_one_in(r, 2) ? extent : 1;
+    const tn_symbol all = tn_op("SliceChannel",
+                                rn_text("num_outputs=%d; axis=%d; squeeze_axis=%d", (int)parts,
+                                        given, extent == parts && rn_one_in(r, 2)),
+                                x.s);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < parts; i++)
+        if (i == 0 || !rn_one_in(r, 3)) // some parts have no reader
+            ok = rn_add(r, tn_output(bench.g, all, (size_t)i), x.most, x.exact);
+    return ok;
+}
+
+static inline bool rn_slice(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    if (x.shape.ndim < 1 || tn_shape_size(&x.shape) == 0) return false;
+    int axis;
+    const int given = rn_axis(r, &x, &axis);
+    const int64_t extent = x.shape.dim[axis];
+    const int64_t begin = (int64_t)rn_draw(r, (uint64_t)extent);
+    const int64_t end = begin + 1 + (int64_t)rn_draw(r, (uint64_t)(extent - begin));
+    if (rn_one_in(r, 2)) {
+        const char *last = end == extent ? "None" : rn_text("%d", (int)(end - extent));
+        return rn_add(
+            r,
+            tn_op("slice_axis", rn_text("axis=%d; begin=%d; end=%s", given, (int)begin, last), x.s),
+            x.most, x.exact);
+    }
+    const int64_t rows = x.shape.dim[0];
+    const char *step = rn_one_in(r, 3) ? "; step=(2)" : "";
+    const int64_t from = (int64_t)rn_draw(r, (uint64_t)rows);
+    return rn_add(r, tn_op("slice", rn_text("begin=(%d); end=(None)%s", (int)from, step), x.s),
+                  x.most, x.exact);
+}
+
+static inline bool rn_move(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    const int32_t ndim = x.shape.ndim;
+    const bool filled = tn_shape_size(&x.shape) > 0;
+    int axis = 0, other = 0;
+    if (ndim) {
+        rn_axis(r, &x, &axis);
+        rn_axis(r, &x, &other);
+    }
+    tn_symbol y;
+    switch (rn_draw(r, 6)) {
+    case 0: y = tn_op("transpose", NULL, x.s); break;
+    case 1:
+        if (axis == other) return false;
+        y = tn_op("SwapAxis", rn_text("dim1=%d; dim2=%d", axis, other), x.s);
+        break;
+    case 2:
+        if (ndim > 4) return false;
+        y = tn_op("expand_dims", rn_text("axis=%d", axis), x.s);
+        break;
+    case 3:
+        if (ndim < 1 || !filled) return false;
+        y = tn_op("Flatten", NULL, x.s);
+        break;
+    case 4:
+        if (ndim < 1 || !filled) return false;
+        y = tn_op("Reshape", RN_OF(r, "shape=(-1)", "shape=(0,-1)", "shape=(-1,1)", "shape=(-2,1)"),
+                  x.s);
+        break;
+    default: y = tn_op(RN_OF(r, "_copy", "_copy", "negative"), NULL, x.s); break;
+    }
+    return rn_add(r, y, x.most, x.exact);
+}
+
+// ------------------------------------------------------------------ the rest
+
+static inline bool rn_softmax(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    int axis;
+    if (x.shape.ndim < 1) return false;
+    const char *params = rn_text("axis=%d", rn_axis(r, &x, &axis));
+    if (rn_one_in(r, 2)) return rn_add(r, tn_op("softmax", params, x.s), 1, false);
+    return rn_add(r, tn_op("log_softmax", params, x.s), 2 * x.most + 3, false);
+}
+
+static inline bool rn_index(rn_net *r)
+{
+    const rn_value w = rn_weight(r, RN_DIMS(5, 3));
+    const int64_t extent = rn_extent(r);
+    const rn_value i = rn_variable(r, RN_DIMS(extent), 0, 4, true);
+    if (!w.s.node || !i.s.node) return false;
+    if (rn_one_in(r, 2))
+        return rn_add(r, tn_op("Embedding", "input_dim=5; output_dim=3", i.s, w.s), 1, true);
+    return rn_add(r, tn_op("take", NULL, w.s, i.s), 1, true);
+}
+
+// What cannot be checked by differences: the gradient stops, or numbers are drawn.
+static inline bool rn_odd(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    if (r->smooth) return false;
+    switch (rn_draw(r, 4)) {
+    case 0: return rn_add(r, tn_op("BlockGrad", NULL, x.s), x.most, x.exact);
+    case 1:
+        r->random = true;
+        return rn_add(r, tn_op("Dropout", RN_OF(r, "p=0.5", "p=0.3; mode=always"), x.s), 2 * x.most,
+                      false);
+    case 2:
+        r->random = true;
+        return rn_add(r,
+                      tn_op0("random_uniform", rn_text("low=-1; high=1; shape=(2,3); dtype=%s",
+                                                       tn_dtype_name(r->dtype))),
+                      1, false);
+    default:
+        return rn_add(r,
+                      tn_op("Cast", rn_text("dtype=%s", tn_dtype_name(r->dtype)),
+                            tn_op("Cast", "dtype=float64", x.s)),
+                      x.most, x.exact);
+    }
+}
+
+static inline bool rn_grow(rn_net *r)
+{
+    static bool (*const ways[])(rn_net *) = {
+        rn_unary, rn_of_positive, rn_jump,   rn_step,   rn_scalar,  rn_binary, rn_binary,
+        rn_add_n, rn_broadcast,   rn_reduce, rn_spread, rn_dense,   rn_dot,    rn_concat,
+        rn_split, rn_slice,       rn_move,   rn_move,   rn_softmax, rn_index,  rn_odd};
+    return ways[rn_draw(r, sizeof ways / sizeof *ways)](r);
+}
+
+// ------------------------------------------------------------------ heads
+
+static inline tn_symbol rn_loss(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    if (tn_shape_size(&x.shape) == 0 || x.shape.ndim < 1) return x.s;
+    switch (rn_draw(r, 4)) {
+    case 0: {
+        const tn_symbol flat = tn_op("Flatten", NULL, x.s);
+        const rn_value label = rn_variable(r, RN_DIMS(x.shape.dim[0]), 0, 0.5, true);
+        return tn_op("SoftmaxOutput", "normalization=batch", flat, label.s);
+    }
+    case 1:
+        return tn_op(RN_OF(r, "LinearRegressionOutput", "LogisticRegressionOutput"),
+                     "grad_scale=0.5", x.s, rn_weight(r, x.shape).s);
+    default: return tn_op(RN_OF(r, "MakeLoss", "make_loss"), NULL, x.s);
+    }
+}
+
+static inline void rn_add_head(rn_net *r, tn_symbol s)
+{
+    if (r->n_heads < RN_HEADS) r->heads[r->n_heads++] = s;
+}
+
+// A network in bench.g, as one symbol; an error, if there is one, is in the graph.
+static inline tn_symbol rn_make(rn_net *r)
+{
+    const size_t vars = 2 + rn_draw(r, 3), size = 2 + rn_draw(r, r->smooth ? 8 : 24);
+    for (size_t i = 0; i < vars; i++) {
+        tn_shape s = {.ndim = (int32_t)(rn_one_in(r, 8) ? rn_draw(r, 5) : 1 + rn_draw(r, 3))};
+        for (int32_t d = 0; d < s.ndim; d++) s.dim[d] = rn_extent(r);
+        const rn_value x = rn_variable(r, s, -1, 1, false);
+        r->v[r->n++] = x;
+    }
+    for (size_t i = 0, tries = 0; i < size && tries < 200 && !tn_graph_status(bench.g); tries++)
+        i += rn_grow(r);
+    rn_add_head(r, r->v[r->n - 1].s);
+    for (size_t i = rn_draw(r, 4); i > 0; i--) {
+        if (!r->smooth && rn_one_in(r, 3))
+            rn_add_head(r, rn_loss(r));
+        else if (rn_one_in(r, 5))
+            rn_add_head(r, r->heads[rn_draw(r, r->n_heads)]);
+        else if (rn_one_in(r, 6))
+            rn_add_head(r, r->var[rn_draw(r, r->n_vars)].s);
+        else
+            rn_add_head(r, rn_pick(r).s);
+    }
+    return tn_group(bench.g, (tn_symbols){r->n_heads, r->heads});
+}
+
+#endif
