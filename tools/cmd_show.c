@@ -232,7 +232,7 @@ static int show_placement(tn_graph *g, tn_symbol net, const options *o)
                                 .grad_req = o->train ? TN_WRITE : TN_NULL);
     if (!e) return tool_graph_fail("show", g, o->path, "--shape NAME=N,...");
     if (o->json) {
-        puts(tn_exec_report_json(e));
+        fputs(tn_exec_report_json(e), stdout);
     } else {
         const tn_memory_report m = tn_exec_memory(e);
         printf("\nMemory plan\n%s\n", tn_exec_plan_text(e));

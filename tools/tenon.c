@@ -34,7 +34,12 @@ static int help(FILE *to, int code)
 int main(int argc, char **argv)
 {
     if (argc < 2) return help(stderr, EXIT_USAGE);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+    if (strcmp(argv[1], "help") == 0 && argc == 3) { // tenon help run: tenon run --help
+        argv[1] = argv[2];
+        argv[2] = "--help";
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
         return help(stdout, EXIT_OK);
     if (strcmp(argv[1], "--version") == 0) {
         puts("tenon " TN_VERSION_TEXT);

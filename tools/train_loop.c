@@ -296,10 +296,12 @@ static void progress(trainer *t, long epoch, int64_t done, int64_t total, const 
     const int full = (int)(done * width / total);
     for (int i = 0; i < width; i++) bar[i] = i < full ? '=' : i == full ? '>' : ' ';
     bar[width > 0 ? width : 0] = 0;
+    char line[320];
     if (width >= 8)
-        printf("\r\033[K%s [%s] %s", head, bar, numbers);
+        snprintf(line, sizeof line, "%s [%s] %s", head, bar, numbers);
     else
-        printf("\r\033[K%.*s", t->o->columns - 1, head);
+        snprintf(line, sizeof line, "%s  %s", head, numbers);
+    printf("\r\033[K%.*s", t->o->columns - 1, line);
     fflush(stdout);
 }
 

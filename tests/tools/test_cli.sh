@@ -1,0 +1,109 @@
+#!/bin/sh
+# tests/tools/test_cli.sh: the command itself, `tenon backends`, `tenon ops` and `tenon bench`; exit
+# codes and --help everywhere.
+# shellcheck source=tests/tools/cli.sh
+. "${TENON_SOURCE_DIR:?}/tests/tools/cli.sh"
+
+echo "== the command"
+tenon 2 && err '^Usage: tenon COMMAND'
+for option in --help -h help; do
+    tenon 0 $option && out '^Usage: tenon COMMAND' && quiet
+done
+tenon 0 --version && out "^tenon [0-9]+\.[0-9]+\.[0-9]+$"
+tenon 0 help run && out "^Usage: tenon run "
+tenon 2 help frobnicate
+tenon 2 frobnicate && err 'no command "frobnicate"'
+commands="backends ops show run train bench"
+for name in $commands; do
+    tenon 0 --help && out "^  $name "
+    tenon 0 "$name" --help && out "^Usage: tenon $name " && quiet
+    widest=$(awk 'length($0) > n { n = length($0) } END { print n }' out)
+    [ "$widest" -le 80 ] || fail "tenon $name --help: $widest columns"
+    tenon 2 "$name" --no-such-option && err "^tenon $name: .*no-such-option"
+done
+for name in show run bench; do tenon 2 $name && err "^tenon $name: wanted a "; done
+tenon 2 show a.json b.json && err 'one network at a time'
+tenon 2 backends x && err 'unexpected argument "x"'
+tenon 2 ops a b && err 'one operator at a time'
+
+echo "== backends"
+tenon 0 backends && out '^reference  \(plugin reference ' && out 'device 0: cpu' &&
+    out 'kernels: .*float32 [0-9]+' && quiet
+tenon 0 backends --names && out '^reference$' && not_out ' '
+# The skeleton and its like run only where somebody names them.
+not_out '^null$'
+tenon 0 backends --json && valid_json out && out '"name": "reference"' && out '"candidates": \['
+
+mkdir plugins
+echo "this is no shared object" >plugins/broken.so
+: >plugins/empty.so
+cp "$TENON_BUILD_DIR/plugins/libtenon_reference.so" plugins/
+export TENON_PLUGIN_PATH="$work/plugins:$work/absent"
+tenon 0 backends && out '^not used:$'
+# reason FILE STEP: the line behind a file's path says why it was not used.
+reason() {
+    awk -v f="    $1" '$0 == f { getline; print }' out | grep -qE "^        $2: ." ||
+        fail "tenon backends: $1 is not refused at step $2: $(cat out)"
+}
+reason "$work/plugins/broken.so" file
+reason "$work/plugins/empty.so" file
+reason "$work/absent" file
+reason "$TENON_BUILD_DIR/plugins/libtenon_reference.so" shadowed
+out "^    $work/plugins/libtenon_reference.so$" # the first of two is the one in use
+tenon 0 backends --json && valid_json out &&
+    grep -A5 "\"path\": \"$work/plugins/broken.so\"" out | grep -q '"step": "file"' ||
+    fail "tenon backends --json: broken.so is not told of"
+# A path that is not UTF-8 must not break the JSON.
+bad=$(printf 'caf\351')
+mkdir "$bad" && cp plugins/broken.so "$bad/"
+TENON_PLUGIN_PATH=$work/$bad
+tenon 0 backends --json && valid_json out && out '/caf\?/broken.so'
+unset TENON_PLUGIN_PATH
+
+echo "== ops"
+tenon 0 ops && out '^FullyConnected +Linear layer' && out '^Concat ' && not_out '^_backward' && quiet
+[ "$(wc -l <out)" -gt 100 ] || fail "tenon ops: $(wc -l <out) lines"
+LC_ALL=C sort -c out 2>/dev/null || fail "tenon ops: not sorted"
+tenon 0 ops --all && out '^_backward_SoftmaxOutput '
+tenon 0 ops FullyConnected && out '^  num_hidden +int in \[1,\), required' &&
+    out '^  no_bias +bool, default False' && out '^Inputs$' && out '^Parameters$' &&
+    out '^Outputs$' && out '^Gradient: symbolic' && out '^Kernels: +reference: .*float32'
+tenon 0 ops SoftmaxOutput && awk 'length($0) > 80' out | grep -q . && fail "tenon ops: a wide line"
+tenon 0 ops concat && out '^Concat  \(also .*concat' # an alias
+tenon 0 ops sgd_mom_update && out '^Auxiliary states$' && out '^  mom '
+tenon 0 ops Activation && out 'relu\|sigmoid\|tanh'
+tenon 0 ops swish && out '^From plugin swish'
+tenon 1 ops NoSuchOperator && err '^tenon ops: no operator "NoSuchOperator"'
+tenon 1 ops convolut && err 'there is Convolution Deconvolution$'
+
+tenon 0 ops --json && valid_json out && quiet
+# Every object has all keys. jansson indents: keys of an operator stand at four spaces.
+awk '
+    /^  \{$/ { for (k in seen) delete seen[k]; n++ }
+    /^    "[a-z_]+":/ { key = $1; gsub(/[":]/, "", key); seen[key] = 1 }
+    /^    "name":/ { name = $2 }
+    /^    "gradient":/ && !/"(symbolic|expand|zero|none)",?$/ { print name " has " $0 }
+    /^  \},?$/ {
+        split("name aliases doc inputs params outputs aux gradient backends", keys, " ")
+        for (i in keys) if (!(keys[i] in seen)) print name " has no " keys[i]
+    }
+    END { if (n < 100) print n " objects" }' out >problems
+[ ! -s problems ] || fail "tenon ops --json: $(cat problems)"
+tenon 0 ops --json && cp out whole.json
+public=$(grep -c '^  {$' whole.json)
+tenon 0 ops && [ "$(wc -l <out)" = "$public" ] || fail "tenon ops and ops --json differ in number"
+tenon 0 ops FullyConnected --json && [ "$(grep -c '^  {$' out)" = 1 ] && out '"gradient": "symbolic"'
+tenon 0 ops stack --json && out '"gradient": "expand"'
+tenon 0 ops sgd_mom_update --json && out '"name": "mom"' && out '"gradient": "none"'
+tenon 0 ops zeros_like --json && out '"gradient": "zero"'
+tenon 1 ops NoSuchOperator --json
+
+echo "== bench"
+tenon 0 bench overhead --nodes 10 --runs 3 && out '^overhead: 10 scalar additions .* ns a node'
+tenon 0 bench overhead --nodes 10 --runs 3 --json && valid_json out && out '"median_ns": [0-9]'
+tenon 0 bench graph --nodes 100 && out '^bind .* ratio '
+tenon 2 bench nothing && err 'no workload "nothing"'
+tenon 2 bench overhead --runs 0 && err 'wanted a whole number of at least 1, got "0"'
+tenon 1 bench overhead --backend absent && err 'absent'
+
+finish
