@@ -38,6 +38,7 @@ typedef struct rn_net {
     bool jumps;  // operators that jump may read everything
     bool smooth; // everything can be differentiated: no losses, no random numbers, no BlockGrad
     bool empty;  // extents may be 0
+    bool groups; // operators get a __ctx_group__ "one" or "two", or none
     bool random; // random numbers are drawn
     rn_value v[RN_VALUES];
     size_t n;
@@ -537,6 +538,15 @@ static inline bool rn_grow(rn_net *r)
     return ways[rn_draw(r, sizeof ways / sizeof *ways)](r);
 }
 
+static inline bool rn_grow_in_group(rn_net *r)
+{
+    const bool grouped = r->groups && !rn_one_in(r, 3);
+    if (grouped) tn_attr_scope_push(bench.g, TN_ATTRS({"ctx_group", RN_OF(r, "one", "two")}));
+    const bool grown = rn_grow(r);
+    if (grouped) tn_attr_scope_pop(bench.g);
+    return grown;
+}
+
 // ------------------------------------------------------------------ heads
 
 static inline tn_symbol rn_loss(rn_net *r)
@@ -572,7 +582,7 @@ static inline tn_symbol rn_make(rn_net *r)
         r->v[r->n++] = x;
     }
     for (size_t i = 0, tries = 0; i < size && tries < 200 && !tn_graph_status(bench.g); tries++)
-        i += rn_grow(r);
+        i += rn_grow_in_group(r);
     rn_add_head(r, r->v[r->n - 1].s);
     for (size_t i = rn_draw(r, 4); i > 0; i--) {
         if (!r->smooth && rn_one_in(r, 3))
