@@ -1,4 +1,4 @@
-// backends/blas/blas_values.c: operators that make values from nothing.
+// backends/blas/blas_init.c: operators that make values from nothing.
 #include "blas.h"
 
 // The bytes of one element, repeated.

@@ -399,14 +399,14 @@ BLAS_CLONES static void N(add_row)(how what, const T *x, A *acc, int64_t n)
         BLAS_SIMD
         for (int64_t j = 0; j < n; j++) {
             const A v = GET(x[j]);
-            acc[j] = (v > acc[j]) | IS_NAN(v) ? v : acc[j];
+            acc[j] = ((v > acc[j]) | IS_NAN(v)) ? v : acc[j];
         }
         break;
     case MIN:
         BLAS_SIMD
         for (int64_t j = 0; j < n; j++) {
             const A v = GET(x[j]);
-            acc[j] = (v < acc[j]) | IS_NAN(v) ? v : acc[j];
+            acc[j] = ((v < acc[j]) | IS_NAN(v)) ? v : acc[j];
         }
         break;
     }
