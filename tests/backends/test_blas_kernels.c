@@ -1,0 +1,500 @@
+// tests/backends/test_blas_kernels.c: the blas backend against the reference backend on random
+// shapes, the same bits for any number of threads, and a training run.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/passes/op_rows.h"
+#include "tests/tn_numeric.h"
+
+// More threads than the smallest machine has CPUs, so that work is really cut.
+__attribute__((constructor)) static void seven_threads(void)
+{
+    setenv("TENON_NUM_THREADS", "7", 1);
+}
+
+static size_t backend_index(const char *name)
+{
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++)
+        if (strcmp(tn_env_backend(bench.env, i)->name, name) == 0) return i;
+    return SIZE_MAX;
+}
+
+static bool ready(void)
+{
+    if (backend_index("blas") != SIZE_MAX) return true;
+    tn_skip("the blas backend is not built");
+    return false;
+}
+
+// ------------------------------------------------------------------ random calls
+
+// A call whose shapes hold letters a to e: extents that are drawn, in params written $a. Inputs are
+// drawn from lo … hi, by default -2 … 2.
+typedef struct random_row {
+    const char *op, *params, *shapes;
+    double lo, hi;
+    bool reals_only; // float32 and float64
+} random_row;
+
+#define ROW(op_, params_, ...)                                  \
+    {                                                           \
+        .op = (op_), .params = (params_), .shapes = __VA_ARGS__ \
+    }
+static const random_row rows[] = {
+    ROW("FullyConnected", "num_hidden=$b", "a,c b,c b", .reals_only = true),
+    ROW("FullyConnected", "num_hidden=$b; no_bias=1; flatten=0", "a,d,c b,c", .reals_only = true),
+    ROW("dot", NULL, "a,b b,c", .reals_only = true),
+    ROW("dot", NULL, "b b", .reals_only = true),
+    ROW("dot", NULL, "a,b b", .reals_only = true),
+    ROW("dot", NULL, "1,b b,c", .reals_only = true),
+    ROW("dot", "transpose_a=1", "b,a b,c", .reals_only = true),
+    ROW("dot", "transpose_a=1", "b,1 b,c", .reals_only = true),
+    ROW("dot", "transpose_b=1", "a,b 1,b", .reals_only = true),
+    ROW("dot", "transpose_b=1", "a,d,b c,b", .reals_only = true),
+    ROW("dot", "transpose_a=1; transpose_b=1", "b,a c,b", .reals_only = true),
+    ROW("_backward_dot_lhs", "transpose_a=1", "a,c b,c b,a", .reals_only = true),
+    ROW("_backward_dot_lhs", "transpose_b=1", "a,c c,b a,b", .reals_only = true),
+    ROW("_backward_dot_rhs", "transpose_b=1", "a,c a,b c,b", .reals_only = true),
+    ROW("_backward_dot_rhs", "transpose_a=1", "a,c b,a b,c", .reals_only = true),
+    ROW("batch_dot", NULL, "e,a,b e,b,c", .reals_only = true),
+    ROW("batch_dot", "transpose_a=1; transpose_b=1", "e,b,a e,c,b", .reals_only = true),
+    ROW("Activation", "act_type=tanh", "a,b"),
+    ROW("Activation", "act_type=softrelu", "a,b"),
+    ROW("softmax", NULL, "a,b", .reals_only = true),
+    ROW("softmax", "axis=0; temperature=2", "a,b,c", .reals_only = true),
+    ROW("log_softmax", "temperature=0.5", "a,b", .reals_only = true),
+    ROW("log_softmax", "axis=1", "a,b,c", .reals_only = true),
+    ROW("_backward_softmax", NULL, "a,b a,b", .reals_only = true),
+    ROW("_backward_softmax", "axis=1; temperature=3", "a,b,c a,b,c", .reals_only = true),
+    ROW("_backward_log_softmax", NULL, "a,b a,b", .lo = -4, .hi = 0, .reals_only = true),
+    ROW("_backward_log_softmax", "axis=0", "a,b a,b", .lo = -4, .hi = 0, .reals_only = true),
+    ROW("SoftmaxOutput", NULL, "a,b a", .lo = 0, .hi = 9, .reals_only = true),
+    ROW("SoftmaxOutput", "multi_output=1", "a,b,c a,c", .lo = 0, .hi = 9, .reals_only = true),
+    ROW("_backward_SoftmaxOutput", "grad_scale=0.3", "a,b a", .lo = 0, .hi = 9, .reals_only = true),
+    ROW("_backward_SoftmaxOutput", "normalization=batch", "a,b a", .lo = 0, .hi = 9,
+        .reals_only = true),
+    ROW("_backward_SoftmaxOutput", "use_ignore=1; ignore_label=2; normalization=valid", "a,b a",
+        .lo = 0, .hi = 4, .reals_only = true),
+    ROW("_backward_SoftmaxOutput", "multi_output=1; use_ignore=1; ignore_label=1", "a,b,c a,c",
+        .lo = 0, .hi = 4, .reals_only = true),
+    ROW("_backward_SoftmaxOutput", "out_grad=1", "a,b a,b a,b", .reals_only = true),
+    ROW("_backward_SoftmaxOutput", "out_grad=1", "a,b a a,b", .lo = 0, .hi = 4, .reals_only = true),
+    ROW("LogisticRegressionOutput", NULL, "a,b a,b", .reals_only = true),
+    ROW("_backward_LinearRegressionOutput", "grad_scale=3", "a,b a,b", .reals_only = true),
+    ROW("_backward_MAERegressionOutput", NULL, "a,b a,b", .reals_only = true),
+    ROW("_backward_MakeLoss", "normalization=valid; valid_thresh=0.5", "a,b", .reals_only = true),
+    ROW("sgd_update", "lr=0.1; wd=0.01; rescale_grad=0.5; clip_gradient=0.3", "a,b a,b",
+        .reals_only = true),
+    ROW("sgd_mom_update", "lr=0.1; momentum=0.9; wd=0.01", "a,b a,b a,b", .reals_only = true),
+    ROW("adam_update", "lr=0.1; wd=0.01; clip_gradient=0.7", "a,b a,b a,b a,b", .lo = 0.1, .hi = 2,
+        .reals_only = true),
+    ROW("clip", "a_min=-1; a_max=1", "a,b"),
+    ROW("_backward_clip", "a_min=-1; a_max=1", "a,b a,b"),
+    ROW("smooth_l1", "scalar=1.5", "a,b"),
+    ROW("_backward_smooth_l1", "scalar=1.5", "a,b a,b"),
+    ROW("where", NULL, "a,b a,b a,b"),
+    ROW("where", NULL, "a a,b,c a,b,c"),
+    ROW("add_n", "num_args=2", "a,b a,b"),
+    ROW("add_n", "num_args=4", "a,b a,b a,b a,b"),
+    ROW("_grad_add", NULL, "a,b a,b"),
+    ROW("Cast", "dtype=float64", "a,b"),
+    ROW("Cast", "dtype=float32", "a,b", .lo = -300, .hi = 300),
+    ROW("Cast", "dtype=float16", "a,b"),
+    ROW("Cast", "dtype=uint8", "a,b", .lo = -300, .hi = 300),
+    ROW("Cast", "dtype=int32", "a,b", .lo = -300, .hi = 300),
+    ROW("Flatten", NULL, "a,b,c"),
+    ROW("transpose", NULL, "a,b"),
+    ROW("transpose", NULL, "a,b,c"),
+    ROW("transpose", "axes=(0,2,1)", "a,b,c"),
+    ROW("transpose", "axes=(1,0,2)", "a,b,c"),
+    ROW("transpose", "axes=(2,0,3,1)", "e,a,d,b"),
+    ROW("SwapAxis", "dim1=0; dim2=2", "a,b,c"),
+    ROW("Concat", "num_args=3; dim=1", "a,b a,c a,d"),
+    ROW("Concat", "num_args=2; dim=0", "a,b c,b"),
+    ROW("_backward_Concat", "num_args=2; dim=1", "a,4 a,1 a,3"),
+    ROW("SliceChannel", "num_outputs=3; axis=1", "a,6,b"),
+    ROW("_backward_SliceChannel", "num_args=2; axis=1", "a,b,c a,b,c"),
+    ROW("slice", "begin=(1,0); end=(None,None)", "a,b"),
+    ROW("slice", "begin=(None,None); end=(None,None); step=(2,-1)", "a,b"),
+    ROW("_backward_slice", "begin=(0,2); end=(None,6)", "a,4 a,b9"),
+    ROW("slice_axis", "axis=1; begin=1; end=None", "a,b,c"),
+    ROW("_backward_slice_axis", "axis=0; begin=2; end=5", "3,b a9,b"),
+    ROW("broadcast_to", "shape=($a,$b,$c)", "a,1,c"),
+    ROW("broadcast_axis", "axis=0; size=$a", "1,b,c"),
+    ROW("broadcast_like", NULL, "c a,b,c"),
+    ROW("_broadcast_reduced", "axis=1; scale_by_count=1", "a a,b"),
+    ROW("_broadcast_reduced", "axis=(0,2)", "b a,b,c"),
+    ROW("_sum_like", NULL, "a,b,c b,1"),
+    ROW("_sum_like", NULL, "a,b b"),
+    ROW("sum", NULL, "a,b,c"),
+    ROW("sum", "axis=0", "a,b"),
+    ROW("sum", "axis=1", "a,b"),
+    ROW("sum", "axis=(0,2)", "a,b,c"),
+    ROW("sum", "axis=(1,3); keepdims=1", "a,b,c,d"),
+    ROW("mean", "axis=(0,1)", "a,b,c"),
+    ROW("mean", "axis=-1; exclude=1", "a,b,c"),
+    ROW("prod", "axis=1", "a,5", .lo = 0.5, .hi = 1.5),
+    ROW("prod", "axis=0", "4,b", .lo = 0.5, .hi = 1.5),
+    ROW("max", "axis=1", "a,b"),
+    ROW("max", "axis=0", "a,b"),
+    ROW("min", NULL, "a,b"),
+    ROW("min", "axis=1", "a,b,c"),
+    ROW("norm", NULL, "a,b"),
+    ROW("argmax", "axis=1", "a,b"),
+    ROW("argmax", "axis=0", "a,b"),
+    ROW("argmin", NULL, "a,b"),
+    ROW("Embedding", "input_dim=$c; output_dim=$d", "a,b c,d", .lo = 0, .hi = 30),
+    ROW("_backward_Embedding", "input_dim=$c; output_dim=$d", "a,b,d a,b c,d", .lo = 0, .hi = 30),
+    ROW("take", "mode=wrap", "a,b c", .lo = -20, .hi = 20),
+    ROW("_backward_take", NULL, "c,b c a,b", .lo = -3, .hi = 20),
+    ROW("one_hot", "depth=$b; on_value=2; off_value=-1", "a", .lo = -3, .hi = 20),
+    ROW("_zeros", "shape=($a,$b)", ""),
+    ROW("_full", "shape=($a,$b); value=2.5", ""),
+    ROW("_arange", "start=1; stop=$a; step=0.5", ""),
+    ROW("ones_like", NULL, "a,b"),
+    ROW("random_uniform", "shape=($a,$b); low=-1; high=3", ""),
+    ROW("random_normal", "shape=($a,$b); loc=1; scale=2", ""),
+    ROW("random_normal", "shape=($a,$b); dtype=float64", ""),
+    ROW("Dropout", "p=0.3", "a,b"),
+    ROW("Dropout", "p=0.3; axes=(1,)", "a,b"),
+    ROW("_copy", NULL, "a,b"),
+    ROW("_identity_with_attr_like_rhs", NULL, "a,b a,b"),
+    ROW("_power_scalar", "scalar=2", "a,b"),
+// Rows of <tenon/elementwise.h>
+#define UNARY(op, dtypes, uses, ...) \
+    ROW(#op, NULL, "a,b", .lo = 0.1, .hi = 0.9), BACKWARD_WITH_##uses(op)
+#define BACKWARD_WITH_X(op) ROW("_backward_" #op, NULL, "a,b a,b", .lo = 0.1, .hi = 0.9),
+#define BACKWARD_WITH_Y(op) ROW("_backward_" #op, NULL, "a,b a,b", .lo = 0.1, .hi = 0.9),
+#define BACKWARD_WITH_XY(op) ROW("_backward_" #op, NULL, "a,b a,b a,b", .lo = 0.1, .hi = 0.9),
+#define BACKWARD_WITH_NONE(op)
+#define BACKWARD_WITH_ZERO(op)
+#define BINARY(op, scalar, rscalar, broadcast, ...)             \
+    ROW(#op, NULL, "a,b a,b", .lo = 0.3, .hi = 3),              \
+        ROW(#scalar, "scalar=1.5", "a,b", .lo = 0.3, .hi = 3),  \
+        ROW(#rscalar, "scalar=1.5", "a,b", .lo = 0.3, .hi = 3), \
+        ROW(#broadcast, NULL, "a,b b", .lo = 0.3, .hi = 3),     \
+        ROW(#broadcast, NULL, "a,1 1,b", .lo = 0.3, .hi = 3),   \
+        ROW(#broadcast, NULL, "a,b,c b,1", .lo = 0.3, .hi = 3), \
+        ROW(#broadcast, NULL, "1 a,b", .lo = 0.3, .hi = 3),
+    TN_UNARY_ROWS(UNARY) TN_BINARY_ROWS(BINARY)};
+enum { N_ROWS = sizeof rows / sizeof *rows, TEXT_SIZE = 160 };
+
+// A row with its letters replaced by extents: "$a" in params, "a" in shapes.
+typedef struct drawn {
+    char params[TEXT_SIZE], shapes[TEXT_SIZE];
+    op_row row;
+} drawn;
+
+static void replace(char out[TEXT_SIZE], const char *text, const int64_t extent[5], bool dollar)
+{
+    size_t n = 0;
+    for (; *text && n < TEXT_SIZE - 24; text++) {
+        if (dollar && *text == '$') {
+            text++;
+            n += (size_t)snprintf(out + n, TEXT_SIZE - n, "%lld", (long long)extent[*text - 'a']);
+        } else if (!dollar && *text >= 'a' && *text <= 'e') {
+            // "b9" is at least 9
+            const bool large = text[1] == '9';
+            n += (size_t)snprintf(out + n, TEXT_SIZE - n, "%lld",
+                                  (long long)extent[*text - 'a'] + (large ? 9 : 0));
+            text += large;
+        } else {
+            out[n++] = *text;
+        }
+    }
+    out[n] = 0;
+}
+
+static void draw(drawn *d, const random_row *r, const int64_t extent[5])
+{
+    replace(d->params, r->params ? r->params : "", extent, true);
+    replace(d->shapes, r->shapes, extent, false);
+    d->row = (op_row){r->op, r->params ? d->params : NULL, d->shapes};
+}
+
+// An executor of the row on one backend alone, after a training forward on sampled inputs.
+static tn_exec *run_row(const random_row *r, const drawn *d, const char *backend, tn_dtype dtype,
+                        int32_t threads)
+{
+    static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
+    tn_symbol x[8];
+    size_t n = 0;
+    tn_fresh();
+    const tni_entry y = op_row_call(&d->row, x, &n, dtype);
+    const tn_symbol call = {y.node, TN_ALL_OUTPUTS, n ? x[0].graph : tn_var("unused").graph};
+    tn_exec *e = tn_simple_bind(bench.g, call, .backends = backend, .grad_req = TN_NULL,
+                                .threads = threads, .seed = 5);
+    if (!TN_CHECK_GRAPH() || !e) {
+        printf("\n    %s(%s) of %s on %s\n", d->row.op, d->params, tn_dtype_name(dtype), backend);
+        return NULL;
+    }
+    const bool wide = r->lo == 0 && r->hi == 0;
+    const char *at = d->row.shapes;
+    for (size_t i = 0; i < n; i++) {
+        tn_shape s;
+        at = op_row_shape(at, &s);
+        tn_tensor *t = tn_sample(dtype, (tn_dims){(size_t)s.ndim, s.dim}, wide ? -2 : r->lo,
+                                 wide ? 2 : r->hi, 7 + i);
+        tn_exec_set_all(e, TN_TENSORS({names[i], t}), false);
+        tn_tensor_release(t);
+    }
+    tn_forward(e, true);
+    TN_CHECK_EXEC(e);
+    return e;
+}
+
+// ------------------------------------------------------------------ against reference
+
+static double tolerance_of(tn_dtype dtype)
+{
+    return dtype == TN_F32    ? 1e-5
+           : dtype == TN_F64  ? 1e-12
+           : dtype == TN_F16  ? 1e-3
+           : dtype == TN_BF16 ? 1e-2
+                              : 0;
+}
+
+// All elements within tolerance · max(1, |wanted|).
+static bool same_values(tn_tensor *got, tn_tensor *wanted)
+{
+    const int64_t n = got && wanted ? tn_tensor_size(wanted) : -1;
+    if (n < 0 || tn_tensor_size(got) != n || tn_tensor_dtype(got) != tn_tensor_dtype(wanted))
+        return false;
+    const double tolerance = tolerance_of(tn_tensor_dtype(wanted));
+    for (int64_t i = 0; i < n; i++) {
+        const double g = tn_tensor_at(got, i), w = tn_tensor_at(wanted, i);
+        if (g == w || (isnan(g) && isnan(w))) continue;
+        if (fabs(g - w) <= tolerance * fmax(1, fabs(w))) continue;
+        printf("\n    [%lld]: %.9g, wanted %.9g", (long long)i, g, w);
+        return false;
+    }
+    return true;
+}
+
+static void compare_row(const random_row *r, const drawn *d, tn_dtype dtype)
+{
+    tn_exec *got = run_row(r, d, "blas", dtype, 0);
+    tn_exec *wanted = run_row(r, d, "reference", dtype, 0);
+    bool ok = got && wanted;
+    for (size_t i = 0; ok && i < tn_exec_num_outputs(wanted); i++)
+        ok = same_values(tn_exec_output(got, i), tn_exec_output(wanted, i));
+    const tn_names auxs = wanted ? tn_exec_auxiliary_states(wanted) : (tn_names){0, NULL};
+    for (size_t i = 0; ok && i < auxs.n; i++)
+        ok = same_values(tn_exec_aux(got, auxs.v[i]), tn_exec_aux(wanted, auxs.v[i]));
+    CU_ASSERT(ok);
+    if (!ok)
+        printf("\n    %s(%s) of %s %s\n", d->row.op, d->params, tn_dtype_name(dtype), d->shapes);
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+// A number in lo … hi for each seed.
+static int64_t pick(uint64_t seed, int64_t lo, int64_t hi)
+{
+    uint64_t z = (seed + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    return lo + (int64_t)((z ^ (z >> 31)) % (uint64_t)(hi - lo + 1));
+}
+
+static void compare_all(tn_dtype dtype, uint64_t seed)
+{
+    for (size_t i = 0; i < N_ROWS; i++) {
+        const random_row *r = &rows[i];
+        const tn_op_decl *op = tn_env_op_find(bench.env, r->op);
+        if (strcmp(r->op, "-") == 0 || (r->reals_only && dtype != TN_F32 && dtype != TN_F64))
+            continue;
+        CU_ASSERT(op != NULL);
+        if (!tn_env_backend_has(bench.env, backend_index("reference"), r->op, dtype)) continue;
+        int64_t extent[5];
+        for (uint64_t j = 0; j < 5; j++) extent[j] = pick(seed * 1000 + i * 5 + j, 1, 24);
+        drawn d;
+        draw(&d, r, extent);
+        compare_row(r, &d, dtype);
+    }
+}
+
+static void float32_agrees_with_the_reference(void)
+{
+    if (!ready()) return;
+    for (uint64_t seed = 0; seed < 3; seed++) compare_all(TN_F32, seed);
+}
+
+static void float64_agrees_with_the_reference(void)
+{
+    if (!ready()) return;
+    for (uint64_t seed = 3; seed < 5; seed++) compare_all(TN_F64, seed);
+}
+
+static void other_dtypes_agree_with_the_reference(void)
+{
+    static const tn_dtype dtypes[] = {TN_F16, TN_BF16, TN_I8, TN_U8, TN_I32, TN_I64, TN_BOOL};
+    if (!ready()) return;
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) compare_all(dtypes[i], 10 + i);
+}
+
+// What the reference backend runs in float32 and float64, blas runs, but for what other parts of
+// the build tree add.
+static void nothing_is_left_to_the_reference(void)
+{
+    if (!ready()) return;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        if (strcmp(rows[i].op, "-") == 0) continue;
+        const bool has = tn_env_backend_has(bench.env, backend_index("blas"), rows[i].op, TN_F32) &&
+                         tn_env_backend_has(bench.env, backend_index("blas"), rows[i].op, TN_F64);
+        CU_ASSERT(has);
+        if (!has) printf("\n    no kernel of %s\n", rows[i].op);
+    }
+}
+
+// ------------------------------------------------------------------ threads
+
+static void same_bits(const random_row *r, const drawn *d)
+{
+    static const int32_t threads[] = {2, 3, 7};
+    tn_exec *wanted = run_row(r, d, "blas", TN_F32, 1);
+    for (size_t t = 0; wanted && t < 3; t++) {
+        tn_exec *got = run_row(r, d, "blas", TN_F32, threads[t]);
+        for (size_t i = 0; got && i < tn_exec_num_outputs(got); i++) {
+            tn_tensor *a = tn_exec_output(got, i), *b = tn_exec_output(wanted, i);
+            const bool same = memcmp(tn_tensor_data(a), tn_tensor_data(b), tn_tensor_bytes(a)) == 0;
+            CU_ASSERT(same);
+            if (!same)
+                printf("\n    %s(%s) %s differs with %d threads\n", r->op, d->params, d->shapes,
+                       (int)threads[t]);
+        }
+        tn_exec_free(got);
+    }
+    tn_exec_free(wanted);
+}
+
+static void any_number_of_threads_gives_the_same_bits(void)
+{
+    static const int64_t extent[5] = {331, 257, 17, 7, 5};
+    if (!ready()) return;
+    for (size_t i = 0; i < N_ROWS; i++) {
+        drawn d;
+        if (strcmp(rows[i].op, "-") == 0) continue;
+        draw(&d, &rows[i], extent);
+        same_bits(&rows[i], &d);
+    }
+}
+
+// Products of several tiles, and long axes, which are cut as well.
+static void large_work_is_cut_in_fixed_parts(void)
+{
+    static const random_row large[] = {
+        ROW("FullyConnected", "num_hidden=$b", "b,500 b,500 b", .lo = -0.5, .hi = 0.5),
+        ROW("dot", "transpose_a=1", "300,b 300,400", .lo = -0.5, .hi = 0.5),
+        ROW("dot", NULL, "1,2000 2000,b0", .lo = -0.5, .hi = 0.5),
+        ROW("dot", NULL, "b0,2000 2000,1", .lo = -0.5, .hi = 0.5),
+        ROW("_backward_dot_lhs", "transpose_a=1", "200,b 333,b 333,200", .lo = -0.5, .hi = 0.5),
+        ROW("batch_dot", "transpose_b=1", "d,200,90 d,150,90", .lo = -0.5, .hi = 0.5),
+        ROW("sum", NULL, "a"),
+        ROW("mean", "axis=0", "a,d"),
+        ROW("max", "axis=1", "e,a"),
+        ROW("norm", NULL, "a"),
+        ROW("sum", "axis=0", "a,d,e"),
+        ROW("sum", "axis=(0,2)", "a,d,e"),
+        ROW("_sum_like", NULL, "a,d d"),
+        ROW("softmax", NULL, "e,a"),
+        ROW("softmax", "axis=0", "e,a"),
+    };
+    static const int64_t extent[5] = {300007, 257, 0, 7, 3};
+    if (!ready()) return;
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        drawn d;
+        draw(&d, &large[i], extent);
+        same_bits(&large[i], &d);
+        if (strcmp(large[i].op, "FullyConnected") != 0) compare_row(&large[i], &d, TN_F32);
+    }
+}
+
+// ------------------------------------------------------------------ training
+
+enum { BATCH = 32, FEATURES = 20, HIDDEN = 48, CLASSES = 5, STEPS = 100 };
+
+static tn_exec *bind_mlp(const char *backend)
+{
+    tn_fresh();
+    tn_symbol x =
+        tn_op("FullyConnected", "num_hidden=48", tn_var("data"), tn_var("w1"), tn_var("b1"));
+    x = tn_op("Activation", "act_type=tanh", x);
+    x = tn_op("FullyConnected", "num_hidden=5", x, tn_var("w2"), tn_var("b2"));
+    x = tn_op("SoftmaxOutput", "normalization=batch", x, tn_var("label"));
+    tn_exec *e = tn_simple_bind(
+        bench.g, x, .backends = backend, .grad_req = TN_WRITE,
+        .grad_reqs = TN_REQS({"data", TN_NULL}, {"label", TN_NULL}),
+        .shapes = TN_SHAPES({"data", TN_DIMS(BATCH, FEATURES)}, {"label", TN_DIMS(BATCH)}));
+    TN_CHECK_GRAPH();
+    return e;
+}
+
+// Inputs that tell of their class, and small weights: the same at each call.
+static void fill_mlp(tn_exec *e)
+{
+    static const char *const weights[] = {"w1", "b1", "w2", "b2"};
+    float *data = tn_tensor_data(tn_exec_arg(e, "data"));
+    float *label = tn_tensor_data(tn_exec_arg(e, "label"));
+    for (int i = 0; i < BATCH; i++) {
+        label[i] = (float)(i % CLASSES);
+        for (int j = 0; j < FEATURES; j++)
+            data[i * FEATURES + j] = (float)pick((uint64_t)(i * FEATURES + j), -100, 100) / 100 +
+                                     (j % CLASSES == i % CLASSES ? 0.5f : 0);
+    }
+    for (size_t w = 0; w < 4; w++) {
+        tn_tensor *t = tn_exec_arg(e, weights[w]);
+        float *p = tn_tensor_data(t);
+        for (int64_t i = 0; i < tn_tensor_size(t); i++)
+            p[i] = (float)pick(1000 * (w + 1) + (uint64_t)i, -100, 100) / 500;
+    }
+}
+
+// One step of gradient descent; the mean cross-entropy before it.
+static double train_step(tn_exec *e)
+{
+    static const char *const weights[] = {"w1", "b1", "w2", "b2"};
+    double loss = 0;
+    tn_forward(e, true);
+    const float *p = tn_tensor_data(tn_exec_output(e, 0));
+    for (int i = 0; i < BATCH; i++) loss -= log((double)p[i * CLASSES + i % CLASSES]) / BATCH;
+    tn_backward(e, TN_NO_HEADS);
+    for (size_t w = 0; w < 4; w++) {
+        tn_tensor *t = tn_exec_arg(e, weights[w]);
+        float *x = tn_tensor_data(t);
+        const float *g = tn_tensor_data(tn_exec_grad(e, weights[w]));
+        for (int64_t i = 0; i < tn_tensor_size(t); i++) x[i] -= 0.5f * g[i];
+    }
+    return loss;
+}
+
+static void training_follows_the_reference(void)
+{
+    if (!ready()) return;
+    tn_exec *e = bind_mlp("blas"), *wanted = bind_mlp("reference");
+    if (!e || !wanted) return;
+    fill_mlp(e);
+    fill_mlp(wanted);
+    double first = 0, last = 0;
+    for (int step = 0; step < STEPS; step++) {
+        last = train_step(e);
+        if (step == 0) first = last;
+        const double reference = train_step(wanted);
+        const bool near = fabs(last - reference) <= 1e-4 * reference;
+        CU_ASSERT(near);
+        if (!near) printf("\n    step %d: loss %.9g, wanted %.9g\n", step, last, reference);
+    }
+    TN_CHECK_EXEC(e);
+    CU_ASSERT(last < 0.3 * first);
+    tn_exec_free(e);
+    tn_exec_free(wanted);
+}
+
+TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_reference},
+             {"float64 agrees with the reference", float64_agrees_with_the_reference},
+             {"other dtypes agree with the reference", other_dtypes_agree_with_the_reference},
+             {"nothing is left to the reference", nothing_is_left_to_the_reference},
+             {"any number of threads gives the same bits",
+              any_number_of_threads_gives_the_same_bits},
+             {"large work is cut in fixed parts", large_work_is_cut_in_fixed_parts},
+             {"training follows the reference", training_follows_the_reference})
