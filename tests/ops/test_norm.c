@@ -186,13 +186,21 @@ static double weighted_sum(tn_exec *e, tn_tensor *head)
     return sum;
 }
 
+// BatchNorm between other operators, so that its results may be written over what they are made
+// of.
+static tn_symbol between(const char *params)
+{
+    const tn_symbol x = tn_op("_mul_scalar", "scalar=2", tn_var("x"));
+    const tn_symbol y = tn_op("BatchNorm", params, x, tn_var("gamma"), tn_var("beta"));
+    return tn_op("_mul_scalar", "scalar=3", y);
+}
+
 static void check_training_gradient(const char *params, tn_dims dims, int64_t channels)
 {
     static const char *const names[] = {"x", "gamma", "beta"};
     tn_fresh();
     tn_exec *e =
-        tn_try(tn_op("BatchNorm", params, tn_var("x"), tn_var("gamma"), tn_var("beta")),
-               .wrt = "x gamma beta", .train = true,
+        tn_try(between(params), .wrt = "x gamma beta", .train = true,
                .given = TN_TENSORS({"x", tn_sample(TN_F64, dims, -2, 2, 1)},
                                    {"gamma", tn_sample(TN_F64, TN_DIMS(channels), 0.5, 2, 2)},
                                    {"beta", tn_sample(TN_F64, TN_DIMS(channels), -1, 1, 3)}));
@@ -222,6 +230,16 @@ static void gradients_while_training_agree_with_differences(void)
     check_training_gradient("eps=0.1; fix_gamma=False; axis=-1", TN_DIMS(2, 3, 2), 2);
     check_training_gradient("eps=0.1; fix_gamma=False; axis=0", TN_DIMS(2, 5), 2);
     check_training_gradient("eps=0.1; use_global_stats=True; fix_gamma=False", TN_DIMS(3, 2), 2);
+}
+
+static void inference_between_other_operators(void)
+{
+    const tn_tensors given = TN_TENSORS({"x", TN_TENSOR(TN_F64, TN_DIMS(2, 2), 1, 0, 3, 4)},
+                                        {"gamma", TN_TENSOR(TN_F64, TN_DIMS(2), 1, 10)},
+                                        {"beta", TN_TENSOR(TN_F64, TN_DIMS(2), 5, 7)});
+    tn_exec *e = tn_try(between("eps=4; fix_gamma=0"), .given = given); // states are 0
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-15, 18, 21, 24, 141);
+    tn_exec_free(e);
 }
 
 static void gradients_at_inference_agree_with_differences(void)
@@ -291,6 +309,7 @@ TN_TEST_MAIN({"gamma counts as one unless freed", gamma_counts_as_one_unless_fre
              {"an empty batch leaves the states alone", an_empty_batch_leaves_the_states_alone},
              {"gradients while training agree with differences",
               gradients_while_training_agree_with_differences},
+             {"inference between other operators", inference_between_other_operators},
              {"gradients at inference agree with differences",
               gradients_at_inference_agree_with_differences},
              {"LRN divides alpha by nsize", lrn_divides_alpha_by_nsize},
