@@ -311,6 +311,8 @@ tn_tensor *tni_value_tensor(tn_exec *e, uint32_t value);
 // Row function of a copy by the memories of its two sides (transfer.c). NULL: from one device to
 // another, which placement sends through host memory as two copies.
 tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *);
+// Row function that waits for the queue of the transfer's source.
+tn_status tni_transfer_wait(tn_kernel *k, const tn_run_args *a);
 
 // The error of a row that failed; returns status (run.c).
 tn_status tni_run_failed(tn_exec *e, size_t row, tn_status status);

@@ -322,11 +322,12 @@ static tn_status plan_extras(tni_bind *b, uint32_t node, const tn_kernel_info *i
     if (!backward && info->stash_bytes) {
         block.bytes = info->stash_bytes;
         block.align = info->stash_align;
+        if (e->flags & TN_BIND_NO_REUSE) block.end = p->n_times; // backward may come again
         if (!(p->stash[node] = block_new(p, &block))) return out_of_memory(b);
         p->stash_bytes += info->stash_bytes;
     }
     if (backward && f && at->call->forward && e->placed.at[f].call == at->call->forward &&
-        p->stash[f])
+        p->stash[f] && p->blocks.v[p->stash[f]].end < t)
         p->blocks.v[p->stash[f]].end = t;
     return TN_OK;
 }

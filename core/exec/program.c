@@ -205,15 +205,38 @@ static void add_node(writer *w, uint32_t node)
         add_kernel(w, node);
 }
 
+static bool is_copied_out(const tn_exec *e, const tni_sink *s, bool gradients)
+{
+    return s->gradient == gradients && !s->direct && s->entry.node &&
+           tn_tensor_bytes(e->tensors[s->tensor]);
+}
+
+// What queues still have to read from variables is waited for before those are written over.
+static void add_waits(writer *w, bool gradients)
+{
+    tn_exec *e = w->e;
+    bool overwrites = false;
+    for (size_t i = 0; i < e->n_sinks; i++)
+        overwrites =
+            overwrites || (e->sinks[i].overlap && is_copied_out(e, &e->sinks[i], gradients));
+    for (uint32_t i = 1; overwrites && i < e->n_spaces; i++) {
+        if (!e->spaces[i].queue) continue;
+        tni_row *r = add_row(w, 0, 0, 0);
+        r->run = tni_transfer_wait;
+        r->kernel = (tn_kernel *)(void *)&e->transfers[i * e->n_spaces + i];
+    }
+}
+
 // Copies at the end of a phase: variables that others overwrite are saved first.
 static void add_sinks(writer *w, bool gradients)
 {
     tn_exec *e = w->e;
-    for (int pass = 0; pass < 2; pass++)
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) add_waits(w, gradients);
         for (size_t i = 0; i < e->n_sinks; i++) {
             const tni_sink *s = &e->sinks[i];
+            if (!is_copied_out(e, s, gradients)) continue;
             const tn_arg to = tni_tensor_arg(e->tensors[s->tensor]);
-            if (s->gradient != gradients || s->direct || !s->entry.node || !to.bytes) continue;
             const tni_device *from = e->placed.at[s->entry.node].memory;
             const tni_device *memory = e->tensors[s->tensor]->storage->device;
             const tn_arg value = tni_value_arg(e, tni_value(e->placed.g, s->entry));
@@ -222,6 +245,7 @@ static void add_sinks(writer *w, bool gradients)
                 add_transfer(w, 0, tni_transfer_between(e, from, from), value, saved);
             if (pass == 1) add_transfer(w, 0, tni_transfer_between(e, from, memory), saved, to);
         }
+    }
 }
 
 // Gradients that are zero: written anew in each backward, whatever the caller did to them.
@@ -253,7 +277,8 @@ static bool make_room(writer *w)
 {
     tn_exec *e = w->e;
     const tn_graph *g = e->placed.g;
-    size_t n_rows = 2 * e->n_sinks, n_args = 4 * e->n_sinks, n_mode = 0, n_random = 0;
+    size_t n_rows = 2 * (e->n_sinks + e->n_spaces), n_args = 4 * e->n_sinks, n_mode = 0,
+           n_random = 0;
     for (uint32_t id = 1; id <= g->n_nodes; id++) {
         if (!runs(e, id)) continue;
         const uint32_t flags = g->nodes[id].op ? g->nodes[id].op->decl.flags : 0;

@@ -1,6 +1,7 @@
 // core/exec/transfer.c: rows that copy bytes between memories.
 //
-// Such a row has a tni_transfer in place of a kernel, its source in in[0], its target in out[0].
+// Such a row has a tni_transfer in place of a kernel, its source in in[0], its target in out[0]. So
+// has a row that waits for a queue, which copies nothing.
 #include "core/exec/exec.h"
 
 static const tni_transfer *transfer_of(tn_kernel *k)
@@ -36,6 +37,13 @@ static tn_status device_copy(tn_kernel *k, const tn_run_args *a)
     if (a->in->buffer == a->out->buffer && a->in->offset == a->out->offset) return TN_OK;
     return s->device->backend->api.copy(s->device->handle, s->queue, a->in->buffer, a->in->offset,
                                         a->out->buffer, a->out->offset, a->out->bytes);
+}
+
+tn_status tni_transfer_wait(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_space *s = transfer_of(k)->from;
+    (void)a;
+    return s->device->backend->api.queue_finish(s->device->handle, s->queue);
 }
 
 tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *)

@@ -166,6 +166,26 @@ static void what_passes_through_the_host_has_a_place_of_its_own(void)
     tn_exec_free(e);
 }
 
+// x is sent to a queue that reads it late; an output that is copied over x waits for that.
+static void what_is_sent_is_read_before_an_output_covers_it(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    tn_symbol x = tn_variable(bench.g, "x");
+    const tn_symbol both =
+        tn_group(bench.g, TN_SYMS(UNARY("negative", "minus", x), BINARY("_mul", "product", x, x)));
+    tn_tensor *values = TN_TENSOR(TN_F32, TN_DIMS(2), 3, 5);
+    tn_exec *e =
+        tn_simple_bind(bench.g, both, .backends = lists[1], .args = TN_TENSORS({"x", values}),
+                       .outs = TN_TENSORS({"minus_output", values}));
+    if (TN_CHECK_EXEC(e)) {
+        RUN_OK(tn_forward(e, false));
+        TN_CHECK_VALUES(tn_exec_output(e, 1), 0, 9, 25);
+        TN_CHECK_VALUES(values, 0, -3, -5);
+    }
+    tn_exec_free(e);
+    tn_tensor_release(values);
+}
+
 // The weight lies on the device and is written by its last reader, in place or through a copy.
 static void an_update_on_the_device(void)
 {
@@ -333,6 +353,8 @@ TN_TEST_MAIN({"tensors lie where they are used", tensors_lie_where_they_are_used
              {"what is sent stays until it has left", what_is_sent_stays_until_it_has_left},
              {"what passes through the host has a place of its own",
               what_passes_through_the_host_has_a_place_of_its_own},
+             {"what is sent is read before an output covers it",
+              what_is_sent_is_read_before_an_output_covers_it},
              {"an update on the device", an_update_on_the_device},
              {"a zero gradient on the device", a_zero_gradient_on_the_device},
              {"another shape on the device", another_shape_on_the_device},

@@ -277,6 +277,27 @@ static void stash_and_scratch_are_kept_apart(void)
     tn_tensor_release(x);
 }
 
+// With TN_BIND_NO_REUSE backward may come again, and finds every stash as forward left it.
+static void a_stash_outlives_its_backward_where_nothing_is_reused(void)
+{
+    if (!load_picky()) return;
+    tn_tensor *head = TN_TENSOR(TN_F32, TN_DIMS(3), 1, 2, 3),
+              *x = TN_TENSOR(TN_F32, TN_DIMS(3), 1, 0.5, -1);
+    tn_exec *e = tn_simple_bind(bench.g, squares(), .backends = "picky,reference",
+                                .args = TN_TENSORS({"x", x}), .grad_req = TN_WRITE,
+                                .flags = TN_BIND_NO_REUSE);
+    tn_tensor *grad = NULL;
+    if (!TN_CHECK_EXEC(e)) return;
+    CU_ASSERT_EQUAL(tn_forward(e, true) | tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
+    grad = tn_tensor_cast(tn_exec_grad(e, "x"), TN_F32);
+    CU_ASSERT_EQUAL(tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
+    CU_ASSERT_TRUE(net_equal(tn_exec_grad(e, "x"), grad));
+    tn_tensor_release(grad);
+    tn_tensor_release(head);
+    tn_tensor_release(x);
+    tn_exec_free(e);
+}
+
 // _sub of picky may be written over its second input only.
 static void in_place_needs_the_permission_of_the_kernel(void)
 {
@@ -329,6 +350,8 @@ TN_TEST_MAIN({"blocks that live at the same time never overlap", living_blocks_n
              {"sharing changes no number", sharing_changes_no_number},
              {"values of any size work", values_of_any_size_work},
              {"stash and scratch are kept apart", stash_and_scratch_are_kept_apart},
+             {"a stash outlives its backward where nothing is reused",
+              a_stash_outlives_its_backward_where_nothing_is_reused},
              {"in place needs the permission of the kernel",
               in_place_needs_the_permission_of_the_kernel},
              {"forward leaves the gradients alone", forward_leaves_the_gradients_alone})
