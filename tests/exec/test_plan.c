@@ -292,6 +292,13 @@ static void a_stash_outlives_its_backward_where_nothing_is_reused(void)
     grad = tn_tensor_cast(tn_exec_grad(e, "x"), TN_F32);
     CU_ASSERT_EQUAL(tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
     CU_ASSERT_TRUE(net_equal(tn_exec_grad(e, "x"), grad));
+    size_t n = 0;
+    for (size_t id = 1; id <= e->placed.g->n_nodes; id++) {
+        if (!e->plan.stash[id]) continue;
+        CU_ASSERT_EQUAL(e->plan.blocks.v[e->plan.stash[id]].end, e->plan.n_times);
+        n++;
+    }
+    CU_ASSERT_EQUAL(n, 4);
     tn_tensor_release(grad);
     tn_tensor_release(head);
     tn_tensor_release(x);
