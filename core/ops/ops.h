@@ -35,6 +35,9 @@ extern const tn_plugin tni_core_plugin;
     X(argmax) X(argmin) X(argmax_channel) \
     /* broadcast.c */ X(broadcast_to) X(broadcast_axis) X(broadcast_like) X(sum_like) \
     /* index.c */ X(embedding) X(backward_embedding) X(take) X(backward_take) X(one_hot) \
+    /* along.c */ X(positions) X(take_along) X(backward_take_along) \
+    /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
+    /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
     /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) \

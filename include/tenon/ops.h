@@ -218,6 +218,19 @@ typedef struct tn_batch_dot_args {
 #define tn_batch_dot(g, ...) \
     TN_MAKE_(g, "batch_dot", tn_batch_dot_args, __VA_ARGS__)
 
+// batch_take: One element of each row: a[i, indices[i]]. An index outside is moved to the nearest
+// end.
+// Output: one element of each row
+typedef struct tn_batch_take_args {
+    uint32_t size;
+    tn_symbol a;       // (n, k)
+    tn_symbol indices; // (n,): an index into each row
+    const char *name;
+    tn_attrs attrs;
+} tn_batch_take_args;
+#define tn_batch_take(g, ...) \
+    TN_MAKE_(g, "batch_take", tn_batch_take_args, __VA_ARGS__)
+
 // BatchNorm: Normalises each channel: gamma (x - mean) / sqrt(var + eps) + beta, by the batch's own
 // mean and variance while training, else by the moving ones. mean and var pass no gradient on.
 // Output: in the shape of data
@@ -504,6 +517,19 @@ typedef struct tn_ceil_args {
 } tn_ceil_args;
 #define tn_ceil(g, ...) \
     TN_MAKE_(g, "ceil", tn_ceil_args, __VA_ARGS__)
+
+// choose_element_0index: One element of each row: lhs[i, rhs[i]]. An index outside is moved to the
+// nearest end.
+// Output: one element of each row
+typedef struct tn_choose_element_0index_args {
+    uint32_t size;
+    tn_symbol lhs;     // (n, k)
+    tn_symbol rhs;     // (n,): an index into each row
+    const char *name;
+    tn_attrs attrs;
+} tn_choose_element_0index_args;
+#define tn_choose_element_0index(g, ...) \
+    TN_MAKE_(g, "choose_element_0index", tn_choose_element_0index_args, __VA_ARGS__)
 
 // clip: Limits values to [a_min, a_max]. The gradient is 0 strictly outside.
 // Output: in the shape of data
@@ -803,6 +829,20 @@ typedef struct tn_expm1_args {
 } tn_expm1_args;
 #define tn_expm1(g, ...) \
     TN_MAKE_(g, "expm1", tn_expm1_args, __VA_ARGS__)
+
+// fill_element_0index: lhs with one element of each row replaced: output[i, rhs[i]] = mhs[i]. An
+// index outside replaces nothing.
+// Output: (n, k)
+typedef struct tn_fill_element_0index_args {
+    uint32_t size;
+    tn_symbol lhs;     // (n, k)
+    tn_symbol mhs;     // (n,): the new elements
+    tn_symbol rhs;     // (n,): an index into each row
+    const char *name;
+    tn_attrs attrs;
+} tn_fill_element_0index_args;
+#define tn_fill_element_0index(g, ...) \
+    TN_MAKE_(g, "fill_element_0index", tn_fill_element_0index_args, __VA_ARGS__)
 
 // fix: nearest integer not further from 0. Elementwise.
 // Output: y, in the shape of data
@@ -1420,6 +1460,20 @@ typedef struct tn_ones_like_args {
 #define tn_ones_like(g, ...) \
     TN_MAKE_(g, "ones_like", tn_ones_like_args, __VA_ARGS__)
 
+// pick: Picks one element along an axis by index; an index outside is moved to the nearest end.
+// Output: one element of each row
+typedef struct tn_pick_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_symbol index;   // data's shape without the axis, or with 1 there
+    tn_opt_i64 axis;   // axis to pick from; negative: from the end; default -1, may be None
+    bool keepdims;     // keep the axis with extent 1; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_pick_args;
+#define tn_pick(g, ...) \
+    TN_MAKE_(g, "pick", tn_pick_args, __VA_ARGS__)
+
 // _plus_scalar: a + b. Elementwise, a is data and b the number.
 // Output: in the shape of data
 typedef struct tn_plus_scalar_args {
@@ -1674,6 +1728,52 @@ typedef struct tn_rsqrt_args {
 } tn_rsqrt_args;
 #define tn_rsqrt(g, ...) \
     TN_MAKE_(g, "rsqrt", tn_rsqrt_args, __VA_ARGS__)
+
+// SequenceLast: The last step of each sequence. A sequence of length 0 gives zeros.
+// Output: (N, ...)
+typedef struct tn_sequence_last_args {
+    uint32_t size;
+    tn_symbol data;            // (T, N, ...): steps, sequences
+    // (N,): number of steps of each sequence; only with use_sequence_length
+    tn_symbol sequence_length;
+    // sequences have their own lengths; otherwise all T steps count; default False
+    bool use_sequence_length;
+    const char *name;
+    tn_attrs attrs;
+} tn_sequence_last_args;
+#define tn_sequence_last(g, ...) \
+    TN_MAKE_(g, "SequenceLast", tn_sequence_last_args, __VA_ARGS__)
+
+// SequenceMask: Replaces the steps behind the end of each sequence by a value.
+// Output: in the shape of data
+typedef struct tn_sequence_mask_args {
+    uint32_t size;
+    tn_symbol data;            // (T, N, ...): steps, sequences
+    // (N,): number of steps of each sequence; only with use_sequence_length
+    tn_symbol sequence_length;
+    // sequences have their own lengths; otherwise all T steps count; default False
+    bool use_sequence_length;
+    tn_opt_f64 value;          // what stands behind the end; default 0.0
+    const char *name;
+    tn_attrs attrs;
+} tn_sequence_mask_args;
+#define tn_sequence_mask(g, ...) \
+    TN_MAKE_(g, "SequenceMask", tn_sequence_mask_args, __VA_ARGS__)
+
+// SequenceReverse: Reverses the steps of each sequence; those behind its end stay in place.
+// Output: in the shape of data
+typedef struct tn_sequence_reverse_args {
+    uint32_t size;
+    tn_symbol data;            // (T, N, ...): steps, sequences
+    // (N,): number of steps of each sequence; only with use_sequence_length
+    tn_symbol sequence_length;
+    // sequences have their own lengths; otherwise all T steps count; default False
+    bool use_sequence_length;
+    const char *name;
+    tn_attrs attrs;
+} tn_sequence_reverse_args;
+#define tn_sequence_reverse(g, ...) \
+    TN_MAKE_(g, "SequenceReverse", tn_sequence_reverse_args, __VA_ARGS__)
 
 // sgd_mom_update: One step of gradient descent with momentum: m = momentum m - lr (wd w + g), w +
 // m.

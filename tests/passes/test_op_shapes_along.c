@@ -1,0 +1,60 @@
+// tests/passes/test_op_shapes_along.c: shape and dtype rules of operators that pick, order and
+// repeat elements along axes, both directions. Values were worked out by hand.
+#include "op_cases.h"
+
+static void along_one_axis(void)
+{
+    OP_SHAPES(
+        {"_positions", "axis=-1", "(2,3) -> ?", "(2,3) -> (2,3)"},
+        {"_positions", "axis=0", "(2,?) -> (?,3)", "(2,3) -> (2,3)"},
+        {"_positions", "axis=2", "(2,3) -> ?", "!axis: 2 of a value with 2 axes"},
+        {"_take_along", "axis=1", "(2,3) (2,5) -> ?", "(2,3) (2,5) -> (2,5)"},
+        {"_take_along", "axis=1", "(2,3) (1,?) -> (?,5)", "(2,3) (1,5) -> (2,5)"},
+        {"_take_along", "axis=0", "(?,3) (4,?) -> ?", "(?,3) (4,?) -> (4,3)"},
+        {"_take_along", "axis=0", "? (4,1) -> (?,3)", "(?,3) (4,1) -> (4,3)"},
+        {"_take_along", "axis=0", "(2,3) (4,2) -> ?", "!index: axis 1 has 2 elements"},
+        {"_take_along", "axis=0", "(2,3) (4) -> ?", "!index"},
+        {"_backward_take_along", "axis=1", "? (2,5) (2,3) -> ?", "(2,5) (2,5) (2,3) -> (2,3)"});
+    OP_DTYPES({"_positions", "axis=0", "float32 -> ?", "float32 -> int64"},
+              {"_take_along", "axis=0", "float16 int64 -> ?", "float16 int64 -> float16"});
+}
+
+static void picking(void)
+{
+    OP_SHAPES({"pick", NULL, "(2,3) (2) -> ?", "(2,3) (2) -> (2)"},
+              {"pick", NULL, "(2,3) (2,1) -> ?", "(2,3) (2,1) -> (2)"},
+              {"pick", "axis=0; keepdims=1", "(2,3,4) ? -> ?", "(2,3,4) ? -> (1,3,4)"},
+              {"pick", "axis=1", "(?,3,?) (2,?) -> (?,4)", "(2,3,4) (2,4) -> (2,4)"},
+              {"pick", "axis=1", "(?,3,?) (2,1,4) -> ?", "(2,3,4) (2,1,4) -> (2,4)"},
+              {"pick", "axis=1; keepdims=1", "? ? -> (2,1,4)", "(2,?,4) ? -> (2,1,4)"},
+              {"pick", "axis=0", "(3) (1) -> ?", "(3) (1) -> (1)"},
+              {"pick", NULL, "(2,3) (3) -> ?", "!index"},
+              {"pick", "axis=2", "(2,3) (2) -> ?", "!axis: 2 of a value with 2 axes"},
+              {"pick", "axis=None", "(2,3) (2) -> ?", "!axis: wanted a number"},
+              {"_backward_pick", NULL, "? (2) (2,3) -> ?", "(2) (2) (2,3) -> (2,3)"},
+              {"batch_take", NULL, "(?,3) (2) -> ?", "(2,3) (2) -> (2)"},
+              {"batch_take", NULL, "(2,3) ? -> ?", "(2,3) (2) -> (2)"},
+              {"choose_element_0index", NULL, "(2,3) (4) -> ?", "!"},
+              {"fill_element_0index", NULL, "(?,3) (2) ? -> ?", "(2,3) (2) (2) -> (2,3)"},
+              {"fill_element_0index", NULL, "(2,3) (4) ? -> ?", "!"});
+    OP_DTYPES(
+        {"pick", NULL, "float16 ? -> ?", "float16 float16 -> float16"},
+        {"pick", NULL, "? int32 -> float64", "float64 int32 -> float64"},
+        {"fill_element_0index", NULL, "? float16 int32 -> ?", "float16 float16 int32 -> float16"});
+}
+
+static void sequences(void)
+{
+    OP_SHAPES({"SequenceLast", NULL, "(5,2,3) -> ?", "(5,2,3) -> (2,3)"},
+              {"SequenceLast", "use_sequence_length=1", "(5,?,3) (2) -> ?", "(5,2,3) (2) -> (2,3)"},
+              {"SequenceLast", "use_sequence_length=1", "? ? -> (2,3)", "(?,2,3) (2) -> (2,3)"},
+              {"SequenceLast", NULL, "(5) -> ?", "!data: wanted (T, N, ...), got 1 axes"},
+              {"SequenceMask", "use_sequence_length=1", "(5,2) ? -> ?", "(5,2) (2) -> (5,2)"},
+              {"SequenceMask", NULL, "? -> (5,2)", "(5,2) -> (5,2)"},
+              {"SequenceReverse", "use_sequence_length=1", "(5,2) (3) -> ?", "!sequence_length"});
+    OP_DTYPES(
+        {"SequenceMask", "use_sequence_length=1", "float16 int32 -> ?", "float16 int32 -> float16"},
+        {"SequenceMask", "use_sequence_length=1", "? ? -> float64", "float64 float64 -> float64"});
+}
+
+TN_TEST_MAIN({"along one axis", along_one_axis}, {"picking", picking}, {"sequences", sequences})
