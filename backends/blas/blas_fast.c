@@ -55,6 +55,9 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(log, blas_logf(x))               \
     X_(log1p, blas_log1pf(x))           \
     X_(expm1, blas_expm1f(x))           \
+    X_(sin, sinf(x))                    \
+    X_(cos, cosf(x))                    \
+    X_(erf, erff(x))                    \
     X_(degrees, x * 57.29577951308232f) \
     X_(radians, x * 0.017453292519943295f)
 

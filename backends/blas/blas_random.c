@@ -8,46 +8,75 @@
 
 enum { CHUNK = 256 }; // elements; a multiple of 4
 
-// Words of the blocks first … first + n - 1, in order. The blocks are independent: written so that
-// one instruction works on many of them.
-BLAS_CLONES static void draw_words(uint64_t key, uint64_t counter, uint64_t first, int64_t n,
-                                   uint32_t *words)
+// One round of tn_philox4x32() on LANES blocks side by side.
+enum { LANES = 16 };
+typedef struct lanes {
+    uint32_t c[4][LANES];
+} lanes;
+
+BLAS_INLINE void draw_round(lanes *x, uint32_t k0, uint32_t k1)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const uint64_t b = first + (uint64_t)i;
-        uint32_t c0 = (uint32_t)b, c1 = (uint32_t)counter, c2 = (uint32_t)(counter >> 32);
-        uint32_t c3 = (uint32_t)(b >> 32), k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-        for (int round = 0; round < 10; round++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c1 = (uint32_t)p1;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c3 = (uint32_t)p0;
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
-        words[4 * i] = c0;
-        words[4 * i + 1] = c1;
-        words[4 * i + 2] = c2;
-        words[4 * i + 3] = c3;
+    BLAS_SIMD
+    for (int l = 0; l < LANES; l++) {
+        const uint64_t p0 = (uint64_t)0xD2511F53u * x->c[0][l];
+        const uint64_t p1 = (uint64_t)0xCD9E8D57u * x->c[2][l];
+        x->c[0][l] = (uint32_t)(p1 >> 32) ^ x->c[1][l] ^ k0;
+        x->c[1][l] = (uint32_t)p1;
+        x->c[2][l] = (uint32_t)(p0 >> 32) ^ x->c[3][l] ^ k1;
+        x->c[3][l] = (uint32_t)p0;
     }
 }
 
-// Uniform numbers in [0, 1) of the elements first … first + n - 1: 53 bits for float64, 24 for the
-// narrower floats. first is a multiple of 4, n at most CHUNK.
+// Words of the blocks first … first + n - 1, in order, and of those up to a multiple of LANES.
+BLAS_CLONES static void draw_words(uint64_t key, uint64_t counter, uint64_t first, int64_t n,
+                                   uint32_t *words)
+{
+    for (int64_t i = 0; i < n; i += LANES, words += 4 * LANES) {
+        lanes x;
+        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+        for (int l = 0; l < LANES; l++) {
+            const uint64_t b = first + (uint64_t)(i + l);
+            x.c[0][l] = (uint32_t)b;
+            x.c[1][l] = (uint32_t)counter;
+            x.c[2][l] = (uint32_t)(counter >> 32);
+            x.c[3][l] = (uint32_t)(b >> 32);
+        }
+        for (int round = 0; round < 10; round++) {
+            draw_round(&x, k0, k1);
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        for (int l = 0; l < LANES; l++)
+            for (int w = 0; w < 4; w++) words[4 * l + w] = x.c[w][l];
+    }
+}
+
+// Uniform numbers in [0, 1): 53 bits for float64, 24 for the narrower floats.
+BLAS_CLONES static void words_to_f64(const uint32_t *w, int64_t n, double *u)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t bits = (uint64_t)w[2 * i] << 32 | w[2 * i + 1];
+        u[i] = (double)(int64_t)(bits >> 11) * 1.1102230246251565e-16; // 2^-53
+    }
+}
+
+BLAS_CLONES static void words_to_f32(const uint32_t *w, int64_t n, double *u)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) u[i] = (double)(int32_t)(w[i] >> 8) * 5.9604644775390625e-8;
+}
+
+// Those of the elements first … first + n - 1. first is a multiple of 4, n at most CHUNK.
 static void draw_uniform(const tn_run_args *a, tn_dtype dtype, int64_t first, int64_t n, double *u)
 {
-    uint32_t w[2 * CHUNK];
+    uint32_t w[2 * CHUNK]; // CHUNK / 2 blocks, or half as many, are a multiple of LANES
     if (dtype == TN_F64) {
         draw_words(a->rng_key, a->rng_counter, (uint64_t)first / 2, (n + 1) / 2, w);
-        for (int64_t i = 0; i < n; i++) {
-            const uint64_t bits = (uint64_t)w[2 * i] << 32 | w[2 * i + 1];
-            u[i] = (double)(bits >> 11) * 1.1102230246251565e-16; // 2^-53
-        }
-        return;
+        words_to_f64(w, n, u);
+    } else {
+        draw_words(a->rng_key, a->rng_counter, (uint64_t)first / 4, (n + 3) / 4, w);
+        words_to_f32(w, n, u);
     }
-    draw_words(a->rng_key, a->rng_counter, (uint64_t)first / 4, (n + 3) / 4, w);
-    for (int64_t i = 0; i < n; i++) u[i] = (double)(w[i] >> 8) * 5.9604644775390625e-8; // 2^-24
 }
 
 // Elements begin … end-1; begin is a multiple of BLAS_BLOCK.
@@ -144,6 +173,15 @@ static void draw_dropout(const blas_run *r, int64_t i, int64_t n, double *u)
     }
 }
 
+BLAS_CLONES static void drop(double *u, double *x, int64_t n, double p, double keep)
+{
+    BLAS_SIMD
+    for (int64_t j = 0; j < n; j++) {
+        u[j] = u[j] >= p ? keep : 0;
+        x[j] *= u[j];
+    }
+}
+
 // mask = keep where the draw is at least p, else 0;  y = x · mask
 static void dropout_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
@@ -156,10 +194,7 @@ static void dropout_range(void *ctx, int64_t begin, int64_t end, uint32_t worker
         const int64_t n = end - i < CHUNK ? end - i : CHUNK;
         draw_dropout(r, i, n, u);
         blas_load_f64(dtype, r->a->in[0].host, i, n, x);
-        for (int64_t j = 0; j < n; j++) {
-            u[j] = u[j] >= p ? keep : 0;
-            x[j] *= u[j];
-        }
+        drop(u, x, n, p, keep);
         blas_store_f64(dtype, r->a->out[0].host, i, n, x);
         blas_store_f64(dtype, r->a->out[1].host, i, n, u);
     }

@@ -453,6 +453,12 @@ static void N(places)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         const T *x = (const T *)run->x + blas_box_at(&r->kept, r->kept.ndim, o);
         A best = GET(x[0]);
         int64_t place = 0;
+        if (step == 1) { // the extreme first, which is vectorised, and then where it is
+            best = larger ? N(row_max)(x, r->n) : N(row_min)(x, r->n);
+            while (IS_NAN(best) ? !IS_NAN(GET(x[place])) : GET(x[place]) != best) place++;
+            ((int64_t *)run->to)[o] = place;
+            continue;
+        }
         for (int64_t i = 1; i < r->n && !IS_NAN(best); i++) {
             const A v = GET(x[i * step]);
             if (IS_NAN(v) || (larger ? v > best : v < best)) best = v, place = i;

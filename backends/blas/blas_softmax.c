@@ -6,7 +6,10 @@
 
 #include "blas.h"
 
-enum { BLAS_COLUMNS = 64 };
+enum {
+    BLAS_COLUMNS = 64,
+    SHORT = 16 // elements: a vector of float
+};
 
 typedef struct softmax_run {
     const blas_softmax *s;
@@ -126,6 +129,25 @@ BLAS_CLONES static void N(log_softmax_line)(const T *x, T *y, int64_t n, T scale
     for (int64_t i = 0; i < n; i++) y[i] = (x[i] * scale - max) - rest;
 }
 
+// The same for lines so short that a vector holds most of one: padded with −∞ to a fixed length.
+BLAS_CLONES static void N(short_line)(const T *x, T *y, int64_t n, T scale, bool logarithm)
+{
+    T v[SHORT], e[SHORT], max = (T)-INFINITY;
+    double sum = 0;
+    for (int64_t i = 0; i < SHORT; i++) v[i] = (T)-INFINITY;
+    for (int64_t i = 0; i < n; i++) v[i] = x[i] * scale;
+    BLAS_SIMD_MAX(max)
+    for (int64_t i = 0; i < SHORT; i++) max = v[i] > max ? v[i] : max;
+    BLAS_SIMD_SUM(sum)
+    for (int64_t i = 0; i < SHORT; i++) {
+        v[i] = v[i] - max;
+        e[i] = EXP(v[i]);
+        sum += (double)e[i];
+    }
+    const T rest = (T)(logarithm ? log(sum) : 1 / sum);
+    for (int64_t i = 0; i < n; i++) y[i] = logarithm ? v[i] - rest : e[i] * rest;
+}
+
 static void N(lines)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const softmax_run *r = ctx;
@@ -135,37 +157,66 @@ static void N(lines)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     for (int64_t i = begin; i < end; i++) {
         const T *x = (const T *)r->x + i * n;
         T *y = (T *)r->out + i * n;
-        (r->s->logarithm ? N(log_softmax_line) : N(softmax_line))(x, y, n, scale);
+        if (IS_F32 && n <= SHORT)
+            N(short_line)(x, y, n, scale, r->s->logarithm);
+        else
+            (r->s->logarithm ? N(log_softmax_line) : N(softmax_line))(x, y, n, scale);
     }
 }
 
-// Lines of n elements that are `step` apart, `width` of them side by side.
-BLAS_CLONES static void N(block)(const T *x, T *y, const int64_t size[3], T scale, bool logarithm)
+// One step of `width` lines side by side: max[j] = the larger of it and x[j] / t
+BLAS_CLONES static void N(max_step)(const T *x, T *max, int64_t width, T scale)
 {
-    const int64_t n = size[0], step = size[1], width = size[2];
+    BLAS_SIMD
+    for (int64_t j = 0; j < width; j++) max[j] = x[j] * scale > max[j] ? x[j] * scale : max[j];
+}
+
+// y = exp(x / t − max), or for the logarithm x / t − max; the exponentials are summed up.
+BLAS_CLONES static void N(exp_step)(const T *x, T *y, const T *max, double *sum, int64_t width,
+                                    T scale)
+{
+    BLAS_SIMD
+    for (int64_t j = 0; j < width; j++) {
+        const T e = EXP(x[j] * scale - max[j]);
+        y[j] = e;
+        sum[j] += (double)e;
+    }
+}
+
+BLAS_CLONES static void N(log_step)(const T *x, T *y, const T *max, double *sum, int64_t width,
+                                    T scale)
+{
+    BLAS_SIMD
+    for (int64_t j = 0; j < width; j++) {
+        const T v = x[j] * scale - max[j];
+        y[j] = v;
+        sum[j] += (double)EXP(v);
+    }
+}
+
+BLAS_CLONES static void N(last_step)(T *y, const T *rest, int64_t width, bool logarithm)
+{
+    if (logarithm) {
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++) y[j] -= rest[j];
+    } else {
+        BLAS_SIMD
+        for (int64_t j = 0; j < width; j++) y[j] *= rest[j];
+    }
+}
+
+// Lines of n elements that are `step` apart, `width` of them side by side; size: n, step, width.
+static void N(block)(const T *x, T *y, const int64_t size[3], T scale, bool logarithm)
+{
+    const int64_t end = size[0] * size[1], step = size[1], width = size[2];
     T max[BLAS_COLUMNS], rest[BLAS_COLUMNS];
-    double sum[BLAS_COLUMNS];
-    for (int64_t j = 0; j < width; j++) max[j] = (T)-INFINITY, sum[j] = 0;
-    for (int64_t i = 0; i < n; i++) {
-        BLAS_SIMD
-        for (int64_t j = 0; j < width; j++)
-            max[j] = x[i * step + j] * scale > max[j] ? x[i * step + j] * scale : max[j];
-    }
-    for (int64_t i = 0; i < n; i++) {
-        BLAS_SIMD
-        for (int64_t j = 0; j < width; j++) {
-            const T v = x[i * step + j] * scale - max[j], e = EXP(v);
-            y[i * step + j] = logarithm ? v : e;
-            sum[j] += (double)e;
-        }
-    }
+    double sum[BLAS_COLUMNS] = {0};
+    for (int64_t j = 0; j < width; j++) max[j] = (T)-INFINITY;
+    for (int64_t i = 0; i < end; i += step) N(max_step)(x + i, max, width, scale);
+    for (int64_t i = 0; i < end; i += step)
+        (logarithm ? N(log_step) : N(exp_step))(x + i, y + i, max, sum, width, scale);
     for (int64_t j = 0; j < width; j++) rest[j] = (T)(logarithm ? log(sum[j]) : 1 / sum[j]);
-    for (int64_t i = 0; i < n; i++) {
-        T *row = y + i * step;
-        BLAS_SIMD
-        for (int64_t j = 0; j < width; j++)
-            row[j] = logarithm ? row[j] - rest[j] : row[j] * rest[j];
-    }
+    for (int64_t i = 0; i < end; i += step) N(last_step)(y + i, rest, width, logarithm);
 }
 
 static void N(columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
@@ -210,23 +261,36 @@ static void N(backward_lines)(void *ctx, int64_t begin, int64_t end, uint32_t wo
      (T)(1 / r->s->temperature), r->s->logarithm);
 }
 
-BLAS_CLONES static void N(backward_block)(const T *dy, const T *y, T *dx, const int64_t size[3],
-                                          T scale, bool logarithm)
+BLAS_CLONES static void N(sum_step)(const T *dy, const T *y, double *sum, int64_t width)
 {
-    const int64_t n = size[0], step = size[1], width = size[2];
+    BLAS_SIMD
+    for (int64_t j = 0; j < width; j++) sum[j] += (double)dy[j] * (y ? (double)y[j] : 1);
+}
+
+BLAS_CLONES static void N(gradient_step)(const T *dy, const T *y, T *dx, const double *sum,
+                                         int64_t width, T scale)
+{
+    BLAS_SIMD
+    for (int64_t j = 0; j < width; j++) dx[j] = y[j] * (dy[j] - (T)sum[j]) * scale;
+}
+
+BLAS_CLONES static void N(log_gradient_step)(const T *dy, const T *y, T *dx, const double *sum,
+                                             int64_t width, T scale)
+{
+    BLAS_SIMD
+    for (int64_t j = 0; j < width; j++) dx[j] = (dy[j] - EXP(y[j]) * (T)sum[j]) * scale;
+}
+
+static void N(backward_block)(const T *dy, const T *y, T *dx, const int64_t size[3], T scale,
+                              bool logarithm)
+{
+    const int64_t end = size[0] * size[1], step = size[1], width = size[2];
     double sum[BLAS_COLUMNS] = {0};
-    for (int64_t i = 0; i < n * step; i += step) {
-        BLAS_SIMD
-        for (int64_t j = 0; j < width; j++)
-            sum[j] += (double)dy[i + j] * (logarithm ? 1 : (double)y[i + j]);
-    }
-    for (int64_t i = 0; i < n * step; i += step) {
-        BLAS_SIMD
-        for (int64_t j = 0; j < width; j++) {
-            const T g = dy[i + j], p = y[i + j], total = (T)sum[j];
-            dx[i + j] = (logarithm ? g - EXP(p) * total : p * (g - total)) * scale;
-        }
-    }
+    for (int64_t i = 0; i < end; i += step)
+        N(sum_step)(dy + i, logarithm ? NULL : y + i, sum, width);
+    for (int64_t i = 0; i < end; i += step)
+        (logarithm ? N(log_gradient_step) : N(gradient_step))(dy + i, y + i, dx + i, sum, width,
+                                                              scale);
 }
 
 static void N(backward_columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)

@@ -18,6 +18,10 @@ if(TENON_OPENBLAS_LIBRARY AND TENON_OPENBLAS_INCLUDE)
     # Clang warns of each loop that it leaves scalar (gamma, …): slower, and no mistake.
     target_compile_options(${target} PRIVATE -Wno-pass-failed)
   endif()
+  if(CMAKE_C_COMPILER_ID MATCHES Clang)
+    # It warns of each loop that cannot be vectorised, as those with calls of libm.
+    target_compile_options(${target} PRIVATE -Wno-pass-failed)
+  endif()
   if(TENON_SANITIZE STREQUAL "")
     target_compile_options(${target} PRIVATE -O3) # whatever the build type
   endif()
