@@ -7,6 +7,8 @@
 set -u
 : "${TENON_SOURCE_DIR:?}" "${TENON_BUILD_DIR:?}"
 unset TENON_PLUGIN_PATH TENON_BACKENDS TENON_NUM_THREADS OMP_NUM_THREADS TERM
+# Threads that wait for work must not take the processors from other tests.
+export OMP_WAIT_POLICY=passive
 
 program=$TENON_BUILD_DIR/tools/tenon
 data=${TENON_DATA_DIR:-}
