@@ -338,13 +338,27 @@ static tn_status walk_expansion(sweep *s, uint32_t id, uint32_t first, uint32_t 
     return status;
 }
 
-// Inputs that this operator gives no gradient are no way through its expansion either.
-static void hide_inputs(sweep *s, uint32_t id, bool *was)
+// Inputs that this operator gives no gradient are no way through its expansion either: they are
+// hidden, and where the same value is an input that has one, the expansion gets it blocked.
+static tn_status hide_inputs(sweep *s, uint32_t id, bool *was, tni_entry *in)
 {
-    const tni_node *n = tni_node_at(s->g, id);
-    for (uint32_t i = 0; i < n->n_in; i++) was[i] = sum_of(s, n->in[i])->depends;
-    for (uint32_t i = 0; i < n->n_in; i++)
-        if (!passes(n, i)) sum_of(s, n->in[i])->depends = false;
+    const uint32_t n_in = tni_node_at(s->g, id)->n_in;
+    for (uint32_t i = 0; i < n_in; i++) {
+        in[i] = tni_node_at(s->g, id)->in[i];
+        was[i] = sum_of(s, in[i])->depends;
+    }
+    for (uint32_t i = 0; i < n_in; i++) {
+        const tni_node *n = tni_node_at(s->g, id);
+        const tni_entry e = n->in[i];
+        uint32_t j = 0;
+        if (passes(n, i)) continue;
+        while (j < n_in && (n->in[j].node != e.node || n->in[j].out != e.out || !passes(n, j))) j++;
+        if (j == n_in)
+            sum_of(s, e)->depends = false;
+        else
+            in[i] = build(s, "BlockGrad", NULL, &e, 1, e, "_no_grad");
+    }
+    return s->g->error.status;
 }
 
 static void show_inputs(sweep *s, uint32_t id, const bool *was)
@@ -365,15 +379,19 @@ static tn_status by_expansion(sweep *s, uint32_t id)
     e.suffix = "_expand";
     e.results = calloc(n_out ? n_out : 1, sizeof *e.results);
     bool *was = calloc(n_in ? n_in : 1, sizeof *was);
-    tn_status status = e.results && was ? tni_builder_expand(&e) : no_memory(s);
-    if (status == TN_OK && !cover(s)) status = no_memory(s);
+    tni_entry *in = calloc(n_in ? n_in : 1, sizeof *in);
+    tn_status status = e.results && was && in ? TN_OK : no_memory(s);
     if (status == TN_OK) {
+        e.inputs = in;
         s->depth++;
-        hide_inputs(s, id, was);
-        status = walk_expansion(s, id, first, (uint32_t)g->n_nodes, e.results);
+        status = hide_inputs(s, id, was, in);
+        if (status == TN_OK) status = tni_builder_expand(&e);
+        if (status == TN_OK && !cover(s)) status = no_memory(s);
+        if (status == TN_OK) status = walk_expansion(s, id, first, (uint32_t)g->n_nodes, e.results);
         show_inputs(s, id, was);
         s->depth--;
     }
+    free(in);
     free(was);
     free(e.results);
     tni_builder_free(&e);

@@ -22,7 +22,7 @@ static inline double node_value(const tni_node *n, const double *in)
     for (uint32_t i = 0; i < n->n_in; i++) sum += in[i];
     if (IS("elemwise_add") || IS("add_n") || IS("_grad_add")) return sum;
     if (IS("_sub")) return in[0] - in[1];
-    if (IS("_mul")) return in[0] * in[1];
+    if (IS("_mul") || IS("scaled")) return in[0] * in[1];
     if (IS("_mul_scalar")) return in[0] * scalar_of(n);
     if (IS("_plus_scalar")) return in[0] + scalar_of(n);
     if (IS("_minus_scalar")) return in[0] - scalar_of(n);

@@ -109,6 +109,33 @@ static tn_status cube_expand(const tn_builder *b)
     return TN_OK;
 }
 
+static tn_status scaled_expand(const tn_builder *b)
+{
+    b->set_output(b->ctx, 0, TN_EMIT(b, "_mul", NULL, tn_grad_in(b, 0), tn_grad_in(b, 1)));
+    return TN_OK;
+}
+
+static const tn_op_decl op_scaled =
+    TN_OP(.name = "scaled", .doc = "x",
+          .inputs =
+              TN_PORTS(TN_PORT(.name = "data"), TN_PORT(.name = "by", .flags = TN_PORT_NO_GRAD)),
+          .outputs = OUTPUT, .expand = scaled_expand);
+
+// Of one value as both inputs the gradient is what passes through the first.
+static void an_expansion_gets_one_value_twice(void)
+{
+    if (!extra_ops(TN_OPS(&op_scaled))) return;
+    tn_symbol x = variable("x"), s = apply("sigmoid", x);
+    tn_symbol y = tn_call(bench.g, "scaled", .inputs = TN_SYMS(x, x));
+    TN_CHECK_NEAR(value_at(gradient(y, x), 3), 3, 0);
+    tn_symbol z = tn_call(bench.g, "scaled", .inputs = TN_SYMS(s, s));
+    const double v = 1 / (1 + exp(-3.0));
+    TN_CHECK_NEAR(value_at(gradient(z, x), 3), v * v * (1 - v), 1e-12);
+    tn_symbol other = tn_call(bench.g, "scaled", .inputs = TN_SYMS(x, s));
+    TN_CHECK_NEAR(value_at(gradient(other, x), 3), v, 1e-12);
+    extra_ops_free();
+}
+
 static tn_status deep_expand(const tn_builder *b)
 {
     const tn_sym x = TN_EMIT(b, "through", NULL, tn_grad_in(b, 0));
@@ -329,6 +356,7 @@ TN_TEST_MAIN({"BlockGrad stops", block_grad_stops}, {"no path is zero", no_path_
              {"a missing gradient names operator, node and place", a_missing_gradient_is_named},
              {"a missing gradient that nobody needs", a_missing_gradient_that_nobody_needs},
              {"inputs without gradient are no way", inputs_without_gradient_are_no_way},
+             {"an expansion gets one value twice", an_expansion_gets_one_value_twice},
              {"expansions are differentiated", expansions_are_differentiated},
              {"expansions that cannot be", expansions_that_cannot_be_differentiated},
              {"zero out-gradients stay absent", zero_out_gradients_stay_absent},
