@@ -105,7 +105,8 @@ typedef struct tni_blocks {
 enum { TNI_ALIGN = 64 }; // of every value: a cache line, and the widest vector
 
 // Gives every block of planned memory an offset such that blocks alive at the same time never
-// overlap; totals[space] becomes the bytes needed. Linear in blocks and times. False: no memory.
+// overlap; totals[space] becomes the bytes needed. Linear in blocks and times. False: no memory, or
+// more is needed than any memory has.
 bool tni_fit(tni_blocks *b, uint32_t n_times, uint32_t n_spaces, uint64_t *totals);
 
 // Largest sum of bytes of planned blocks alive at once, over all spaces. False: no memory.

@@ -13,6 +13,7 @@ enum {
     SCAN = 16,        // free chunks of the block's own class that are looked at
     FEW_BLOCKS = 4096 // beyond, placing largest first takes longer than a tenth of a second
 };
+#define MOST_BYTES (1ull << 50) // of a memory: more than any has, and FEW_BLOCKS of it can be added
 
 // A piece of a memory, free or not. Number 0 is none.
 typedef struct chunk {
@@ -117,6 +118,7 @@ static uint32_t best(const heap *h, uint64_t bytes)
 static uint32_t extend(heap *h, uint64_t bytes)
 {
     uint32_t i = h->last;
+    if (bytes > MOST_BYTES || h->end > MOST_BYTES) return 0;
     if (i && h->v[i].is_free) {
         list_remove(h, i);
     } else {
@@ -336,17 +338,20 @@ bool tni_fit_bound(const tni_blocks *b, uint32_t n_times, uint64_t *bytes)
     // change[t]: bytes that begin at t, less those that ended before
     int64_t *change = calloc((size_t)n_times + 2, sizeof *change);
     int64_t alive = 0, most = 0;
-    if (!change) return false;
-    for (size_t i = 1; i <= b->n; i++) {
-        if (!is_planned(&b->v[i])) continue;
-        change[b->v[i].begin] += (int64_t)needed(&b->v[i]);
-        change[b->v[i].end + 1] -= (int64_t)needed(&b->v[i]);
+    bool ok = change != NULL;
+    for (size_t i = 1; ok && i <= b->n; i++) {
+        const tni_block *x = &b->v[i];
+        if (!is_planned(x)) continue;
+        const int64_t size = (int64_t)needed(x);
+        ok = needed(x) <= MOST_BYTES &&
+             !__builtin_add_overflow(change[x->begin], size, &change[x->begin]) &&
+             !__builtin_sub_overflow(change[x->end + 1], size, &change[x->end + 1]);
     }
-    for (uint32_t t = 0; t <= n_times; t++) {
-        alive += change[t];
+    for (uint32_t t = 0; ok && t <= n_times; t++) {
+        ok = !__builtin_add_overflow(alive, change[t], &alive);
         if (alive > most) most = alive;
     }
     free(change);
     *bytes = (uint64_t)most;
-    return true;
+    return ok;
 }

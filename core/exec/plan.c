@@ -18,7 +18,10 @@ uint64_t tni_bytes_of(const tn_exec *e, uint32_t value)
 
 static tn_status out_of_memory(tni_bind *b)
 {
-    return tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory for the memory plan");
+    return tni_graph_fail(
+        b->g, TN_E_NOMEM, 0,
+        "bind: out of memory for the memory plan, or it wants more than any memory "
+        "has");
 }
 
 static bool is_shape_only(const tn_exec *e, uint32_t node, uint32_t i)

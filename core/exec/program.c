@@ -52,7 +52,9 @@ static tn_status fit(tni_bind *b)
     const bool ok = totals && tni_fit(&e->plan.blocks, e->plan.n_times, e->n_spaces, totals);
     for (uint32_t i = 0; ok && i < e->n_spaces; i++) e->spaces[i].bytes = totals[i];
     free(totals);
-    return ok ? allocate(b) : out_of_memory(b);
+    if (ok) return allocate(b);
+    return tni_graph_fail(b->g, TN_E_NOMEM, 0,
+                          "bind: out of memory, or the plan wants more than any memory has");
 }
 
 tn_arg tni_block_arg(const tn_exec *e, uint32_t block, uint64_t bytes)

@@ -228,6 +228,34 @@ static void values_of_any_size_work(void)
     }
 }
 
+// The sum of what is alive is more than 64 bits hold; and one byte of it would be much too much.
+static void more_than_any_memory_is_an_error(void)
+{
+    static const char *const shapes[] = {"(2305843009213693952,)", "(281474976710656,)"};
+    for (int k = 0; k < 2; k++) {
+        tn_symbol x = tn_variable(bench.g, "x"), sum = TN_NONE;
+        for (int i = 0; i < 6; i++) {
+            tn_symbol part =
+                CALL("broadcast_to", NULL, tn_mul(bench.g, x, 2 + i), {"shape", shapes[k]});
+            sum = i ? BINARY("_maximum", NULL, sum, UNARY("exp", NULL, part)) : part;
+        }
+        tn_exec *e = tn_simple_bind(bench.g, sum, .backends = "reference",
+                                    .shapes = TN_SHAPES({"x", TN_DIMS(1)}));
+        CU_ASSERT_PTR_NULL(e);
+        CU_ASSERT_EQUAL(tn_graph_status(bench.g), TN_E_NOMEM);
+        tn_graph_free(bench.g);
+        bench.g = tn_graph_new(bench.env);
+        tn_exec_free(e);
+    }
+    tni_block v[1 + 9] = {{0}};
+    tni_blocks blocks = {v, 9, 10};
+    uint64_t total = 0;
+    for (int i = 1; i <= 9; i++)
+        v[i] = (tni_block){.bytes = 1ull << 61, .begin = 1, .end = 2, .align = 64};
+    CU_ASSERT_FALSE(tni_fit(&blocks, 4, 1, &total));
+    CU_ASSERT_FALSE(tni_fit_bound(&blocks, 4, &total));
+}
+
 // ------------------------------------------------------------------ kernels that mind
 
 static bool load_picky(void)
@@ -356,6 +384,7 @@ TN_TEST_MAIN({"blocks that live at the same time never overlap", living_blocks_n
               an_identity_of_an_argument_as_output_is_a_copy},
              {"sharing changes no number", sharing_changes_no_number},
              {"values of any size work", values_of_any_size_work},
+             {"more than any memory is an error", more_than_any_memory_is_an_error},
              {"stash and scratch are kept apart", stash_and_scratch_are_kept_apart},
              {"a stash outlives its backward where nothing is reused",
               a_stash_outlives_its_backward_where_nothing_is_reused},
