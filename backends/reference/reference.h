@@ -253,6 +253,7 @@ static inline tn_status ref_gather(const tn_sdk_kernel *k, const tn_run_args *a)
 // Families; each is a table in reference_<family>.c.
 extern const tn_kernel_row ref_elementwise[], ref_pointwise[], ref_dense[], ref_softmax[],
     ref_loss[], ref_reduce[], ref_broadcasts[], ref_shape[], ref_slice[], ref_index[], ref_init[],
-    ref_random[], ref_optimizer[], ref_conv[], ref_pool[], ref_norm[], ref_leaky[], ref_along[];
+    ref_random[], ref_optimizer[], ref_conv[], ref_pool[], ref_norm[], ref_leaky[], ref_along[],
+    ref_order[];
 
 #endif

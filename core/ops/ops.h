@@ -38,6 +38,7 @@ extern const tn_plugin tni_core_plugin;
     /* along.c */ X(positions) X(take_along) X(backward_take_along) \
     /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
     /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
+    /* order.c */ X(argsort_whole) X(sort) X(argsort) X(topk) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
     /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) \

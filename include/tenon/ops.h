@@ -204,6 +204,20 @@ typedef struct tn_argmin_args {
 #define tn_argmin(g, ...) \
     TN_MAKE_(g, "argmin", tn_argmin_args, __VA_ARGS__)
 
+// argsort: Where the elements stand in data, in their order along an axis, in the dtype of data.
+// Output: indices along the axis
+typedef struct tn_argsort_args {
+    uint32_t size;
+    tn_symbol data;        // of any shape
+    // axis to order; negative: from the end; None: all, flattened; default -1, may be None
+    tn_opt_i64 axis;
+    tn_opt_bool is_ascend; // smallest element first; otherwise the largest; default True
+    const char *name;
+    tn_attrs attrs;
+} tn_argsort_args;
+#define tn_argsort(g, ...) \
+    TN_MAKE_(g, "argsort", tn_argsort_args, __VA_ARGS__)
+
 // batch_dot: Product of matrices, one for each entry of the first axis.
 // Output: (b, m, n)
 typedef struct tn_batch_dot_args {
@@ -1987,6 +2001,21 @@ typedef struct tn_softrelu_args {
 #define tn_softrelu(g, ...) \
     TN_MAKE_(g, "softrelu", tn_softrelu_args, __VA_ARGS__)
 
+// sort: Elements in their order along an axis.
+// Output output0: data in order; one axis if it is flattened
+// Hidden output1: where each element stood in data
+typedef struct tn_sort_args {
+    uint32_t size;
+    tn_symbol data;        // of any shape
+    // axis to order; negative: from the end; None: all, flattened; default -1, may be None
+    tn_opt_i64 axis;
+    tn_opt_bool is_ascend; // smallest element first; otherwise the largest; default True
+    const char *name;
+    tn_attrs attrs;
+} tn_sort_args;
+#define tn_sort(g, ...) \
+    TN_MAKE_(g, "sort", tn_sort_args, __VA_ARGS__)
+
 // sqrt: square root. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_sqrt_args {
@@ -2100,6 +2129,29 @@ typedef struct tn_tanh_args {
 } tn_tanh_args;
 #define tn_tanh(g, ...) \
     TN_MAKE_(g, "tanh", tn_tanh_args, __VA_ARGS__)
+
+// topk: The k first elements in their order along an axis.
+// Output: indices along the axis; or 1 where data has such an element, else 0
+// Output output0: the elements
+// Hidden output1: where they stood in data
+enum { // ret_typ of tn_topk
+    TN_TOPK_VALUE = 1, TN_TOPK_INDICES = 2, TN_TOPK_MASK = 3, TN_TOPK_BOTH = 4
+};
+typedef struct tn_topk_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    // axis to order; negative: from the end; None: all, flattened; default -1, may be None
+    tn_opt_i64 axis;
+    tn_opt_i64 k;      // how many elements; less than 1: all; default 1
+    // the elements, their indices, a mask in the shape of data, or elements and indices; default
+    // indices
+    int ret_typ;
+    bool is_ascend;    // smallest element first; otherwise the largest; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_topk_args;
+#define tn_topk(g, ...) \
+    TN_MAKE_(g, "topk", tn_topk_args, __VA_ARGS__)
 
 // transpose: Permutes the axes; without axes, reverses their order.
 // Output: data with its axes permuted

@@ -57,4 +57,23 @@ static void sequences(void)
         {"SequenceMask", "use_sequence_length=1", "? ? -> float64", "float64 float64 -> float64"});
 }
 
-TN_TEST_MAIN({"along one axis", along_one_axis}, {"picking", picking}, {"sequences", sequences})
+static void ordering(void)
+{
+    OP_SHAPES({"_argsort", "axis=1", "(2,?) -> (?,3)", "(2,3) -> (2,3)"},
+              {"_argsort", "axis=2", "(2,3) -> ?", "!axis: 2 of a value with 2 axes"},
+              {"sort", NULL, "(2,3) ->", "(2,3) -> (2,3) (2,3)"},
+              {"sort", "axis=None", "(2,3) ->", "(2,3) -> (6) (6)"},
+              {"sort", "axis=0", "? -> (2,3)", "(2,3) -> (2,3) (2,3)"},
+              {"argsort", "axis=None", "(2,?) -> ?", "(2,?) -> (?)"},
+              {"argsort", "axis=-3", "(2,3) -> ?", "!axis: -3 of a value with 2 axes"},
+              {"topk", "k=2", "(4,3) -> ?", "(4,3) -> (4,2)"},
+              {"topk", "k=2; ret_typ=both; axis=0", "(?,3) -> ? (2,?)", "(?,3) -> (2,3) (2,3)"},
+              {"topk", "k=0", "? -> (4,3)", "(4,3) -> (4,3)"},
+              {"topk", "k=5; axis=None", "(4,3) -> ?", "(4,3) -> (5)"},
+              {"topk", "k=5; ret_typ=mask; axis=None", "(4,3) -> ?", "(4,3) -> (4,3)"},
+              {"topk", "k=4", "(4,3) -> ?", "!k: 4 of 3 elements"},
+              {"topk", "k=13; axis=None", "(4,3) -> ?", "!k: 13 of 12 elements"});
+}
+
+TN_TEST_MAIN({"along one axis", along_one_axis}, {"ordering", ordering}, {"picking", picking},
+             {"sequences", sequences})
