@@ -26,8 +26,10 @@ static int help(FILE *to, int code)
     fprintf(to, "Usage: tenon COMMAND [OPTION...]\n\n");
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(to, "\n`tenon COMMAND --help` explains one. Plugins are searched in TENON_PLUGIN_PATH\n"
-                "and beside the library; exit codes: 0, 1 failure, 2 usage.\n");
+    fprintf(to, "\n`tenon COMMAND --help` explains one. Exit codes: 0, 1 failure, 2 usage.\n\n"
+                "TENON_PLUGIN_PATH  files and directories searched first for plugins, with colons\n"
+                "TENON_BACKENDS     backends in order of preference where --backend is not given\n"
+                "TENON_NUM_THREADS  threads of the kernels; as many as processors if not given\n");
     return code;
 }
 

@@ -92,11 +92,35 @@ static int draw_parameters(trainer *t)
 
 // ------------------------------------------------------------------ the update
 
+// The multiplier that a variable carries in an attribute, else `otherwise`.
+static double multiplier(trainer *t, tn_symbol internals, const char *name, const char *key,
+                         double otherwise)
+{
+    const char *text = tn_attr_get(t->g, tn_output_named(t->g, internals, name), key);
+    char *end = NULL;
+    const double v = text ? strtod(text, &end) : otherwise;
+    return end && (end == text || *end) ? otherwise : v;
+}
+
+// w := w - lr (grad / batch + wd w), with momentum. As with MXNet, only weights and gammas decay
+// where no __wd_mult__ says otherwise.
+static tn_symbol update_of(trainer *t, tn_graph *g, tn_symbol internals, const char *name,
+                           const char *grad, const char *as)
+{
+    const bool decays = ends_with(name, "_weight") || ends_with(name, "_gamma");
+    const double lr = t->o->lr * multiplier(t, internals, name, "__lr_mult__", 1.0);
+    const double wd = t->o->wd * multiplier(t, internals, name, "__wd_mult__", decays);
+    return tn_sgd_mom_update(g, .weight = tn_variable(g, name), .grad = tn_variable(g, grad),
+                             .lr = lr, .momentum = TN_SET(t->o->momentum), .wd = TN_SET(wd),
+                             .rescale_grad = TN_SET(1.0 / (double)t->batch), .name = as);
+}
+
 // A second graph whose arguments are the network's own parameters and gradients and whose outputs
 // are written back into the parameters.
 static int bind_update(trainer *t)
 {
     const tn_names args = tn_exec_arguments(t->exec);
+    const tn_symbol internals = tn_internals(t->g, t->net);
     tn_graph *g = tn_graph_new(t->env);
     tn_symbol *news = calloc(args.n, sizeof *news);
     tn_named_tensor *in = calloc(args.n * 2, sizeof *in), *out = calloc(args.n, sizeof *out);
@@ -108,10 +132,7 @@ static int bind_update(trainer *t)
         char *grad_name = texts + 1024 * n, *out_name = grad_name + 512;
         snprintf(grad_name, 512, "%s_grad", args.v[i]);
         snprintf(out_name, 512, "%s_new", args.v[i]);
-        news[n] = tn_sgd_mom_update(
-            g, .weight = tn_variable(g, args.v[i]), .grad = tn_variable(g, grad_name),
-            .lr = t->o->lr, .momentum = TN_SET(t->o->momentum), .wd = TN_SET(t->o->wd),
-            .rescale_grad = TN_SET(1.0 / (double)t->batch), .name = out_name);
+        news[n] = update_of(t, g, internals, args.v[i], grad_name, out_name);
         in[2 * n] = (tn_named_tensor){args.v[i], tn_exec_arg(t->exec, args.v[i])};
         in[2 * n + 1] = (tn_named_tensor){grad_name, grad};
         strcat(out_name, "_output");

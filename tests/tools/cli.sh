@@ -109,6 +109,7 @@ npy_header() { dd if="$1" bs=1 skip=10 count="$(od -An -tu2 -j8 -N2 "$1" | tr -d
 npy_shape() { npy_header "$1" | sed "s/.*'shape': (\([^)]*\)).*/\1/"; }
 npy_dtype() { npy_header "$1" | sed "s/.*'descr': '.\([a-z0-9]*\)'.*/\1/"; }
 npy_values() {
+    [ -f "$1" ] || { echo "FAILED: there is no $1" && return; }
     bytes=$(npy_dtype "$1" | tr -d 'a-z')
     skip_bytes=$(($(od -An -tu2 -j8 -N2 "$1") + 10))
     od -An -v -tf"$bytes" -w"$bytes" -j$skip_bytes "$1"

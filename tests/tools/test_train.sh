@@ -91,6 +91,20 @@ for flatten in True False; do
     sed -n 's/^held-out: .*accuracy \([0-9.]*\) .*/\1/p' out | awk '{ exit !($1 > 0.8) }' ||
         fail "flatten=$flatten: $(grep held-out: out)"
 done
+# Initial values, learning rates and decay of single variables, as their attributes say. --wd decays
+# weights, and no biases.
+network 5 "$(variables data)$(
+    node null w_weight '[]' '"__init__": "[\"Constant\", {\"value\": 0.5}]", "__lr_mult__": "0"'), $(
+    node null w_bias '[]' '"__init__": "zeros", "__wd_mult__": "0"'), $(
+    node FullyConnected fc '[[0, 0, 0], [1, 0, 0], [2, 0, 0]]' '"num_hidden": "10"'), $(
+    variables softmax_label)$(node SoftmaxOutput softmax '[[3, 0, 0], [4, 0, 0]]')" >frozen.json
+tenon 0 train --network frozen.json --epochs 1 --show 0 --save frozen --wd 0.1
+tenon 0 run frozen-symbol.json -p frozen-0001.params -i data=one.npy -o w_weight -o w_bias --out frozen
+npy_values frozen/w_weight.npy | sort -u | tr -d ' \n' >values
+[ "$(cat values)" = 0.5 ] || fail "__init__ and __lr_mult__: weights of $(head -c 99 values)"
+npy_values frozen/w_bias.npy | awk '$1 == 0 { n++ } END { exit !(NR == 10 && n == 0) }' ||
+    fail "biases are not learned: $(npy_values frozen/w_bias.npy)"
+
 if has_kernels Convolution Pooling; then
     network 10 "$(variables data c_weight c_bias)$(
         node Convolution c '[[0, 0, 0], [1, 0, 0], [2, 0, 0]]' \
