@@ -31,7 +31,7 @@ extern const tn_plugin tni_core_plugin;
     /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) X(slice_channel) \
     X(backward_slice_channel) X(stack) \
     /* slice.c */ X(slice) X(backward_slice) X(slice_axis) X(backward_slice_axis) \
-    /* reduce.c */ X(sum) X(mean) X(max) X(min) X(prod) X(norm) X(broadcast_reduced) \
+    /* reduce.c */ X(sum) X(mean) X(max) X(min) X(prod) X(nansum) X(nanprod) X(norm) X(broadcast_reduced) \
     X(argmax) X(argmin) X(argmax_channel) \
     /* broadcast.c */ X(broadcast_to) X(broadcast_axis) X(broadcast_like) X(sum_like) \
     /* index.c */ X(embedding) X(backward_embedding) X(take) X(backward_take) X(one_hot) \
@@ -39,6 +39,9 @@ extern const tn_plugin tni_core_plugin;
     /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
     /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
     /* order.c */ X(argsort_whole) X(sort) X(argsort) X(topk) \
+    /* repeat.c */ X(repeat) X(reverse) \
+    /* entropy.c */ X(softmax_activation) X(softmax_cross_entropy) X(svm_output) \
+    /* instance.c */ X(instance_norm) X(l2_normalization) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
     /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) \

@@ -171,6 +171,38 @@ const tn_op_decl tni_op_prod =
           .doc = "Product over axes. The gradient is exact where elements are 0, too.", REDUCTION,
           .gradient = prod_gradient);
 
+// ------------------------------------------------------------------ nansum, nanprod
+
+// The reduction of x with another number in the place of NaN.
+static void reduce_numbers(const tn_builder *b, const char *fill, const char *op)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tn_grad_in(b, 0), is_number = tni_call2(b, "_equal", x, x);
+    const tn_sym filled = TN_EMIT(b, "where", NULL, is_number, x, tni_call(b, fill, x));
+    reduce_text(text, b->params, "");
+    b->set_output(b->ctx, 0, tn_emit(b, op, text, &filled, 1));
+}
+
+static tn_status nansum_expand(const tn_builder *b)
+{
+    reduce_numbers(b, "zeros_like", "sum");
+    return TN_OK;
+}
+
+static tn_status nanprod_expand(const tn_builder *b)
+{
+    reduce_numbers(b, "ones_like", "prod");
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_nansum =
+    TN_OP(.name = "nansum", .doc = "Sum over axes, in which NaN counts as 0.", REDUCTION,
+          .expand = nansum_expand);
+
+const tn_op_decl tni_op_nanprod =
+    TN_OP(.name = "nanprod", .doc = "Product over axes, in which NaN counts as 1.", REDUCTION,
+          .expand = nanprod_expand);
+
 // ------------------------------------------------------------------ norm
 //
 //     y = √(Σ x²),  dx = dy · x / y, and 0 where y is 0

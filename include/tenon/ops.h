@@ -1016,6 +1016,42 @@ typedef struct tn_hypot_scalar_args {
 #define tn_hypot_scalar(g, ...) \
     TN_MAKE_(g, "_hypot_scalar", tn_hypot_scalar_args, __VA_ARGS__)
 
+// InstanceNorm: Normalises each channel of each sample to mean 0 and variance 1, then scales and
+// shifts the channels.
+// Output: in the shape of data
+// Hidden mean: (n, c)
+// Hidden var: (n, c): biased variance
+typedef struct tn_instance_norm_args {
+    uint32_t size;
+    tn_symbol data;    // (n, c, ...)
+    tn_symbol gamma;   // (c,): factors
+    tn_symbol beta;    // (c,): added afterwards
+    tn_opt_f64 eps;    // added to the variance; default 0.001
+    const char *name;
+    tn_attrs attrs;
+} tn_instance_norm_args;
+#define tn_instance_norm(g, ...) \
+    TN_MAKE_(g, "InstanceNorm", tn_instance_norm_args, __VA_ARGS__)
+
+// L2Normalization: Divides data by its Euclidean norm: of each sample, of each place, or of each
+// channel.
+// Output: in the shape of data
+// Hidden norm: (n,); (n, 1, ...) of channel; (n, c) of spatial
+enum { // mode of tn_l2normalization
+    TN_L2NORMALIZATION_INSTANCE = 1, TN_L2NORMALIZATION_SPATIAL = 2, TN_L2NORMALIZATION_CHANNEL = 3
+};
+typedef struct tn_l2normalization_args {
+    uint32_t size;
+    tn_symbol data;    // (n, c, ...)
+    tn_opt_f64 eps;    // added to the sum of squares; default 1e-10
+    // sum over all but axis 0, over all but axes 0 and 1, or over axis 1; default instance
+    int mode;
+    const char *name;
+    tn_attrs attrs;
+} tn_l2normalization_args;
+#define tn_l2normalization(g, ...) \
+    TN_MAKE_(g, "L2Normalization", tn_l2normalization_args, __VA_ARGS__)
+
 // LeakyReLU: Rectifiers that let something through below 0. leaky: slope * x; elu: slope * (exp(x)
 // - 1); prelu: gamma * x; rrelu: a random slope while training; also selu and gelu.
 // Output: in the shape of data
@@ -1388,6 +1424,34 @@ typedef struct tn_mul_scalar_args {
 #define tn_mul_scalar(g, ...) \
     TN_MAKE_(g, "_mul_scalar", tn_mul_scalar_args, __VA_ARGS__)
 
+// nanprod: Product over axes, in which NaN counts as 1.
+// Output: without the reduced axes; (1,) if none is left
+typedef struct tn_nanprod_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_nanprod_args;
+#define tn_nanprod(g, ...) \
+    TN_MAKE_(g, "nanprod", tn_nanprod_args, __VA_ARGS__)
+
+// nansum: Sum over axes, in which NaN counts as 0.
+// Output: without the reduced axes; (1,) if none is left
+typedef struct tn_nansum_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_nansum_args;
+#define tn_nansum(g, ...) \
+    TN_MAKE_(g, "nansum", tn_nansum_args, __VA_ARGS__)
+
 // negative: -x. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_negative_args {
@@ -1644,6 +1708,20 @@ typedef struct tn_relu_args {
 #define tn_relu(g, ...) \
     TN_MAKE_(g, "relu", tn_relu_args, __VA_ARGS__)
 
+// repeat: Repeats each element along an axis, as in NumPy.
+// Output: the axis is longer by repeats
+typedef struct tn_repeat_args {
+    uint32_t size;
+    tn_symbol data;    // of at most 7 axes
+    int64_t repeats;   // how many times; required, in [1,)
+    // the axis; negative: from the end; None: data is flattened first; default None, may be None
+    tn_opt_i64 axis;
+    const char *name;
+    tn_attrs attrs;
+} tn_repeat_args;
+#define tn_repeat(g, ...) \
+    TN_MAKE_(g, "repeat", tn_repeat_args, __VA_ARGS__)
+
 // Reshape: The same elements in another shape. Codes in shape: 0 copies an extent of data, -1 is
 // whatever is left over, -2 copies all remaining extents, -3 multiplies two, -4 splits one into the
 // next two entries, one of which may be -1.
@@ -1673,6 +1751,18 @@ typedef struct tn_reshape_like_args {
 } tn_reshape_like_args;
 #define tn_reshape_like(g, ...) \
     TN_MAKE_(g, "reshape_like", tn_reshape_like_args, __VA_ARGS__)
+
+// reverse: Reverses the order along axes.
+// Output: in the shape of data
+typedef struct tn_reverse_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // the axes; negative: from the end; required
+    const char *name;
+    tn_attrs attrs;
+} tn_reverse_args;
+#define tn_reverse(g, ...) \
+    TN_MAKE_(g, "reverse", tn_reverse_args, __VA_ARGS__)
 
 // rint: nearest integer, n.5 to the lower. Elementwise.
 // Output: y, in the shape of data
@@ -1963,6 +2053,36 @@ typedef struct tn_softmax_args {
 #define tn_softmax(g, ...) \
     TN_MAKE_(g, "softmax", tn_softmax_args, __VA_ARGS__)
 
+// softmax_cross_entropy: Cross entropy of the softmax of data with labels, summed over all rows. A
+// label outside counts nothing. MXNet limits each row to log(1e8), here nothing does.
+// Output: (1,)
+typedef struct tn_softmax_cross_entropy_args {
+    uint32_t size;
+    tn_symbol data;    // (n, k)
+    tn_symbol label;   // (n,): classes
+    const char *name;
+    tn_attrs attrs;
+} tn_softmax_cross_entropy_args;
+#define tn_softmax_cross_entropy(g, ...) \
+    TN_MAKE_(g, "softmax_cross_entropy", tn_softmax_cross_entropy_args, __VA_ARGS__)
+
+// SoftmaxActivation: Softmax over all axes but the first, or over axis 1. MXNet's gradient is wrong
+// for mode instance and more than 2 axes; this one is right.
+// Output: in the shape of data
+enum { // mode of tn_softmax_activation
+    TN_SOFTMAX_ACTIVATION_INSTANCE = 1, TN_SOFTMAX_ACTIVATION_CHANNEL = 2
+};
+typedef struct tn_softmax_activation_args {
+    uint32_t size;
+    tn_symbol data;    // (n, k, ...)
+    // instance: each sample sums to 1; channel: axis 1 does at each place; default instance
+    int mode;
+    const char *name;
+    tn_attrs attrs;
+} tn_softmax_activation_args;
+#define tn_softmax_activation(g, ...) \
+    TN_MAKE_(g, "SoftmaxActivation", tn_softmax_activation_args, __VA_ARGS__)
+
 // SoftmaxOutput: Softmax with the gradient of the cross-entropy loss against the label. The
 // gradient that arrives is not used unless out_grad is given.
 // Output: probabilities, in the shape of data
@@ -2075,6 +2195,22 @@ typedef struct tn_sum_args {
 } tn_sum_args;
 #define tn_sum(g, ...) \
     TN_MAKE_(g, "sum", tn_sum_args, __VA_ARGS__)
+
+// SVMOutput: Passes data on with the gradient of the squared hinge loss against the label, or of
+// the hinge loss with use_linear.
+// Output: data
+typedef struct tn_svm_output_args {
+    uint32_t size;
+    tn_symbol data;                        // (..., k)
+    tn_symbol label;                       // classes: data's shape without the last axis
+    tn_opt_f64 margin;                     // how far on the right side costs nothing; default 1.0
+    tn_opt_f64 regularization_coefficient; // the gradient is multiplied by it; default 1.0
+    bool use_linear;                       // hinge loss; otherwise squared; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_svm_output_args;
+#define tn_svm_output(g, ...) \
+    TN_MAKE_(g, "SVMOutput", tn_svm_output_args, __VA_ARGS__)
 
 // SwapAxis: Exchanges two axes.
 // Output: data with the two axes exchanged

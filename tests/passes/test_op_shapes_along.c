@@ -75,5 +75,43 @@ static void ordering(void)
               {"topk", "k=13; axis=None", "(4,3) -> ?", "!k: 13 of 12 elements"});
 }
 
-TN_TEST_MAIN({"along one axis", along_one_axis}, {"ordering", ordering}, {"picking", picking},
+static void repeating(void)
+{
+    OP_SHAPES({"repeat", "repeats=2", "(2,3) -> ?", "(2,3) -> (12)"},
+              {"repeat", "repeats=2; axis=-1", "(2,?) -> (?,6)", "(2,3) -> (2,6)"},
+              {"repeat", "repeats=3; axis=0", "? -> (6,2)", "(2,2) -> (6,2)"},
+              {"repeat", "repeats=2; axis=0", "? -> (5,2)", "!wanted a multiple of 2"},
+              {"repeat", "repeats=2; axis=2", "(2,3) -> ?", "!axis: 2 of a value with 2 axes"},
+              {"repeat", "repeats=0", "(2,3) -> ?", "!repeats"},
+              {"reverse", "axis=0", "(2,?) -> (?,3)", "(2,3) -> (2,3)"},
+              {"reverse", "axis=(0,2)", "(2,3) -> ?", "!axis: one is not there"},
+              {"reverse", "axis=()", "(2,3) -> ?", "!axis"});
+}
+
+static void normalising(void)
+{
+    OP_SHAPES(
+        {"SoftmaxActivation", NULL, "? -> (2,3)", "(2,3) -> (2,3)"},
+        {"SoftmaxActivation", NULL, "(3) -> ?", "!data: wanted at least 2 axes, got 1"},
+        {"softmax_cross_entropy", NULL, "(2,3) ? -> ?", "(2,3) (2) -> (1)"},
+        {"softmax_cross_entropy", NULL, "? (2) -> ?", "(2,?) (2) -> (1)"},
+        {"softmax_cross_entropy", NULL, "(2,3) (3) -> ?", "!label"},
+        {"SVMOutput", NULL, "(2,4,3) ? -> ?", "(2,4,3) (2,4) -> (2,4,3)"},
+        {"SVMOutput", NULL, "? (2) -> (?,3)", "(2,3) (2) -> (2,3)"},
+        {"SVMOutput", NULL, "(3) ? -> ?", "!data: wanted at least 2 axes, got 1"},
+        {"InstanceNorm", NULL, "(2,?,4) (3) ? ->", "(2,3,4) (3) (3) -> (2,3,4) (2,3) (2,3)"},
+        {"InstanceNorm", NULL, "? ? ? -> (2,3,4)", "(2,3,4) (3) (3) -> (2,3,4) (2,3) (2,3)"},
+        {"InstanceNorm", NULL, "(2,3) ? ? ->", "!data: wanted (n, c, ...), got 2 axes"},
+        {"L2Normalization", NULL, "(2,3,4) ->", "(2,3,4) -> (2,3,4) (2)"},
+        {"L2Normalization", "mode=channel", "(2,3,4) ->", "(2,3,4) -> (2,3,4) (2,1,4)"},
+        {"L2Normalization", "mode=spatial", "? -> (2,3,4)", "(2,3,4) -> (2,3,4) (2,3)"},
+        {"L2Normalization", "mode=spatial", "(2,3) ->", "!data: wanted at least 3 axes, got 2"},
+        {"nansum", "axis=1", "(2,3) -> ?", "(2,3) -> (2)"},
+        {"nanprod", NULL, "? -> ?", "? -> (1)"});
+    OP_DTYPES({"softmax_cross_entropy", NULL, "float64 int32 -> ?", "float64 int32 -> float64"},
+              {"SVMOutput", NULL, "float16 ? -> ?", "float16 float16 -> float16"});
+}
+
+TN_TEST_MAIN({"along one axis", along_one_axis}, {"repeating", repeating},
+             {"normalising", normalising}, {"ordering", ordering}, {"picking", picking},
              {"sequences", sequences})
