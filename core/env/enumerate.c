@@ -176,6 +176,7 @@ static bool kernel_on(const tni_kernel_decl *k, const tni_backend *b, const char
 
 bool tn_env_backend_has(const tn_env *env, size_t i, const char *name, tn_dtype dtype)
 {
+    if (!env) return false;
     const tni_registry *r = &env->registry;
     const tni_op *op = name ? tni_op_find(r, name) : NULL;
     if (!op || i >= r->n_backends) return false;

@@ -87,6 +87,7 @@ static void keep_error(tn_env *env, tn_status status, char *text)
 
 tn_status tni_env_fail(tn_env *env, tn_status status, const char *format, ...)
 {
+    if (!env) return status;
     tni_error error = {0};
     va_list ap;
     va_start(ap, format);
@@ -99,6 +100,7 @@ tn_status tni_env_fail(tn_env *env, tn_status status, const char *format, ...)
 tn_status tn_env_status(const tn_env *env)
 {
     tn_env *e = (tn_env *)env; // the lock is not part of what const promises
+    if (!e) return TN_E_NOMEM;
     pthread_mutex_lock(&e->error_lock);
     const tn_status status = e->status;
     pthread_mutex_unlock(&e->error_lock);
@@ -108,6 +110,7 @@ tn_status tn_env_status(const tn_env *env)
 const char *tn_env_error(const tn_env *env)
 {
     tn_env *e = (tn_env *)env;
+    if (!e) return tn_status_text(TN_E_NOMEM);
     pthread_mutex_lock(&e->error_lock);
     const char *text = e->n_errors ? e->errors[(e->n_errors - 1) % TNI_ERROR_RING] : "";
     const tn_status status = e->status;
@@ -119,6 +122,7 @@ const char *tn_env_error(const tn_env *env)
 
 tn_status tn_env_load(tn_env *env, const char *path)
 {
+    if (!env) return TN_E_INVALID;
     if (!path || !*path) return tni_env_fail(env, TN_E_INVALID, "tn_env_load: the path is empty");
     if (!strchr(path, '/'))
         return tni_env_fail(env, TN_E_INVALID,
@@ -152,50 +156,50 @@ const char *tn_step_name(tn_step step)
 
 size_t tn_env_num_candidates(const tn_env *env)
 {
-    return env->n_candidates;
+    return env ? env->n_candidates : 0;
 }
 
 const tn_candidate *tn_env_candidate(const tn_env *env, size_t i)
 {
-    return i < env->n_candidates ? &env->candidates[i]->record : NULL;
+    return env && i < env->n_candidates ? &env->candidates[i]->record : NULL;
 }
 
 size_t tn_env_num_backends(const tn_env *env)
 {
-    return env->registry.n_backends;
+    return env ? env->registry.n_backends : 0;
 }
 
 const tn_backend_entry *tn_env_backend(const tn_env *env, size_t i)
 {
-    return i < env->registry.n_backends ? &env->registry.backends[i]->entry : NULL;
+    return env && i < env->registry.n_backends ? &env->registry.backends[i]->entry : NULL;
 }
 
 const tn_device_info *tn_env_device(const tn_env *env, size_t i, size_t d)
 {
-    if (i >= env->registry.n_backends) return NULL;
+    if (!env || i >= env->registry.n_backends) return NULL;
     const tni_backend *b = env->registry.backends[i];
     return d < b->n_devices ? &b->devices[d].info : NULL;
 }
 
 size_t tn_env_num_ops(const tn_env *env)
 {
-    return env->registry.n_ops;
+    return env ? env->registry.n_ops : 0;
 }
 
 const tn_op_decl *tn_env_op(const tn_env *env, size_t i)
 {
-    return i < env->registry.n_ops ? &env->registry.ops[i]->decl : NULL;
+    return env && i < env->registry.n_ops ? &env->registry.ops[i]->decl : NULL;
 }
 
 const tn_op_decl *tn_env_op_find(const tn_env *env, const char *name)
 {
-    const tni_op *op = name ? tni_op_find(&env->registry, name) : NULL;
+    const tni_op *op = env && name ? tni_op_find(&env->registry, name) : NULL;
     return op ? &op->decl : NULL;
 }
 
 const char *tn_env_op_plugin(const tn_env *env, const tn_op_decl *decl)
 {
-    const tni_op *op = decl && decl->name ? tni_op_find(&env->registry, decl->name) : NULL;
+    const tni_op *op = env && decl && decl->name ? tni_op_find(&env->registry, decl->name) : NULL;
     return op ? op->plugin : "";
 }
 

@@ -3,17 +3,17 @@
 
 tn_status tn_exec_status(const tn_exec *e)
 {
-    return e->error.status;
+    return e ? e->error.status : TN_E_INVALID;
 }
 
 const char *tn_exec_error(const tn_exec *e)
 {
-    return tni_error_text(&e->error);
+    return e ? tni_error_text(&e->error) : "no executor: the bind failed";
 }
 
 void tn_exec_forgive(tn_exec *e)
 {
-    tni_error_clear(&e->error);
+    if (e) tni_error_clear(&e->error);
 }
 
 tn_status tni_exec_unknown(tn_exec *e, const char *where, const char *what, const char *name,
@@ -45,21 +45,25 @@ static tn_tensor *find(tn_exec *e, const char *where, const char *what, const tn
 
 tn_tensor *tn_exec_arg(tn_exec *e, const char *name)
 {
+    if (!e) return NULL;
     return find(e, "tn_exec_arg", "argument", &e->args, e->arg, name);
 }
 
 tn_tensor *tn_exec_grad(tn_exec *e, const char *name)
 {
+    if (!e) return NULL;
     return find(e, "tn_exec_grad", "argument", &e->args, e->grad, name);
 }
 
 tn_tensor *tn_exec_aux(tn_exec *e, const char *name)
 {
+    if (!e) return NULL;
     return find(e, "tn_exec_aux", "auxiliary state", &e->auxs, e->aux, name);
 }
 
 tn_tensor *tn_exec_out(tn_exec *e, const char *name)
 {
+    if (!e) return NULL;
     tn_tensor *first = find(e, "tn_exec_out", "output", &e->outs, e->out, name);
     uint32_t at = 0;
     if (!first || !tni_map_get(&e->outs.index, name, &at)) return first;
@@ -77,37 +81,37 @@ tn_tensor *tn_exec_out(tn_exec *e, const char *name)
 
 size_t tn_exec_num_outputs(const tn_exec *e)
 {
-    return e->outs.n;
+    return e ? e->outs.n : 0;
 }
 
 tn_tensor *tn_exec_output(tn_exec *e, size_t i)
 {
-    return i < e->outs.n ? e->out[i] : NULL;
+    return e && i < e->outs.n ? e->out[i] : NULL;
 }
 
 static tn_names names_of(const tni_names *names)
 {
-    return (tn_names){names->n, names->v};
+    return names ? (tn_names){names->n, names->v} : (tn_names){0, NULL};
 }
 
 tn_names tn_exec_arguments(const tn_exec *e)
 {
-    return names_of(&e->args);
+    return names_of(e ? &e->args : NULL);
 }
 
 tn_names tn_exec_auxiliary_states(const tn_exec *e)
 {
-    return names_of(&e->auxs);
+    return names_of(e ? &e->auxs : NULL);
 }
 
 tn_names tn_exec_outputs(const tn_exec *e)
 {
-    return names_of(&e->outs);
+    return names_of(e ? &e->outs : NULL);
 }
 
 bool tn_exec_is_loss(const tn_exec *e, size_t i)
 {
-    return i < e->outs.n && e->is_loss[i];
+    return e && i < e->outs.n && e->is_loss[i];
 }
 
 // ------------------------------------------------------------------ setting
@@ -151,6 +155,7 @@ static tn_status copy_value(tn_exec *e, const char *where, const char *name, tn_
 
 tn_status tn_exec_set(tn_exec *e, const char *name, tn_tensor *src)
 {
+    if (!e) return TN_E_INVALID;
     tn_tensor *to = name ? target(e, name) : NULL;
     if (!to)
         return tni_exec_unknown(e, "tn_exec_set", "argument or state", name ? name : "", &e->args,
@@ -163,6 +168,10 @@ tn_status tn_exec_set_all(tn_exec *e, tn_tensors values, bool allow_extra)
 {
     const char *where = "tn_exec_set_all";
     tn_status status = TN_OK;
+    if (!e) return TN_E_INVALID;
+    if (values.n && !values.v)
+        return tni_fail(&e->error, TN_E_INVALID, NULL, "%s: %zu values, and no list", where,
+                        values.n);
     for (size_t i = 0; !status && i < values.n; i++) {
         const char *name = values.v[i].name;
         const tn_tensor *to = name ? target(e, name) : NULL;
@@ -181,11 +190,12 @@ tn_status tn_exec_set_all(tn_exec *e, tn_tensors values, bool allow_extra)
 
 void tn_exec_seed(tn_exec *e, uint64_t seed)
 {
+    if (!e) return;
     e->seed = seed ? seed : 1;
     e->runs = 0;
 }
 
 tn_memory_report tn_exec_memory(const tn_exec *e)
 {
-    return e->memory;
+    return e ? e->memory : (tn_memory_report){0};
 }

@@ -70,9 +70,22 @@ static tn_status copy_symbol(tni_bind *b, tn_graph *from, tni_entries heads)
     return ok ? TN_OK : tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory");
 }
 
+static bool any_list_bad(tn_graph *g, const tn_bind_options *o)
+{
+    return tni_list_bad(g, "bind: .shapes", o->shapes.n, o->shapes.v) ||
+           tni_list_bad(g, "bind: .dtypes", o->dtypes.n, o->dtypes.v) ||
+           tni_list_bad(g, "bind: .grad_reqs", o->grad_reqs.n, o->grad_reqs.v) ||
+           tni_list_bad(g, "bind: .args", o->args.n, o->args.v) ||
+           tni_list_bad(g, "bind: .grads", o->grads.n, o->grads.v) ||
+           tni_list_bad(g, "bind: .auxs", o->auxs.n, o->auxs.v) ||
+           tni_list_bad(g, "bind: .outs", o->outs.n, o->outs.v) ||
+           tni_list_bad(g, "bind: .groups", o->groups.n, o->groups.v);
+}
+
 static tn_status check_options(const tni_bind *b)
 {
     const tn_bind_options *o = &b->o;
+    if (any_list_bad(b->g, o)) return b->g->error.status;
     if (o->threads < 0)
         return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .threads: wanted 0 or more, got %d",
                               (int)o->threads);
@@ -122,7 +135,7 @@ tn_exec *tni_bind_symbol(tn_graph *from, tni_entries heads, const tn_bind_option
 
 static tn_exec *bind(tn_graph *g, tn_symbol s, const tn_bind_options *options, bool strict)
 {
-    if (g->error.status || tni_symbol_bad(g, s, "bind: the symbol", false)) return NULL;
+    if (!g || g->error.status || tni_symbol_bad(g, s, "bind: the symbol", false)) return NULL;
     const tni_entries heads = tni_symbol_entries(g, s);
     if (g->error.status) return NULL;
     if (!heads.n) {

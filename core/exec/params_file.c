@@ -276,6 +276,7 @@ static tn_status parse(tn_env *env, const char *source, const void *bytes, size_
 
 tn_status tn_params_parse(tn_env *env, const void *bytes, size_t n, tn_tensor_list *out)
 {
+    if (!out) return tni_env_fail(env, TN_E_INVALID, "tn_params_parse: out: got NULL");
     if (bytes) return parse(env, "tn_params_parse", bytes, n, out);
     *out = (tn_tensor_list){0};
     return tni_env_fail(env, TN_E_INVALID, "tn_params_parse: bytes: wanted a file, got NULL");
@@ -286,6 +287,7 @@ tn_status tn_params_load(tn_env *env, const char *path, tn_tensor_list *out)
     char *bytes;
     size_t n;
     tni_error error = {0};
+    if (!out) return tni_env_fail(env, TN_E_INVALID, "tn_params_load: out: got NULL");
     *out = (tn_tensor_list){0};
     tn_status status = tni_file_read(path, &bytes, &n, &error);
     if (status) {

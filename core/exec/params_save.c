@@ -88,6 +88,9 @@ static tn_status check(tn_env *env, tn_tensors tensors, bool *named)
 tn_status tn_params_save(tn_env *env, const char *path, tn_tensors tensors)
 {
     bool named;
+    if (tensors.n && !tensors.v)
+        return tni_env_fail(env, TN_E_INVALID, "tn_params_save: %zu tensors, and no list",
+                            tensors.n);
     tn_status status = check(env, tensors, &named);
     if (status) return status;
     tni_writer w;

@@ -52,6 +52,7 @@ static tn_status infer(rebind *r)
 static tn_status merge_given(rebind *r, tn_shapes shapes)
 {
     tn_exec *e = r->e;
+    if (shapes.n && !shapes.v) return fail(e, TN_E_INVALID, "shapes are counted, and not given");
     for (size_t i = 0; i < shapes.n; i++) {
         const tn_named_dims *in = &shapes.v[i];
         tn_shape shape = {.ndim = (int32_t)in->dims.ndim};
@@ -209,6 +210,7 @@ static void rebind_free(rebind *r)
 
 tn_exec *tn_exec_reshape(tn_exec *e, tn_shapes shapes)
 {
+    if (!e) return NULL;
     rebind r = {.e = e,
                 .o = {.size = sizeof(tn_bind_options),
                       .backends = e->backends,

@@ -70,15 +70,15 @@ static const char *render(tn_exec *e, tni_text *t, render_fn fn)
 
 const char *tn_exec_report_text(tn_exec *e)
 {
-    return render(e, &e->report_text, tni_report_text);
+    return e ? render(e, &e->report_text, tni_report_text) : NULL;
 }
 
 const char *tn_exec_report_json(tn_exec *e)
 {
-    return render(e, &e->report_json, tni_report_json);
+    return e ? render(e, &e->report_json, tni_report_json) : NULL;
 }
 
 const char *tn_exec_plan_text(tn_exec *e)
 {
-    return render(e, &e->plan_text, tni_report_plan);
+    return e ? render(e, &e->plan_text, tni_report_plan) : NULL;
 }

@@ -82,6 +82,7 @@ static void set_counters(tn_exec *e)
 
 tn_status tn_forward(tn_exec *e, bool is_train)
 {
+    if (!e) return TN_E_INVALID;
     if (e->error.status) return e->error.status;
     e->can_backward = false;
     set_mode(e, is_train);
@@ -138,6 +139,9 @@ static tn_status check_head(tn_exec *e, size_t i, const tn_tensor *given)
 static tn_status check_names(tn_exec *e, tn_tensors heads)
 {
     uint32_t at = 0;
+    if (heads.n && !heads.v)
+        return tni_fail(&e->error, TN_E_INVALID, NULL, "backward: %zu head gradients, and no list",
+                        heads.n);
     for (size_t k = 0; k < heads.n; k++)
         if (heads.v[k].name && !tni_map_get(&e->outs.index, heads.v[k].name, &at))
             return tni_exec_unknown(e, "backward: head gradients", "output", heads.v[k].name,
@@ -166,6 +170,7 @@ static tn_status copy_heads(tn_exec *e, tn_tensors heads)
 
 tn_status tn_backward(tn_exec *e, tn_tensors heads)
 {
+    if (!e) return TN_E_INVALID;
     if (e->error.status) return e->error.status;
     if (!e->training) return TN_OK;
     if (!e->can_backward)

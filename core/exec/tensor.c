@@ -129,32 +129,32 @@ void tn_tensor_release(tn_tensor *t)
 
 tn_dtype tn_tensor_dtype(const tn_tensor *t)
 {
-    return t->dtype;
+    return t ? t->dtype : TN_DTYPE_NONE;
 }
 
 tn_shape tn_tensor_shape(const tn_tensor *t)
 {
-    return t->shape;
+    return t ? t->shape : (tn_shape){.ndim = -1};
 }
 
 int64_t tn_tensor_size(const tn_tensor *t)
 {
-    return tn_shape_size(&t->shape);
+    return t ? tn_shape_size(&t->shape) : 0;
 }
 
 uint64_t tn_tensor_bytes(const tn_tensor *t)
 {
-    return (uint64_t)tn_tensor_size(t) * tn_dtype_size(t->dtype);
+    return t ? (uint64_t)tn_tensor_size(t) * tn_dtype_size(t->dtype) : 0;
 }
 
 void *tn_tensor_data(tn_tensor *t)
 {
-    return t->storage->host ? (char *)t->storage->host + t->offset : NULL;
+    return t && t->storage->host ? (char *)t->storage->host + t->offset : NULL;
 }
 
 const char *tn_tensor_device(const tn_tensor *t)
 {
-    return t->storage->device ? t->storage->device->uri : "host";
+    return t && t->storage->device ? t->storage->device->uri : "host";
 }
 
 tn_arg tni_tensor_arg(const tn_tensor *t)
@@ -172,6 +172,7 @@ tn_arg tni_tensor_arg(const tn_tensor *t)
 
 tn_tensor *tn_tensor_slice(tn_tensor *t, int64_t begin, int64_t end)
 {
+    if (!t) return NULL;
     if (t->shape.ndim == 0) {
         tni_env_fail(t->env, TN_E_INVALID, "tn_tensor_slice: a tensor of rank 0 has no rows");
         return NULL;
@@ -193,6 +194,7 @@ tn_tensor *tn_tensor_reshape(tn_tensor *t, tn_dims dims)
 {
     tn_shape shape;
     uint64_t bytes;
+    if (!t) return NULL;
     if (!shape_of(t->env, "tn_tensor_reshape", t->dtype, dims, &shape, &bytes)) return NULL;
     if (bytes != tn_tensor_bytes(t)) {
         tni_env_fail(t->env, TN_E_INVALID, "tn_tensor_reshape: wanted %lld elements, got %lld",
@@ -204,24 +206,25 @@ tn_tensor *tn_tensor_reshape(tn_tensor *t, tn_dims dims)
 
 // ------------------------------------------------------------------ bytes in and out
 
-static bool bytes_fit(const tn_tensor *t, const char *who, uint64_t bytes)
+static bool bytes_fit(const tn_tensor *t, const char *who, const void *data, uint64_t bytes)
 {
     const uint64_t wanted = tn_tensor_bytes(t);
-    if (bytes == wanted) return true;
-    tni_env_fail(t->env, TN_E_INVALID, "%s: wanted %llu bytes, got %llu", who,
-                 (unsigned long long)wanted, (unsigned long long)bytes);
+    if (!t) return false;
+    if (bytes == wanted && (data || !bytes)) return true;
+    tni_env_fail(t->env, TN_E_INVALID, "%s: wanted %llu bytes, got %llu%s", who,
+                 (unsigned long long)wanted, (unsigned long long)bytes, data ? "" : " at NULL");
     return false;
 }
 
 tn_status tn_tensor_set(tn_tensor *t, const void *data, uint64_t bytes)
 {
-    if (!bytes_fit(t, "tn_tensor_set", bytes)) return TN_E_INVALID;
+    if (!bytes_fit(t, "tn_tensor_set", data, bytes)) return TN_E_INVALID;
     return tni_storage_write(t->env, t->storage, t->offset, data, bytes);
 }
 
 tn_status tn_tensor_get(tn_tensor *t, void *data, uint64_t bytes)
 {
-    if (!bytes_fit(t, "tn_tensor_get", bytes)) return TN_E_INVALID;
+    if (!bytes_fit(t, "tn_tensor_get", data, bytes)) return TN_E_INVALID;
     return tni_storage_read(t->env, t->storage, t->offset, data, bytes);
 }
 
@@ -287,6 +290,8 @@ static tn_status put_elements(tn_tensor *dst, const void *from, tn_dtype dtype, 
 tn_status tn_tensor_copy(tn_tensor *dst, tn_tensor *src)
 {
     const int64_t n = tn_tensor_size(src);
+    if (!dst) return TN_E_INVALID;
+    if (!src) return tni_env_fail(dst->env, TN_E_INVALID, "tn_tensor_copy: src: no tensor");
     if (n != tn_tensor_size(dst))
         return tni_env_fail(dst->env, TN_E_INVALID,
                             "tn_tensor_copy: dst: wanted %lld elements as src has, got %lld",
@@ -303,6 +308,7 @@ tn_status tn_tensor_copy(tn_tensor *dst, tn_tensor *src)
 
 tn_tensor *tn_tensor_cast(tn_tensor *t, tn_dtype dtype)
 {
+    if (!t) return NULL;
     tn_tensor *const result = tn_tensor_new(t->env, dtype, dims_of(&t->shape));
     if (!result || !tn_tensor_copy(result, t)) return result;
     tn_tensor_release(result);
@@ -311,6 +317,7 @@ tn_tensor *tn_tensor_cast(tn_tensor *t, tn_dtype dtype)
 
 tn_status tn_tensor_fill(tn_tensor *t, double value)
 {
+    if (!t) return TN_E_INVALID;
     uint64_t element = 0; // wide enough for any dtype
     const size_t size = tn_dtype_size(t->dtype);
     tni_convert(&element, t->dtype, &value, TN_F64, 1);

@@ -115,6 +115,7 @@ static bool name_values(tn_exec *e)
 
 void tn_exec_monitor(tn_exec *e, tn_monitor_fn fn, void *ctx)
 {
+    if (!e) return;
     if (fn && !e->value_names && !name_values(e)) {
         tni_fail(&e->error, TN_E_NOMEM, NULL, "monitor: out of memory");
         return;

@@ -325,6 +325,11 @@ tn_symbol tn_call_make(tn_graph *g, const char *op, const tn_call_args *args)
     if (args) memcpy(&a, args, args->size < sizeof a ? args->size : sizeof a);
     tni_call c = {.op = tni_op_wanted(g, op), .hint = op, .name = a.name, .attrs = a.attrs};
     if (!c.op) return TN_NONE;
+    if (tni_list_bad(g, "inputs", a.inputs.n, a.inputs.v) ||
+        tni_list_bad(g, "named", a.named.n, a.named.v) ||
+        tni_list_bad(g, "params", a.params.n, a.params.v) ||
+        tni_list_bad(g, "attrs", a.attrs.n, a.attrs.v))
+        return TN_NONE;
     if (a.named.n && a.inputs.n) {
         tni_graph_fail(g, TN_E_INVALID, 0, "%s: inputs by place or by name, not both", op);
         return TN_NONE;

@@ -171,7 +171,7 @@ static tn_symbol compose(composing *c, tn_symbol s, tn_named_symbols with)
 
 tn_symbol(tn_compose)(tn_graph *g, tn_symbol s, const char *name, tn_named_symbols with)
 {
-    if (!tni_ready(g)) return TN_NONE;
+    if (!tni_ready(g) || tni_list_bad(g, "with", with.n, with.v)) return TN_NONE;
     const tni_save save = tni_graph_save(g);
     composing c = {.g = g, .name = name};
     const tn_symbol r = compose(&c, s, with);

@@ -28,7 +28,7 @@ tn_graph *tni_graph_bare(tn_env *env)
 
 tn_graph *tn_graph_new(tn_env *env)
 {
-    return tni_graph_bare(env);
+    return env ? tni_graph_bare(env) : NULL;
 }
 
 void tn_graph_free(tn_graph *g)
@@ -46,12 +46,19 @@ void tn_graph_free(tn_graph *g)
 
 tn_env *tn_graph_env(const tn_graph *g)
 {
-    return g->env;
+    return g ? g->env : NULL;
+}
+
+bool tni_list_bad(tn_graph *g, const char *what, size_t n, const void *items)
+{
+    if (!n || items) return false;
+    tni_graph_fail(g, TN_E_INVALID, 0, "%s: %zu are counted, and the list is NULL", what, n);
+    return true;
 }
 
 size_t tn_graph_num_nodes(const tn_graph *g)
 {
-    return g->n_nodes;
+    return g ? g->n_nodes : 0;
 }
 
 // ------------------------------------------------------------------ errors

@@ -126,6 +126,9 @@ __attribute__((format(printf, 4, 5))) tn_status
 tni_graph_fail(tn_graph *g, tn_status status, uint32_t node, const char *format, ...);
 tn_status tni_graph_no_memory(tn_graph *g);
 
+// True, and an error, if a caller counts n items and gives none.
+bool tni_list_bad(tn_graph *g, const char *what, size_t n, const void *items);
+
 // True, and an error, if s is not a symbol of g (TN_NONE included unless none_ok).
 bool tni_symbol_bad(tn_graph *g, tn_symbol s, const char *what, bool none_ok);
 

@@ -157,7 +157,7 @@ tn_symbol(tn_output_named)(tn_graph *g, tn_symbol s, const char *name)
 
 tn_symbol(tn_group)(tn_graph *g, tn_symbols members)
 {
-    if (!tni_ready(g)) return TN_NONE;
+    if (!tni_ready(g) || tni_list_bad(g, "members", members.n, members.v)) return TN_NONE;
     const tni_save save = tni_graph_save(g);
     tni_entry *v = NULL;
     size_t n = 0, capacity = 0;

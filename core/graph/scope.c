@@ -53,7 +53,7 @@ tn_status(tn_prefix_pop)(tn_graph *g)
 
 tn_status(tn_attr_scope_push)(tn_graph *g, tn_attrs attrs)
 {
-    if (!tni_ready(g)) return tn_graph_status(g);
+    if (!tni_ready(g) || tni_list_bad(g, "attributes", attrs.n, attrs.v)) return tn_graph_status(g);
     return push(g, NULL, &attrs);
 }
 

@@ -62,7 +62,11 @@ static void differentiate(tn_graph *g, tni_entries y, tni_entries head, tni_entr
 
 tn_status(tn_gradient)(tn_graph *g, tn_symbols y, tn_symbols head, tn_symbols x, tn_symbol *dx)
 {
-    if (g->error.status != TN_OK) return g->error.status;
+    if (!g) return tn_graph_status(g);
+    if (g->error.status != TN_OK || tni_list_bad(g, "y", y.n, y.v) ||
+        tni_list_bad(g, "head", head.n, head.v) || tni_list_bad(g, "x", x.n, x.v) ||
+        tni_list_bad(g, "dx", x.n, dx))
+        return g->error.status;
     const tni_save save = tni_graph_save(g);
     tni_entries ys, heads, xs;
     if (!flatten(g, y, "y", false, &ys) || !flatten(g, head, "head", true, &heads) ||

@@ -227,6 +227,7 @@ static char *results(below *b, size_t bytes, put_fn put)
 
 static const tn_shape_result *infer_shape(tn_graph *g, tn_symbol s, tn_shapes given, bool partial)
 {
+    if (!g || tni_list_bad(g, "known", given.n, given.v)) return NULL;
     below b;
     tn_shape_result *r = NULL;
     bool ok = below_init(&b, g, s);
@@ -259,6 +260,7 @@ const tn_shape_result *(tn_infer_shape_partial)(tn_graph *g, tn_symbol s, tn_sha
 
 const tn_dtype_result *(tn_infer_dtype)(tn_graph *g, tn_symbol s, tn_dtypes known)
 {
+    if (!g || tni_list_bad(g, "known", known.n, known.v)) return NULL;
     below b;
     tn_dtype_result *r = NULL;
     bool ok = below_init(&b, g, s);
