@@ -15,7 +15,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'n': o->network = arg; break;
     case 'b': o->backends = arg; break;
     case 'o': o->save = arg; break;
-    case 'h': o->hidden = arg; break;
+    case 'H': o->hidden = arg; break;
     case 'L': o->losses = arg; break;
     case 'e': o->epochs = tool_long(arg, "--epochs", 1, state); break;
     case 'B': o->batch = tool_long(arg, "--batch", 1, state); break;
@@ -41,7 +41,7 @@ static const struct argp_option argp_options[] = {
      .arg = "FILE",
      .doc = "NET-symbol.json to train (default: the tutorial's perceptron)"},
     {.name = "hidden",
-     .key = 'h',
+     .key = 'H',
      .arg = "LIST",
      .doc = "hidden layers of the default network (default: 128)"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends in order of preference"},

@@ -1,4 +1,5 @@
 // tools/tenon.c: the `tenon` command: picks the subcommand.
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,15 @@ static int help(FILE *to, int code)
     return code;
 }
 
+// Output that a full disk swallowed must not look like success.
+static bool flushed(void)
+{
+    const bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed) return true;
+    fprintf(stderr, "tenon: writing the output failed: %s\n", strerror(errno));
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) return help(stderr, EXIT_USAGE);
@@ -52,7 +62,9 @@ int main(int argc, char **argv)
         char name[64];
         snprintf(name, sizeof name, "tenon %s", argv[1]);
         argv[1] = name;
-        return commands[i].run(argc - 1, argv + 1);
+        if (argc == 3 && strcmp(argv[2], "-h") == 0) argv[2] = "--help";
+        const int code = commands[i].run(argc - 1, argv + 1);
+        return flushed() ? code : EXIT_FAILED;
     }
     fprintf(stderr, "tenon: no command \"%s\"\n", argv[1]);
     return help(stderr, EXIT_USAGE);

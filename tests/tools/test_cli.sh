@@ -20,7 +20,13 @@ for name in $commands; do
     widest=$(awk 'length($0) > n { n = length($0) } END { print n }' out)
     [ "$widest" -le 80 ] || fail "tenon $name --help: $widest columns"
     tenon 2 "$name" --no-such-option && err "^tenon $name: .*no-such-option"
+    tenon 0 "$name" -h && out "^Usage: tenon $name "
 done
+if [ -c /dev/full ]; then
+    "$program" ops >/dev/full 2>err && fail "tenon ops: a full disk passes for success"
+    command='tenon ops >/dev/full'
+    err '^tenon: writing the output failed: No space left'
+fi
 for name in show run bench; do tenon 2 $name && err "^tenon $name: wanted a "; done
 tenon 2 show a.json b.json && err 'one network at a time'
 tenon 2 backends x && err 'unexpected argument "x"'
