@@ -30,7 +30,8 @@ extern const tn_plugin tni_core_plugin;
     /* reshape.c */ X(flatten) X(reshape) X(reshape_like) X(expand_dims) \
     /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) X(slice_channel) \
     X(backward_slice_channel) X(stack) \
-    /* slice.c */ X(slice) X(backward_slice) X(slice_axis) X(backward_slice_axis) \
+    /* slice.c */ X(slice) X(backward_slice) X(slice_assign) \
+    X(slice_assign_scalar) X(slice_axis) X(backward_slice_axis) \
     /* reduce.c */ X(sum) X(mean) X(max) X(min) X(prod) X(nansum) X(nanprod) X(norm) X(broadcast_reduced) \
     X(argmax) X(argmin) X(argmax_channel) \
     /* broadcast.c */ X(broadcast_to) X(broadcast_axis) X(broadcast_like) X(sum_like) \
@@ -44,7 +45,8 @@ extern const tn_plugin tni_core_plugin;
     /* instance.c */ X(instance_norm) X(l2_normalization) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
-    /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) \
+    /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) X(rmsprop_update) \
+    X(rmspropalex_update) X(mp_sgd_update) X(mp_sgd_mom_update) \
     /* control.c */ X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
     X(add_n) X(grad_add) X(cross_device_copy) X(reorder)
 // clang-format on

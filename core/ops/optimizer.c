@@ -11,6 +11,7 @@
 #include "core/ops/ops.h"
 
 typedef struct step_params {
+    double gamma1, gamma2, clip_weights;
     double lr, momentum, beta1, beta2, epsilon, wd, rescale_grad, clip_gradient;
 } step_params;
 
@@ -52,3 +53,64 @@ const tn_op_decl tni_op_adam_update =
           .params = TN_PARAMS(LR, NUMBER(beta1, "0.9", "how much of m is kept"),
                               NUMBER(beta2, "0.999", "how much of v is kept"),
                               NUMBER(epsilon, "1e-08", "keeps the quotient finite"), COMMON));
+
+// ------------------------------------------------------------------ RMSProp
+//
+// With g ← clip(rescale_grad · grad + wd w):
+//   rmsprop      n ← γ1 n + (1 - γ1) g²;  w ← w - lr g / √(n + ε)
+//   rmspropalex  the same n;  ḡ ← γ1 ḡ + (1 - γ1) g;  δ ← γ2 δ - lr g / √(n - ḡ² + ε);  w ← w + δ
+// Then w is limited to clip_weights either way, unless that is negative.
+
+#define RMSPROP                                                        \
+    NUMBER(gamma1, "0.95", "how much of the averages is kept"),        \
+        NUMBER(epsilon, "1e-08", "keeps the quotient finite"), COMMON, \
+        NUMBER(clip_weights, "-1.0", "limit of the new weights either way; negative: none")
+
+const tn_op_decl tni_op_rmsprop_update =
+    TN_OP(.name = "rmsprop_update",
+          .doc = "One step of RMSProp: w - lr g / sqrt(n + epsilon), where n is a running mean of "
+                 "g^2. Weight decay is added to the gradient before it is clipped.",
+          STEP, .inputs = TN_PORTS(WEIGHT, GRAD, STATE("n", "mean of g^2, in the shape of weight")),
+          .params = TN_PARAMS(LR, RMSPROP));
+
+const tn_op_decl tni_op_rmspropalex_update =
+    TN_OP(.name = "rmspropalex_update",
+          .doc = "One step of Graves' RMSProp: delta = gamma2 delta - lr g / sqrt(n - mean(g)^2 + "
+                 "epsilon), w + delta.",
+          STEP,
+          .inputs = TN_PORTS(WEIGHT, GRAD, STATE("n", "mean of g^2, in the shape of weight"),
+                             STATE("g", "mean of g, in the shape of weight"),
+                             STATE("delta", "the last step, in the shape of weight")),
+          .params = TN_PARAMS(LR, NUMBER(gamma2, "0.9", "how much of delta is kept"), RMSPROP));
+
+// ------------------------------------------------------------------ steps with a float32 copy
+//
+// weight and grad are of a narrow dtype; weight32 holds the weight in float32 and is what the step
+// is taken on. The output is weight32 in the dtype of weight.
+
+static tn_status wide_dtype(const tn_infer *io)
+{
+    TNI_TRY(tni_link_dtype(io, TNI_IN(0), TNI_IN(1)));
+    TNI_TRY(tni_link_dtype(io, TNI_IN(0), TNI_OUT(0)));
+    TNI_TRY(tni_link_dtype(io, TNI_IN(0), TNI_IN(1)));
+    for (uint32_t i = 2; i < io->n_in; i++) TNI_TRY(tni_merge_dtype(io, TNI_IN(i), TN_F32));
+    return TN_OK;
+}
+
+#define WEIGHT32                                      \
+    TN_PORT(.name = "weight32", .flags = TN_PORT_AUX, \
+            .doc = "the weight in float32; it starts as a copy of weight")
+
+const tn_op_decl tni_op_mp_sgd_update =
+    TN_OP(.name = "mp_sgd_update",
+          .doc = "sgd_update of a narrow weight by its float32 copy, which is updated.", STEP,
+          .inputs = TN_PORTS(WEIGHT, GRAD, WEIGHT32), .params = TN_PARAMS(LR, COMMON),
+          .infer_dtype = wide_dtype);
+
+const tn_op_decl tni_op_mp_sgd_mom_update =
+    TN_OP(.name = "mp_sgd_mom_update",
+          .doc = "sgd_mom_update of a narrow weight by its float32 copy, which is updated.", STEP,
+          .inputs =
+              TN_PORTS(WEIGHT, GRAD, STATE("mom", "m, float32, in the shape of weight"), WEIGHT32),
+          .params = TN_PARAMS(LR, NUMBER(momentum, "0.0", "how much of m is kept"), COMMON),
+          .infer_dtype = wide_dtype);

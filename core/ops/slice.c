@@ -10,6 +10,7 @@
 
 typedef struct slice_params {
     tn_ints begin, end, step;
+    double scalar; // of _crop_assign_scalar
 } slice_params;
 
 static tn_status slice_check(const void *params, char *reason, size_t size)
@@ -152,6 +153,79 @@ const tn_op_decl tni_op_backward_slice =
           .doc = "Gradient of slice: zeros in the shape of like, with dy where the slice was.",
           WHOLE_PORTS, SLICE_PARAMS, .infer_shape = slice_backward_shape,
           .gradient = slice_backward_gradient);
+
+// ------------------------------------------------------------------ _slice_assign
+//
+//     output = lhs, but output[begin:end:step] = rhs, or a number
+
+static tn_status assign_shape(const tn_infer *io)
+{
+    TNI_TRY(tni_link(io, TNI_IN(0), TNI_OUT(0)));
+    TNI_TRY(slice_rule(io, TNI_OUT(0), TNI_IN(1)));
+    return tni_link(io, TNI_IN(0), TNI_OUT(0));
+}
+
+// `x`, with the values of `all` where the slice `part` is.
+static void assign(const tn_builder *b, tn_sym x, tn_sym part, tn_sym all)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym ones = tni_call(b, "ones_like", part);
+    const tn_sym inside = TN_EMIT(b, "_backward_slice", slice_text(text, b->params), ones, x);
+    b->set_output(b->ctx, 0, TN_EMIT(b, "where", NULL, inside, all, x));
+}
+
+static tn_status assign_expand(const tn_builder *b)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tn_grad_in(b, 0), part = tn_grad_in(b, 1);
+    assign(b, x, part, TN_EMIT(b, "_backward_slice", slice_text(text, b->params), part, x));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_slice_assign =
+    TN_OP(.name = "_slice_assign", .aliases = "_crop_assign", .c_name = "slice_assign",
+          .doc = "lhs with the part that slice would take replaced by rhs.",
+          .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h; step from 1.x",
+          .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "of any shape"),
+                             TN_PORT(.name = "rhs", .doc = "in the shape of the part")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of lhs")),
+          SLICE_PARAMS, .infer_shape = assign_shape, .expand = assign_expand);
+
+static tn_status assign_scalar_shape(const tn_infer *io)
+{
+    const slice_params *p = io->params;
+    TNI_TRY(tni_link(io, TNI_IN(0), TNI_OUT(0)));
+    const int32_t ndim = tni_shape(io, TNI_OUT(0)).ndim;
+    if (ndim < 0 || (size_t)ndim >= p->begin.n) return TN_OK;
+    return tn_infer_fail(io, TN_E_SHAPE, "begin and end: %zu entries for a value with %d axes",
+                         p->begin.n, ndim);
+}
+
+static tn_status assign_scalar_expand(const tn_builder *b)
+{
+    const slice_params *p = b->params;
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tn_grad_in(b, 0);
+    const tn_sym part = tn_emit(b, "slice", slice_text(text, p), &x, 1);
+    const tn_sym zeros = tni_call(b, "zeros_like", x);
+    assign(b, x, part, tni_call_scalar(b, "_plus_scalar", zeros, p->scalar));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_slice_assign_scalar =
+    TN_OP(.name = "_crop_assign_scalar", .c_name = "slice_assign_scalar",
+          .doc = "data with the part data[begin:end] replaced by a number.",
+          .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
+          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
+          .params =
+              TN_PARAMS(TN_PARAM(slice_params, scalar, TN_P_F64, .def = "0.0", .doc = "the number"),
+                        TN_PARAM(slice_params, begin, TN_P_I64S, .flags = TN_PF_NONE,
+                                 .doc = "first position on each axis, or None"),
+                        TN_PARAM(slice_params, end, TN_P_I64S, .flags = TN_PF_NONE,
+                                 .doc = "position behind the last one, or None")),
+          .params_size = sizeof(slice_params), .check = slice_check,
+          .infer_shape = assign_scalar_shape, .expand = assign_scalar_expand);
 
 // ------------------------------------------------------------------ slice_axis
 //

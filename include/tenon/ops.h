@@ -638,6 +638,20 @@ typedef struct tn_cosh_args {
 #define tn_cosh(g, ...) \
     TN_MAKE_(g, "cosh", tn_cosh_args, __VA_ARGS__)
 
+// _crop_assign_scalar: data with the part data[begin:end] replaced by a number.
+// Output: in the shape of data
+typedef struct tn_slice_assign_scalar_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_opt_f64 scalar; // the number; default 0.0
+    tn_ints begin;     // first position on each axis, or None; required, may be None
+    tn_ints end;       // position behind the last one, or None; required, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_slice_assign_scalar_args;
+#define tn_slice_assign_scalar(g, ...) \
+    TN_MAKE_(g, "_crop_assign_scalar", tn_slice_assign_scalar_args, __VA_ARGS__)
+
 // Deconvolution: Transposed convolution over 1 to 3 spatial axes. Output extents: stride (x - 1) +
 // dilate (kernel - 1) + 1 - 2 pad + adj.
 // Output: (n, num_filter, spatial...)
@@ -1400,6 +1414,44 @@ typedef struct tn_mod_scalar_args {
 #define tn_mod_scalar(g, ...) \
     TN_MAKE_(g, "_mod_scalar", tn_mod_scalar_args, __VA_ARGS__)
 
+// mp_sgd_mom_update: sgd_mom_update of a narrow weight by its float32 copy, which is updated.
+// Output: the new weight
+typedef struct tn_mp_sgd_mom_update_args {
+    uint32_t size;
+    tn_symbol weight;         // of any shape
+    tn_symbol grad;           // in the shape of weight
+    tn_symbol mom;            // m, float32, in the shape of weight; state, written in place
+    // the weight in float32; it starts as a copy of weight; state, written in place
+    tn_symbol weight32;
+    double lr;                // learning rate; required
+    tn_opt_f64 momentum;      // how much of m is kept; default 0.0
+    tn_opt_f64 wd;            // weight decay; default 0.0
+    tn_opt_f64 rescale_grad;  // the gradient is multiplied by it first; default 1.0
+    tn_opt_f64 clip_gradient; // then limited to this much either way; negative: not; default -1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_mp_sgd_mom_update_args;
+#define tn_mp_sgd_mom_update(g, ...) \
+    TN_MAKE_(g, "mp_sgd_mom_update", tn_mp_sgd_mom_update_args, __VA_ARGS__)
+
+// mp_sgd_update: sgd_update of a narrow weight by its float32 copy, which is updated.
+// Output: the new weight
+typedef struct tn_mp_sgd_update_args {
+    uint32_t size;
+    tn_symbol weight;         // of any shape
+    tn_symbol grad;           // in the shape of weight
+    // the weight in float32; it starts as a copy of weight; state, written in place
+    tn_symbol weight32;
+    double lr;                // learning rate; required
+    tn_opt_f64 wd;            // weight decay; default 0.0
+    tn_opt_f64 rescale_grad;  // the gradient is multiplied by it first; default 1.0
+    tn_opt_f64 clip_gradient; // then limited to this much either way; negative: not; default -1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_mp_sgd_update_args;
+#define tn_mp_sgd_update(g, ...) \
+    TN_MAKE_(g, "mp_sgd_update", tn_mp_sgd_update_args, __VA_ARGS__)
+
 // _mul: a * b. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_mul_args {
@@ -1799,6 +1851,51 @@ typedef struct tn_rmod_scalar_args {
 #define tn_rmod_scalar(g, ...) \
     TN_MAKE_(g, "_rmod_scalar", tn_rmod_scalar_args, __VA_ARGS__)
 
+// rmsprop_update: One step of RMSProp: w - lr g / sqrt(n + epsilon), where n is a running mean of
+// g^2. Weight decay is added to the gradient before it is clipped.
+// Output: the new weight
+typedef struct tn_rmsprop_update_args {
+    uint32_t size;
+    tn_symbol weight;         // of any shape
+    tn_symbol grad;           // in the shape of weight
+    tn_symbol n;              // mean of g^2, in the shape of weight; state, written in place
+    double lr;                // learning rate; required
+    tn_opt_f64 gamma1;        // how much of the averages is kept; default 0.95
+    tn_opt_f64 epsilon;       // keeps the quotient finite; default 1e-08
+    tn_opt_f64 wd;            // weight decay; default 0.0
+    tn_opt_f64 rescale_grad;  // the gradient is multiplied by it first; default 1.0
+    tn_opt_f64 clip_gradient; // then limited to this much either way; negative: not; default -1.0
+    tn_opt_f64 clip_weights;  // limit of the new weights either way; negative: none; default -1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_rmsprop_update_args;
+#define tn_rmsprop_update(g, ...) \
+    TN_MAKE_(g, "rmsprop_update", tn_rmsprop_update_args, __VA_ARGS__)
+
+// rmspropalex_update: One step of Graves' RMSProp: delta = gamma2 delta - lr g / sqrt(n - mean(g)^2
+// + epsilon), w + delta.
+// Output: the new weight
+typedef struct tn_rmspropalex_update_args {
+    uint32_t size;
+    tn_symbol weight;         // of any shape
+    tn_symbol grad;           // in the shape of weight
+    tn_symbol n;              // mean of g^2, in the shape of weight; state, written in place
+    tn_symbol g;              // mean of g, in the shape of weight; state, written in place
+    tn_symbol delta;          // the last step, in the shape of weight; state, written in place
+    double lr;                // learning rate; required
+    tn_opt_f64 gamma2;        // how much of delta is kept; default 0.9
+    tn_opt_f64 gamma1;        // how much of the averages is kept; default 0.95
+    tn_opt_f64 epsilon;       // keeps the quotient finite; default 1e-08
+    tn_opt_f64 wd;            // weight decay; default 0.0
+    tn_opt_f64 rescale_grad;  // the gradient is multiplied by it first; default 1.0
+    tn_opt_f64 clip_gradient; // then limited to this much either way; negative: not; default -1.0
+    tn_opt_f64 clip_weights;  // limit of the new weights either way; negative: none; default -1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_rmspropalex_update_args;
+#define tn_rmspropalex_update(g, ...) \
+    TN_MAKE_(g, "rmspropalex_update", tn_rmspropalex_update_args, __VA_ARGS__)
+
 // round: nearest integer, n.5 away from 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_round_args {
@@ -1971,6 +2068,21 @@ typedef struct tn_slice_args {
 } tn_slice_args;
 #define tn_slice(g, ...) \
     TN_MAKE_(g, "slice", tn_slice_args, __VA_ARGS__)
+
+// _slice_assign: lhs with the part that slice would take replaced by rhs.
+// Output: in the shape of lhs
+typedef struct tn_slice_assign_args {
+    uint32_t size;
+    tn_symbol lhs;     // of any shape
+    tn_symbol rhs;     // in the shape of the part
+    tn_ints begin;     // first position on each axis, or None; required, may be None
+    tn_ints end;       // position behind the last one, or None; required, may be None
+    tn_ints step;      // step on each axis; negative: backwards; default (), may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_slice_assign_args;
+#define tn_slice_assign(g, ...) \
+    TN_MAKE_(g, "_slice_assign", tn_slice_assign_args, __VA_ARGS__)
 
 // slice_axis: A part of data along one axis: data[begin:end].
 // Output: the part

@@ -58,6 +58,56 @@ static void adam_update_decays_before_it_clips(void)
     tn_exec_free(e);
 }
 
+// n = γ₁ n + (1 − γ₁) g², here 0.75 · g²; then the quotient is g / √n, limited by clip_weights.
+static void rmsprop_update_divides_by_the_mean_square(void)
+{
+    tn_exec *e = step("rmsprop_update", "lr=0.5; gamma1=0.25; epsilon=0");
+    const double d = 0.5 / sqrt(0.75);
+    TN_CHECK_VALUES(state(e, 0), 1e-6, 0.1875, 6.75, 6.75);
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-6, 1 - d, -2 - d, 4 + d);
+    tn_exec_free(e);
+    e = step("rmsprop_update", "lr=0.5; gamma1=0.25; epsilon=0; clip_weights=1.5");
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-6, 1 - d, -1.5, 1.5);
+    tn_exec_free(e);
+    e = step("rmsprop_update", "lr=1; gamma1=0; epsilon=3; wd=0.5; clip_gradient=1"); // g = ±1
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-6, 0.5, -2.5, 4.5);
+    tn_exec_free(e);
+}
+
+// γ₁ = 1/2: n = g²/2, ḡ = g/2, n − ḡ² = g²/4, so the first step is lr · 2 · sign(g).
+static void rmspropalex_update_keeps_three_states(void)
+{
+    tn_exec *e = step("rmspropalex_update", "lr=0.25; gamma1=0.5; gamma2=0.5; epsilon=0");
+    TN_CHECK_VALUES(state(e, 0), 1e-6, 0.125, 4.5, 4.5);
+    TN_CHECK_VALUES(state(e, 1), 1e-6, 0.25, 1.5, -1.5);
+    TN_CHECK_VALUES(state(e, 2), 1e-6, -0.5, -0.5, 0.5);
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-6, 0.5, -2.5, 4.5);
+    if (e) tn_forward(e, false); // n = 3/4 g², ḡ = 3/4 g: n − ḡ² = 3/16 g²
+    const double d = 0.25 + 0.25 / sqrt(3. / 16);
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-6, 1 - d, -2 - d, 4 + d);
+    tn_exec_free(e);
+}
+
+// A step of 2^-12 is lost in float16 beside 1, but not in the float32 copy.
+static void mp_updates_step_on_the_wide_copy(void)
+{
+    static const char *const ops[] = {"mp_sgd_update", "mp_sgd_mom_update"};
+    for (int i = 0; i < 2; i++) {
+        tn_fresh();
+        tn_symbol y = tn_op(ops[i], "lr=0.000244140625", tn_var("w"), tn_var("g"));
+        tn_exec *e = tn_try(y, .given = TN_TENSORS({"w", TN_TENSOR(TN_F16, TN_DIMS(1), 1)},
+                                                   {"g", TN_TENSOR(TN_F16, TN_DIMS(1), -1)}));
+        tn_tensor *wide = e ? state(e, (size_t)i) : NULL;
+        const float one = 1;
+        CU_ASSERT(wide && tn_tensor_dtype(wide) == TN_F32);
+        if (wide) tn_tensor_set(wide, &one, sizeof one);
+        for (int n = 0; e && n < 4; n++) tn_forward(e, false);
+        TN_CHECK_VALUES(wide, 1e-9, 1 + 4 * 0.000244140625);
+        TN_CHECK_VALUES(tn_out(e, 0), 0, 1 + 0.0009765625);
+        tn_exec_free(e);
+    }
+}
+
 // The result bound to the weight's own tensor: repeated runs descend.
 static void updates_may_be_bound_in_place(void)
 {
@@ -78,4 +128,8 @@ static void updates_may_be_bound_in_place(void)
 TN_TEST_MAIN({"sgd_update decays, scales and clips", sgd_update_decays_scales_and_clips},
              {"sgd_mom_update keeps its momentum", sgd_mom_update_keeps_its_momentum},
              {"adam_update decays before it clips", adam_update_decays_before_it_clips},
+             {"rmsprop_update divides by the mean square",
+              rmsprop_update_divides_by_the_mean_square},
+             {"rmspropalex_update keeps three states", rmspropalex_update_keeps_three_states},
+             {"mp updates step on the wide copy", mp_updates_step_on_the_wide_copy},
              {"updates may be bound in place", updates_may_be_bound_in_place})

@@ -112,6 +112,20 @@ static void normalising(void)
               {"SVMOutput", NULL, "float16 ? -> ?", "float16 float16 -> float16"});
 }
 
-TN_TEST_MAIN({"along one axis", along_one_axis}, {"repeating", repeating},
+static void replacing(void)
+{
+    OP_SHAPES({"_slice_assign", "begin=(1,); end=(3,)", "(4,2) ? -> ?", "(4,2) (2,2) -> (4,2)"},
+              {"_slice_assign", "begin=(1,); end=(3,)", "? ? -> (4,2)", "(4,2) (2,2) -> (4,2)"},
+              {"_slice_assign", "begin=(1,); end=(3,)", "(4,2) (3,2) -> ?", "!rhs"},
+              {"_crop_assign_scalar", "begin=(1,); end=(3,)", "? -> (4,2)", "(4,2) -> (4,2)"},
+              {"_crop_assign_scalar", "begin=(1,1); end=(2,2)", "(4) -> ?",
+               "!2 entries for a value with 1 axes"});
+    OP_DTYPES(
+        {"mp_sgd_mom_update", "lr=1", "float16 ? ? ? -> ?",
+         "float16 float16 float32 float32 -> float16"},
+        {"mp_sgd_update", "lr=1", "? ? ? -> bfloat16", "bfloat16 bfloat16 float32 -> bfloat16"});
+}
+
+TN_TEST_MAIN({"along one axis", along_one_axis}, {"replacing", replacing}, {"repeating", repeating},
              {"normalising", normalising}, {"ordering", ordering}, {"picking", picking},
              {"sequences", sequences})
