@@ -19,8 +19,6 @@
 # everything that comes out is printed. Exits 0, or 1 after saying what differs.
 use strict;
 use warnings;
-use utf8;
-use open ':std', ':encoding(UTF-8)';
 use File::Basename;
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
