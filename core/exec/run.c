@@ -112,9 +112,11 @@ static tn_status missing_heads(tn_exec *e, size_t given)
 // The head gradient of output i, the `needed`th of those that are no loss; NULL: not given.
 static tn_tensor *head_of(const tn_exec *e, tn_tensors heads, size_t i, size_t needed)
 {
-    for (size_t k = 0; k < heads.n; k++)
-        if (heads.v[k].name && strcmp(heads.v[k].name, e->outs.v[i]) == 0) return heads.v[k].tensor;
     const size_t at = heads.n == e->outs.n ? i : needed;
+    for (size_t k = 0; k < heads.n; k++) {
+        const tn_named_tensor *head = &heads.v[(at + k) % heads.n]; // most lists are in order
+        if (head->name && strcmp(head->name, e->outs.v[i]) == 0) return head->tensor;
+    }
     return at < heads.n && !heads.v[at].name ? heads.v[at].tensor : NULL;
 }
 

@@ -9,6 +9,8 @@ typedef struct composing {
     tni_entries heads;
     uint32_t *order; // nodes below the heads
     size_t count;
+    tni_map by_name;  // variables → old id
+    tni_map doubled;  // names of two variables → old id of the second
     tni_entry *map;   // by old id: what stands there now; node 0: itself
     uint32_t renamed; // old id of the head that gets a name; 0
     const char *name;
@@ -32,24 +34,28 @@ static bool unknown_variable(composing *c, const char *name)
     return false;
 }
 
+static bool find_variables(composing *c)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const tni_node *n = &c->g->nodes[c->order[i]];
+        uint32_t first = 0;
+        if (!tni_is_variable(n)) continue;
+        const bool again = tni_map_get(&c->by_name, n->name, &first);
+        if (!tni_map_put(again ? &c->doubled : &c->by_name, n->name, c->order[i])) return false;
+    }
+    return true;
+}
+
 // The variable of that name below the heads; 0 and an error if there is none or more than one.
 static uint32_t variable_of(composing *c, const char *name)
 {
-    uint32_t found = 0;
-    for (size_t i = 0; i < c->count; i++) {
-        const tni_node *n = &c->g->nodes[c->order[i]];
-        if (!tni_is_variable(n) || strcmp(n->name, name) != 0) continue;
-        if (found) {
-            const tni_node *o = &c->g->nodes[found];
-            tni_graph_fail(c->g, TN_E_EXISTS, 0,
-                           "compose: two variables are named %s (%s:%d, %s:%d)", name,
-                           o->file ? o->file : "?", o->line, n->file ? n->file : "?", n->line);
-            return 0;
-        }
-        found = c->order[i];
-    }
-    if (!found) unknown_variable(c, name);
-    return found;
+    uint32_t found = 0, second = 0;
+    if (!tni_map_get(&c->by_name, name, &found)) unknown_variable(c, name);
+    if (!found || !tni_map_get(&c->doubled, name, &second)) return found;
+    const tni_node *o = &c->g->nodes[found], *n = &c->g->nodes[second];
+    tni_graph_fail(c->g, TN_E_EXISTS, 0, "compose: two variables are named %s (%s:%d, %s:%d)", name,
+                   o->file ? o->file : "?", o->line, n->file ? n->file : "?", n->line);
+    return 0;
 }
 
 static bool replace(composing *c, tn_named_symbol with)
@@ -157,7 +163,7 @@ static tn_symbol compose(composing *c, tn_symbol s, tn_named_symbols with)
     if (!tni_ready(g)) return TN_NONE;
     c->order = tni_order(g, c->heads.v, c->heads.n, &c->count);
     c->map = calloc(g->n_nodes + 1, sizeof *c->map);
-    if (!c->order || !c->map) {
+    if (!c->order || !c->map || !find_variables(c)) {
         tni_graph_no_memory(g);
         return TN_NONE;
     }
@@ -177,6 +183,8 @@ tn_symbol(tn_compose)(tn_graph *g, tn_symbol s, const char *name, tn_named_symbo
     const tn_symbol r = compose(&c, s, with);
     free(c.order);
     free(c.map);
+    tni_map_free(&c.by_name);
+    tni_map_free(&c.doubled);
     if (tni_ready(g)) return r;
     tni_graph_undo(g, save);
     return TN_NONE;
