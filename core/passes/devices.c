@@ -152,8 +152,8 @@ static tn_status add_item(reader *r, char *item)
     else if (tried == 0)
         s = no_device(r, b, which);
     else
-        s = tni_graph_fail(r->g, TN_E_UNAVAILABLE, 0, "%s \"%s\": %s", r->what,
-                           r->list, why.s ? why.s : "unknown reason");
+        s = tni_graph_fail(r->g, TN_E_UNAVAILABLE, 0, "%s \"%s\": %s", r->what, r->list,
+                           why.s ? why.s : "unknown reason");
     tni_text_free(&why);
     return s;
 }

@@ -203,7 +203,7 @@ static void devices_have_several_names(void)
     setenv("TENON_BACKENDS", "quiet,beta", 1);
     TN_CHECK_STR(list_of(NULL), "quiet beta");
     setenv("TENON_BACKENDS", "broken", 1);
-    TN_CHECK_HAS(list_of(NULL), "TENON_BACKENDS \"broken\": cannot be opened");
+    TN_CHECK_HAS(list_of(NULL), "TENON_BACKENDS \"broken\": ");
     unsetenv("TENON_BACKENDS");
     hand_end();
 }
