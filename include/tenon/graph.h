@@ -109,7 +109,8 @@ TN_API const char *tn_graph_error(const tn_graph *g);
 // Forgets the error. The graph is as it was before the call that failed.
 TN_API void tn_graph_forgive(tn_graph *g);
 
-// Notes where the next call stands. Returns g. file must outlive g (a string literal).
+// Notes where the next call stands. Returns g. file must outlive g, and executors bound from it (a
+// string literal).
 TN_API tn_graph *tn_graph_at(tn_graph *g, const char *file, int line);
 
 TN_API tn_env *tn_graph_env(const tn_graph *g);

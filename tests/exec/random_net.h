@@ -208,7 +208,7 @@ static inline bool rn_concat(rn_net *r)
     int axis;
     rn_axis(r, &x, &axis);
     const double most = fmax(x.most, y.most);
-    if (rn_one_in(r, 3) && x.shape.ndim < 4)
+    if (rn_one_in(r, 3) && x.shape.ndim < TN_MAX_NDIM)
         return rn_add(r, tn_op("stack", rn_text("num_args=2; axis=%d", axis), x.s, y.s), most,
                       x.exact && y.exact);
     tn_shape s = x.shape;
@@ -279,7 +279,7 @@ static inline bool rn_move(rn_net *r)
         y = tn_op("SwapAxis", rn_text("dim1=%d; dim2=%d", axis, other), x.s);
         break;
     case 2:
-        if (ndim > 4) return false;
+        if (ndim == TN_MAX_NDIM) return false;
         y = tn_op("expand_dims", rn_text("axis=%d", axis), x.s);
         break;
     case 3:
@@ -287,7 +287,7 @@ static inline bool rn_move(rn_net *r)
         y = tn_op("Flatten", NULL, x.s);
         break;
     case 4:
-        if (ndim < 1 || !filled) return false;
+        if (ndim < 1 || ndim == TN_MAX_NDIM || !filled) return false;
         y = tn_op("Reshape", RN_OF(r, "shape=(-1)", "shape=(0,-1)", "shape=(-1,1)", "shape=(-2,1)"),
                   x.s);
         break;
@@ -391,8 +391,11 @@ static inline tn_symbol rn_make(rn_net *r)
 {
     const size_t vars = 2 + rn_draw(r, 3), size = 2 + rn_draw(r, r->smooth ? 8 : 24);
     for (size_t i = 0; i < vars; i++) {
-        tn_shape s = {.ndim = (int32_t)(rn_one_in(r, 8) ? rn_draw(r, 5) : 1 + rn_draw(r, 3))};
-        for (int32_t d = 0; d < s.ndim; d++) s.dim[d] = rn_extent(r);
+        tn_shape s = {.ndim = (int32_t)(rn_one_in(r, 8) ? rn_draw(r, 9) : 1 + rn_draw(r, 3))};
+        for (int32_t d = 0, n = 1; d < s.ndim; d++) {
+            s.dim[d] = n < RN_ELEMENTS / 4 ? rn_extent(r) : 1;
+            n *= (int32_t)(s.dim[d] ? s.dim[d] : 1);
+        }
         const rn_value x = rn_variable(r, s, -1, 1, false);
         r->v[r->n++] = x;
     }
