@@ -17,10 +17,12 @@
 
 // A function for each level of the x86-64 instruction set; the loader picks one. Not with
 // sanitizers, whose instrumentation is not ready when it does.
-#if defined(__x86_64__) && defined(__GLIBC__) && TN_SANITIZER == 0
-#define BLAS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
+#if !defined(__x86_64__) || !defined(__GLIBC__) || TN_SANITIZER != 0
 #define BLAS_CLONES
+#elif defined(__clang__) // version 14 takes the levels by name, but never chooses them
+#define BLAS_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define BLAS_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 
 // What a clone calls must become part of it.
