@@ -308,6 +308,32 @@ static inline bool rn_softmax(rn_net *r)
     return rn_add(r, tn_op("log_softmax", params, x.s), 2 * x.most + 3, false);
 }
 
+// Convolution, pooling and normalisation of (n, c, w) and (n, c, h, w).
+static inline bool rn_layer(rn_net *r)
+{
+    const rn_value x = rn_pick(r);
+    const int32_t ndim = x.shape.ndim;
+    if (ndim < 2 || tn_shape_size(&x.shape) == 0) return false;
+    const int64_t channels = x.shape.dim[1];
+    if (ndim < 3 || rn_one_in(r, 3)) { // its states are zero at first: inference is steep
+        const rn_value gamma = rn_weight(r, RN_DIMS(channels));
+        const rn_value beta = rn_weight(r, RN_DIMS(channels));
+        const char *params = RN_OF(r, "fix_gamma=0; eps=0.1", "eps=0.1", "eps=0.1; momentum=0.5");
+        return rn_add(r, tn_op("BatchNorm", params, x.s, gamma.s, beta.s), 1e9, false);
+    }
+    if (ndim > 4) return false;
+    const char *kernel = ndim == 3 ? "(2,)" : "(2,2)", *pad = ndim == 3 ? "(1,)" : "(1,1)";
+    if (rn_one_in(r, 2)) {
+        const char *type = RN_OF(r, "avg", "sum");
+        const char *params = rn_text("kernel=%s; pad=%s; pool_type=%s", kernel, pad, type);
+        return rn_add(r, tn_op("Pooling", params, x.s), 4 * x.most, false);
+    }
+    const rn_value w =
+        rn_weight(r, ndim == 3 ? RN_DIMS(2, channels, 2) : RN_DIMS(2, channels, 2, 2));
+    const char *params = rn_text("kernel=%s; pad=%s; num_filter=2; no_bias=1", kernel, pad);
+    return rn_add(r, tn_op("Convolution", params, x.s, w.s), 4 * (double)channels * x.most, false);
+}
+
 static inline bool rn_index(rn_net *r)
 {
     const rn_value w = rn_weight(r, RN_DIMS(5, 3));
@@ -347,9 +373,10 @@ static inline bool rn_odd(rn_net *r)
 static inline bool rn_grow(rn_net *r)
 {
     static bool (*const ways[])(rn_net *) = {
-        rn_unary, rn_of_positive, rn_jump,   rn_step,   rn_scalar,  rn_binary, rn_binary,
-        rn_add_n, rn_broadcast,   rn_reduce, rn_spread, rn_dense,   rn_dot,    rn_concat,
-        rn_split, rn_slice,       rn_move,   rn_move,   rn_softmax, rn_index,  rn_odd};
+        rn_unary,   rn_of_positive, rn_jump,      rn_step,   rn_scalar, rn_binary,
+        rn_binary,  rn_add_n,       rn_broadcast, rn_reduce, rn_spread, rn_dense,
+        rn_dot,     rn_concat,      rn_split,     rn_slice,  rn_move,   rn_move,
+        rn_softmax, rn_layer,       rn_layer,     rn_index,  rn_odd};
     return ways[rn_draw(r, sizeof ways / sizeof *ways)](r);
 }
 

@@ -140,6 +140,9 @@ static inline bool run_steps(const rn_net *net, tn_exec *e, record *r)
         const tn_status status = tn_backward(e, (tn_tensors){n, heads});
         for (size_t i = 0; i < n; i++) tn_tensor_release(heads[i].tensor);
         if (status) return false;
+        const tn_names states = tn_exec_auxiliary_states(e);
+        for (size_t i = 0; i < states.n; i++)
+            remember(r, "a state", step, tn_exec_aux(e, states.v[i]));
         for (size_t i = 0; i < net->n_vars; i++) {
             remember(r, net->var[i].name, step, tn_exec_grad(e, net->var[i].name));
             tn_exec_forgive(e);
@@ -159,6 +162,7 @@ static inline bool run_way(const rn_net *net, tn_symbol y, const way *w, record 
         first = e;
         e = tn_exec_reshape(first, (tn_shapes){0, NULL});
         if (!e) snprintf(why, 512, "%s", tn_exec_error(first));
+        tn_forward(first, true); // leaves its values in the memory that both use
     } else if (!e) {
         snprintf(why, 512, "%s", tn_graph_error(bench.g));
     }
