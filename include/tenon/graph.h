@@ -91,10 +91,10 @@ typedef struct tn_opt_bool {
 
 // ------------------------------------------------------------------ the graph
 
-// New empty graph; NULL when out of memory, or if env is NULL. Operators are looked up in env, which
-// must outlive it.
-// NULL graphs, envs, executors and tensors are harmless: every call here and in <tenon/env.h>,
-// exec.h and tensor.h then gives NULL, 0 or a status, so that only the end needs a check.
+// New empty graph; NULL when out of memory, or if env is NULL. Operators are looked up in env,
+// which must outlive it. NULL graphs, envs, executors and tensors are harmless: every call here and
+// in <tenon/env.h>, exec.h and tensor.h then gives NULL, 0 or a status, so that only the end needs
+// a check.
 TN_API tn_graph *tn_graph_new(tn_env *env);
 
 // Frees g and all it owns. Executors bound from it stay valid. NULL is allowed.
