@@ -52,9 +52,9 @@ static uint32_t variable_of(composing *c, const char *name)
     uint32_t found = 0, second = 0;
     if (!tni_map_get(&c->by_name, name, &found)) unknown_variable(c, name);
     if (!found || !tni_map_get(&c->doubled, name, &second)) return found;
-    const tni_node *o = &c->g->nodes[found], *n = &c->g->nodes[second];
-    tni_graph_fail(c->g, TN_E_EXISTS, 0, "compose: two variables are named %s (%s:%d, %s:%d)", name,
-                   o->file ? o->file : "?", o->line, n->file ? n->file : "?", n->line);
+    char places[TNI_PLACES];
+    tni_graph_fail(c->g, TN_E_EXISTS, 0, "compose: two variables are named %s (%s)", name,
+                   tni_two_places(c->g, found, second, places));
     return 0;
 }
 

@@ -91,6 +91,17 @@ const char *tni_graph_place(const tn_graph *g, tni_arena *arena)
     return g->file ? tni_printf(arena, "%s:%d", g->file, g->line) : NULL;
 }
 
+const char *tni_two_places(const tn_graph *g, uint32_t one, uint32_t two, char text[TNI_PLACES])
+{
+    const tni_node *a = &g->nodes[one], *b = &g->nodes[two];
+    if (a->file && b->file)
+        snprintf(text, TNI_PLACES, "%.200s:%d and %.200s:%d", a->file, (int)a->line, b->file,
+                 (int)b->line);
+    else
+        snprintf(text, TNI_PLACES, "%%%u and %%%u", one, two);
+    return text;
+}
+
 tn_status tni_graph_fail(tn_graph *g, tn_status status, uint32_t node, const char *format, ...)
 {
     tni_arena scratch = {0};

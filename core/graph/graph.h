@@ -120,6 +120,10 @@ void tni_graph_settle(tn_graph *g, tni_save save); // goes back if the graph hol
 
 // "file:line" of the running call in an arena, or NULL if it is not known.
 const char *tni_graph_place(const tn_graph *g, tni_arena *arena);
+// Where two nodes of one name were made, for messages: "a.c:3 and a.c:9", or their numbers as the
+// printed text has them, "%3 and %9", where no place is known. Written into text.
+#define TNI_PLACES 512
+const char *tni_two_places(const tn_graph *g, uint32_t one, uint32_t two, char text[TNI_PLACES]);
 
 // The graph's error with the place of the running call; `node` (0: none) adds "fc1 (Op): ".
 __attribute__((format(printf, 4, 5))) tn_status

@@ -114,9 +114,9 @@ static tni_entry find(tn_graph *g, tni_entries e, const char *const *names, cons
     for (size_t i = 0; i < e.n; i++) {
         if (!names[i] || strcmp(names[i], wanted) != 0 || same_entry(found, e.v[i])) continue;
         if (found.node) {
-            const tni_node *a = &g->nodes[found.node], *b = &g->nodes[e.v[i].node];
-            tni_graph_fail(g, TN_E_EXISTS, 0, "two outputs are named %s (%s:%d and %s:%d)", wanted,
-                           a->file ? a->file : "?", a->line, b->file ? b->file : "?", b->line);
+            char places[TNI_PLACES];
+            tni_graph_fail(g, TN_E_EXISTS, 0, "two outputs are named %s (%s)", wanted,
+                           tni_two_places(g, found.node, e.v[i].node, places));
             return (tni_entry){0, 0};
         }
         found = e.v[i];

@@ -82,11 +82,9 @@ static uint32_t variable_named(below *b, const char *name)
     } else if (!tni_map_get(&b->by_name, name, &id)) {
         unknown_name(b, name);
     } else if (tni_map_get(&b->doubled, name, &second)) {
-        const tni_node *one = tni_node_at(b->g, id), *two = tni_node_at(b->g, second);
-        tni_graph_fail(b->g, TN_E_EXISTS, 0,
-                       "two variables are named '%s', made at %s:%d and at %s:%d: rename one", name,
-                       one->file ? one->file : "?", (int)one->line, two->file ? two->file : "?",
-                       (int)two->line);
+        char places[TNI_PLACES];
+        tni_graph_fail(b->g, TN_E_EXISTS, 0, "two variables are named '%s' (%s): rename one", name,
+                       tni_two_places(b->g, id, second, places));
         return 0;
     }
     return b->g->error.status == TN_OK ? id : 0;
