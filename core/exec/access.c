@@ -61,22 +61,21 @@ tn_tensor *tn_exec_aux(tn_exec *e, const char *name)
     return find(e, "tn_exec_aux", "auxiliary state", &e->auxs, e->aux, name);
 }
 
+bool tni_output_ambiguous(const tn_exec *e, tni_error *error, const char *where, uint32_t i)
+{
+    if (!e->twin[i]) return false;
+    tni_fail(error, TN_E_EXISTS, NULL, "%s: outputs %u and %u are two values of the name \"%s\"",
+             where, i, e->twin[i] - 1, e->outs.v[i]);
+    return true;
+}
+
 tn_tensor *tn_exec_out(tn_exec *e, const char *name)
 {
     if (!e) return NULL;
     tn_tensor *first = find(e, "tn_exec_out", "output", &e->outs, e->out, name);
     uint32_t at = 0;
     if (!first || !tni_map_get(&e->outs.index, name, &at)) return first;
-    for (size_t i = at + 1; i < e->outs.n; i++) {
-        const bool same =
-            e->heads[i].node == e->heads[at].node && e->heads[i].out == e->heads[at].out;
-        if (same || strcmp(e->outs.v[i], name) != 0) continue;
-        tni_fail(&e->error, TN_E_EXISTS, NULL,
-                 "tn_exec_out: outputs %u and %zu have the name \"%s\"; use tn_exec_output", at, i,
-                 name);
-        return NULL;
-    }
-    return first;
+    return tni_output_ambiguous(e, &e->error, "tn_exec_out", at) ? NULL : first;
 }
 
 size_t tn_exec_num_outputs(const tn_exec *e)

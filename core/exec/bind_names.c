@@ -74,11 +74,17 @@ static tn_status name_variables(tni_bind *b, const uint8_t *aux)
 static tn_status name_outputs(tni_bind *b)
 {
     tn_exec *e = b->e;
+    e->twin = tni_alloc(&e->arena, (e->outs.n + 1) * sizeof *e->twin);
+    if (!e->twin) return out_of_memory(b);
     for (uint32_t i = 0; i < e->outs.n; i++) {
         uint32_t first = 0;
         e->outs.v[i] = tni_output_name(e->source, e->heads[i]);
         if (!e->outs.v[i]) return out_of_memory(b);
-        if (tni_map_get(&e->outs.index, e->outs.v[i], &first)) continue;
+        if (tni_map_get(&e->outs.index, e->outs.v[i], &first)) {
+            const tni_entry a = e->heads[first], z = e->heads[i];
+            if (a.node != z.node || a.out != z.out) e->twin[first] = i + 1;
+            continue;
+        }
         if (!tni_map_put(&e->outs.index, e->outs.v[i], i)) return out_of_memory(b);
     }
     return TN_OK;
@@ -336,6 +342,7 @@ static tn_status read_outputs(tni_bind *b)
             return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .outs: an entry has no name");
         if (!tni_map_get(&e->outs.index, name, &at))
             return tni_bind_unknown(b->g, "bind: .outs", "output", name, &e->outs, NULL);
+        if (tni_output_ambiguous(e, &b->g->error, "bind: .outs", at)) return b->g->error.status;
         if (b->given_outs[at])
             return tni_graph_fail(b->g, TN_E_EXISTS, 0, "bind: .outs: \"%s\" is given twice", name);
         b->given_outs[at] = b->o.outs.v[i].tensor;

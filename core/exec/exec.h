@@ -209,6 +209,7 @@ struct tn_exec {
     tn_tensor **tensors;                   // [1 … n_tensors]: all that values lie in; borrowed
     size_t n_tensors;
     bool *is_loss;  // by output: no head gradient is needed
+    uint32_t *twin; // by output: + 1, another value of the same name; on the first of the name
     size_t n_heads; // outputs that need one
     bool training;  // some gradient is computed
 
@@ -271,7 +272,10 @@ tn_status tni_bind_take_error(tni_bind *b, tn_graph *from);
 tn_status tni_bind_unknown(tn_graph *g, const char *where, const char *what, const char *name,
                            const tni_names *a, const tni_names *b);
 
-// The same as an error of an executor (access.c).
+// True, and an error, if another value has the name of output i too (access.c).
+bool tni_output_ambiguous(const tn_exec *e, tni_error *error, const char *where, uint32_t i);
+
+// The same as tni_bind_unknown as an error of an executor (access.c).
 tn_status tni_exec_unknown(tn_exec *e, const char *where, const char *what, const char *name,
                            const tni_names *a, const tni_names *b);
 

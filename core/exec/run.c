@@ -144,10 +144,13 @@ static tn_status check_names(tn_exec *e, tn_tensors heads)
     if (heads.n && !heads.v)
         return tni_fail(&e->error, TN_E_INVALID, NULL, "backward: %zu head gradients, and no list",
                         heads.n);
-    for (size_t k = 0; k < heads.n; k++)
-        if (heads.v[k].name && !tni_map_get(&e->outs.index, heads.v[k].name, &at))
-            return tni_exec_unknown(e, "backward: head gradients", "output", heads.v[k].name,
-                                    &e->outs, NULL);
+    for (size_t k = 0; k < heads.n; k++) {
+        const char *where = "backward: head gradients";
+        if (!heads.v[k].name) continue;
+        if (!tni_map_get(&e->outs.index, heads.v[k].name, &at))
+            return tni_exec_unknown(e, where, "output", heads.v[k].name, &e->outs, NULL);
+        if (tni_output_ambiguous(e, &e->error, where, at)) return e->error.status;
+    }
     return TN_OK;
 }
 

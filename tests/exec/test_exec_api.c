@@ -49,14 +49,23 @@ static void an_ambiguous_output_is_an_error(void)
     tn_symbol b =
         tn_call(other, "relu", .inputs = TN_SYMS(tn_variable(other, "y")), .name = "same");
     tn_symbol both = tn_group(bench.g, TN_SYMS(a, tn_symbol_copy(bench.g, other, b)));
-    tn_exec *e = tn_simple_bind(bench.g, both, .backends = bench.backends,
+    tn_exec *e = tn_simple_bind(bench.g, both, .backends = bench.backends, .grad_req = TN_WRITE,
                                 .shapes = TN_SHAPES({"x", TN_DIMS(2)}, {"y", TN_DIMS(3)}));
     tn_graph_free(other);
     if (!TN_CHECK_EXEC(e)) return;
     CU_ASSERT_PTR_NULL(tn_exec_out(e, "same_output"));
     CU_ASSERT_EQUAL(tn_exec_status(e), TN_E_EXISTS);
     CU_ASSERT_EQUAL(tn_tensor_size(tn_exec_output(e, 1)), 3);
+    tn_exec_forgive(e);
+    tn_tensor *t = TN_TENSOR(TN_F32, TN_DIMS(2), 1, 1);
+    RUN_OK(tn_forward(e, true));
+    CU_ASSERT_EQUAL(tn_backward(e, TN_TENSORS({"same_output", t})), TN_E_EXISTS);
+    TN_CHECK_HAS(tn_exec_error(e), "outputs 0 and 1 are two values of the name \"same_output\"");
     tn_exec_free(e);
+    CU_ASSERT_PTR_NULL(tn_simple_bind(bench.g, both, .outs = TN_TENSORS({"same_output", t}),
+                                      .shapes = TN_SHAPES({"x", TN_DIMS(2)}, {"y", TN_DIMS(3)})));
+    CU_ASSERT_EQUAL(tn_graph_status(bench.g), TN_E_EXISTS);
+    tn_tensor_release(t);
 }
 
 // ------------------------------------------------------------------ setting
