@@ -6,17 +6,17 @@
 // Allocations until the one that fails; negative: none does.
 static long countdown = -1;
 
-static bool fails(void)
-{
-    return countdown >= 0 && countdown-- == 0;
-}
-
 // AddressSanitizer brings an allocator of its own, which these would bypass.
 #if TN_SANITIZER == 0
 #define CAN_FAIL 1
 void *__libc_malloc(size_t bytes);
 void *__libc_calloc(size_t n, size_t bytes);
 void *__libc_realloc(void *p, size_t bytes);
+
+static bool fails(void)
+{
+    return countdown >= 0 && countdown-- == 0;
+}
 
 void *malloc(size_t bytes)
 {
