@@ -129,15 +129,6 @@ static inline blas_line blas_around(const tn_value_info *v, int32_t axis)
 
 // ------------------------------------------------------------------ numbers (blas_convert.c)
 
-// The integer part of v, or the end of lo … hi that it lies beyond; 0 for NaN.
-static inline int64_t blas_saturate(double v, int64_t lo, int64_t hi)
-{
-    if (isnan(v)) return 0;
-    if (v <= (double)lo) return lo;
-    if (v >= (double)hi) return hi; // (double)INT64_MAX is 2^63, which does not fit either
-    return (int64_t)v;
-}
-
 // n elements from number `at` on, as float (of the float dtypes), double (of any dtype) or int64
 // (of any dtype; floats are cut off and saturate).
 void blas_load_f32(tn_dtype dtype, const void *p, int64_t at, int64_t n, float *out);
@@ -153,7 +144,7 @@ void blas_store_i64(tn_dtype dtype, void *p, int64_t at, int64_t n, const int64_
 static inline int64_t blas_get_int(tn_dtype dtype, const void *p, int64_t i)
 {
     int64_t v;
-    if (dtype == TN_F32) return blas_saturate((double)((const float *)p)[i], INT64_MIN, INT64_MAX);
+    if (dtype == TN_F32) return tn_saturate((double)((const float *)p)[i], INT64_MIN, INT64_MAX);
     blas_load_i64(dtype, p, i, 1, &v);
     return v;
 }

@@ -6,7 +6,7 @@
 #define BF16_TO(v) tn_bf16_to_f32(v)
 #define SAME(v) (v)
 #define IS_SET(v) ((v) != 0)
-#define TO_I64(v) blas_saturate((double)(v), INT64_MIN, INT64_MAX)
+#define TO_I64(v) tn_saturate((double)(v), INT64_MIN, INT64_MAX)
 #define HALF_TO_I64(v) TO_I64(tn_f16_to_f32(v))
 #define BF16_TO_I64(v) TO_I64(tn_bf16_to_f32(v))
 
@@ -79,9 +79,9 @@ void blas_load_i64(tn_dtype dtype, const void *p, int64_t at, int64_t n, int64_t
     }
 }
 
-#define TO_U8(v) blas_saturate(v, 0, UINT8_MAX)
-#define TO_I8(v) blas_saturate(v, INT8_MIN, INT8_MAX)
-#define TO_I32(v) blas_saturate(v, INT32_MIN, INT32_MAX)
+#define TO_U8(v) tn_saturate(v, 0, UINT8_MAX)
+#define TO_I8(v) tn_saturate(v, INT8_MIN, INT8_MAX)
+#define TO_I32(v) tn_saturate(v, INT32_MIN, INT32_MAX)
 
 // The element = v[i]
 #define STORE(name, from, type, write)                                          \

@@ -6,83 +6,9 @@
 #ifndef T
 
 #include <tenon/elementwise.h>
+#include <tenon/scalar.h>
 
 #include "blas.h"
-
-// ------------------------------------------------------------------ the vocabulary of the rows
-
-#define C(number) (number)
-
-static inline double rsqrt(double x)
-{
-    return 1 / sqrt(x);
-}
-
-// The logarithmic derivative of gamma. Below 10: by reflection and recurrence; above: asymptotic
-// series. Source: Abramowitz, Stegun, 6.3.5, 6.3.7, 6.3.18.
-static double digamma(double x)
-{
-    const double pi = 3.14159265358979323846;
-    double sum = 0;
-    if (x <= 0) {
-        if (x == floor(x)) return NAN; // a pole
-        sum = -pi / tan(pi * x);
-        x = 1 - x;
-    }
-    for (; x < 10; x++) sum -= 1 / x;
-    const double r = 1 / (x * x);
-    const double series =
-        r *
-        (1.0 / 12 -
-         r * (1.0 / 120 -
-              r * (1.0 / 252 - r * (1.0 / 240 - r * (1.0 / 132 - r * (691.0 / 32760 - r / 12))))));
-    return sum + log(x) - 0.5 / x - series;
-}
-
-static double pymod_real(double a, double b)
-{
-    if (b == 0) return 0;
-    const double r = fmod(a, b);
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
-static int64_t pymod_int(int64_t a, int64_t b)
-{
-    if (b == 0 || b == -1) return 0; // INT64_MIN % -1 traps
-    const int64_t r = a % b;
-    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
-static int64_t quotient_int(int64_t a, int64_t b)
-{
-    if (b == 0) return 0;
-    return b == -1 ? -a : a / b; // INT64_MIN / -1 traps
-}
-
-// Negative powers are fractions, which become 0, except those of 1 and -1.
-static int64_t pow_int(int64_t a, int64_t b)
-{
-    if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
-    int64_t y = 1;
-    for (; b; b /= 2, a *= a)
-        if (b % 2) y *= a;
-    return y;
-}
-
-static int64_t hypot_int(int64_t a, int64_t b)
-{
-    return blas_saturate(hypot((double)a, (double)b), 0, INT64_MAX);
-}
-
-// Used by both types of number.
-#define square(x) ((x) * (x))
-#define sign(x) (((x) > 0) - ((x) < 0))
-#define gt(a, b) ((a) > (b))
-#define ge(a, b) ((a) >= (b))
-#define lt(a, b) ((a) < (b))
-#define le(a, b) ((a) <= (b))
-#define eq(a, b) ((a) == (b))
-#define ne(a, b) ((a) != (b))
 
 // ------------------------------------------------------------------ loops
 

@@ -67,7 +67,7 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     l->use_ignore = tn_call_bool(c, "use_ignore", false) && !l->soft;
     l->valid = tn_call_is(c, "normalization", "valid") && !l->soft;
     l->with_head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
-    l->ignored = blas_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
+    l->ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
     l->scale = softmax_output_scale(c, l);
     (void)info; // not over out: its elements at the labels are read once more
     return TN_OK;

@@ -35,15 +35,6 @@ static inline bool ref_is_float(tn_dtype dtype)
     return (TN_FLOATS & TN_BIT(dtype)) != 0;
 }
 
-// The integer part of v, or the end of lo … hi that it lies beyond; 0 for NaN.
-static inline int64_t ref_saturate(double v, int64_t lo, int64_t hi)
-{
-    if (isnan(v)) return 0;
-    if (v <= (double)lo) return lo;
-    if (v >= (double)hi) return hi; // (double)INT64_MAX is 2^63, which does not fit either
-    return (int64_t)v;
-}
-
 // Element i as a double. int64 beyond 2^53 is rounded: kernels of integers use ref_get_int.
 static inline double ref_get_real(ref_array x, int64_t i)
 {
@@ -69,7 +60,7 @@ static inline int64_t ref_get_int(ref_array x, int64_t i)
     case TN_I32: return ((const int32_t *)x.p)[i];
     case TN_I64: return ((const int64_t *)x.p)[i];
     case TN_BOOL: return ((const uint8_t *)x.p)[i] != 0;
-    default: return ref_saturate(ref_get_real(x, i), INT64_MIN, INT64_MAX);
+    default: return tn_saturate(ref_get_real(x, i), INT64_MIN, INT64_MAX);
     }
 }
 
@@ -81,10 +72,10 @@ static inline void ref_put_real(ref_array x, int64_t i, double v)
     case TN_F64: ((double *)x.p)[i] = v; break;
     case TN_F16: ((uint16_t *)x.p)[i] = tn_f64_to_f16(v); break;
     case TN_BF16: ((uint16_t *)x.p)[i] = tn_f64_to_bf16(v); break;
-    case TN_U8: ((uint8_t *)x.p)[i] = (uint8_t)ref_saturate(v, 0, UINT8_MAX); break;
-    case TN_I8: ((int8_t *)x.p)[i] = (int8_t)ref_saturate(v, INT8_MIN, INT8_MAX); break;
-    case TN_I32: ((int32_t *)x.p)[i] = (int32_t)ref_saturate(v, INT32_MIN, INT32_MAX); break;
-    case TN_I64: ((int64_t *)x.p)[i] = ref_saturate(v, INT64_MIN, INT64_MAX); break;
+    case TN_U8: ((uint8_t *)x.p)[i] = (uint8_t)tn_saturate(v, 0, UINT8_MAX); break;
+    case TN_I8: ((int8_t *)x.p)[i] = (int8_t)tn_saturate(v, INT8_MIN, INT8_MAX); break;
+    case TN_I32: ((int32_t *)x.p)[i] = (int32_t)tn_saturate(v, INT32_MIN, INT32_MAX); break;
+    case TN_I64: ((int64_t *)x.p)[i] = tn_saturate(v, INT64_MIN, INT64_MAX); break;
     default: ((uint8_t *)x.p)[i] = v != 0; break;
     }
 }

@@ -90,7 +90,7 @@ static tn_status softmax_output_backward(const tn_sdk_kernel *k, const tn_run_ar
     const bool with_head = a->n_in > 2 && tn_call_bool(c, "out_grad", false);
     if (dx.n == 0) return TN_OK;
 
-    const int64_t ignored = ref_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
+    const int64_t ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
     const double scale =
         soft ? tn_call_f64(c, "grad_scale", 1) : softmax_output_scale(c, label, l, ignored);
     for (int64_t i = 0; i < dx.n; i++) {

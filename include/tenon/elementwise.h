@@ -7,7 +7,7 @@
 // exp log sqrt sin … as in <math.h>; sign, rsqrt, square, digamma, gt ge lt le eq ne (1 or 0),
 // pymod (sign of the divisor, 0 for divisor 0); C(number) for a constant that is no integer. A
 // derivative never uses ?: and never another name, so that it can be parsed. The file that expands
-// a row defines these names first.
+// a row defines these names first; <tenon/scalar.h> has them over double and int64_t.
 #ifndef TENON_ELEMENTWISE_H
 #define TENON_ELEMENTWISE_H
 

@@ -6,6 +6,7 @@
 #ifndef TENON_KERNEL_H
 #define TENON_KERNEL_H
 
+#include <math.h>
 #include <stdlib.h>
 #include <tenon/sdk.h>
 
@@ -395,6 +396,15 @@ static inline tn_status tn_sdk_kernel_prepare(void *plugin, const tn_kernel_row 
 static inline tn_status tn_sdk_plugin_init(const tn_host_api *host, void **plugin)
 {
     return tn_sdk_init(host, NULL, plugin);
+}
+
+// v as a whole number from lo to hi: truncated, cut off at the ends, 0 for NaN.
+static inline int64_t tn_saturate(double v, int64_t lo, int64_t hi)
+{
+    if (isnan(v)) return 0;
+    if (v <= (double)lo) return lo;
+    if (v >= (double)hi) return hi; // (double)INT64_MAX is 2^63, which does not fit either
+    return (int64_t)v;
 }
 
 // ------------------------------------------------------------------ loops
