@@ -195,8 +195,8 @@ static inline void storm_from_nothing(storm_call *c)
 {
     const bool alike = storm_one_in(c, 2);
     c->n_in = storm_one_in(c, 20) ? storm_draw(c, STORM_MOST_IN) : c->op->n_in;
-    if (c->n_in > STORM_MOST_IN) c->n_in = STORM_MOST_IN;
     if (c->op->count_param >= 0) c->n_in += storm_draw(c, 3);
+    if (c->n_in > STORM_MOST_IN) c->n_in = STORM_MOST_IN;
     for (size_t i = 0; i < c->n_in; i++) c->shape[i] = i && alike ? c->shape[0] : storm_shape(c);
     storm_params(c);
 }
@@ -247,7 +247,6 @@ static inline void storm_make(storm_call *c, uint64_t seed, uint64_t number)
         storm_from_row(c, row);
     else
         storm_from_nothing(c);
-    if (c->n_in > STORM_MOST_IN) c->n_in = STORM_MOST_IN;
     storm_dtypes(c);
     c->train = storm_one_in(c, 2);
 }
