@@ -193,6 +193,14 @@ static tn_status elementwise_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return tn_fail(k->host, TN_E_INTERNAL, "%s: a row without a function", k->call->op->name);
 }
 
+// An activation that is no row runs as its parts.
+static const char *activation_cannot(const tn_call *call)
+{
+    for (int i = 0; i < N_UNARY; i++)
+        if (tn_call_is(call, "act_type", unary_ops[i].name)) return NULL;
+    return "act_type: no kernel for this one";
+}
+
 // The activation is the unary operator of that name.
 static tn_status activation_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
@@ -268,6 +276,7 @@ const tn_kernel_row ref_elementwise[] = {
      .dtypes = TN_FLOATS,
      .flags = REF_FLAGS | TN_ROW_INPLACE,
      .state_size = sizeof(elementwise),
+     .cannot = activation_cannot,
      .setup = activation_setup,
      .run = elementwise_run},
     TN_UNARY_ROWS(UNARY_ROW) TN_BINARY_ROWS(BINARY_ROW){0},

@@ -1,47 +1,112 @@
-// core/ops/activation.c: Activation, clip, smooth_l1.
+// core/ops/activation.c: hard_sigmoid, Activation, clip, smooth_l1.
 #include "core/base/base.h"
 #include "core/ops/ops.h"
 
+// ------------------------------------------------------------------ hard_sigmoid
+//
+//     y = min(max(alpha x + beta, 0), 1)
+
+typedef struct hard_params {
+    double alpha, beta;
+} hard_params;
+
+static tn_sym hard_line(const tn_builder *b, const hard_params *p)
+{
+    const tn_sym scaled = tni_call_scalar(b, "_mul_scalar", tn_grad_in(b, 0), p->alpha);
+    return tni_call_scalar(b, "_plus_scalar", scaled, p->beta);
+}
+
+static tn_status hard_expand(const tn_builder *b)
+{
+    const tn_sym line = hard_line(b, b->params);
+    b->set_output(b->ctx, 0, tn_emit(b, "clip", "a_min=0; a_max=1", &line, 1));
+    return TN_OK;
+}
+
+static void hard_back(const tn_builder *b, const hard_params *p, tn_sym dy)
+{
+    const tn_sym line = hard_line(b, p);
+    const tn_sym inside = TN_EMIT(b, "_backward_clip", "a_min=0; a_max=1", dy, line);
+    tn_grad_set(b, 0, tni_call_scalar(b, "_mul_scalar", inside, p->alpha));
+}
+
+static tn_status hard_gradient(const tn_builder *b)
+{
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (dy) hard_back(b, b->params, dy);
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_hard_sigmoid =
+    TN_OP(.name = "hard_sigmoid",
+          .doc = "clip(alpha * x + beta, 0, 1). Elementwise; the gradient is 0 strictly outside.",
+          .source = "MXNet 1.x, src/operator/tensor/elemwise_unary_op_basic.cc",
+          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
+          .params =
+              TN_PARAMS(TN_PARAM(hard_params, alpha, TN_P_F64, .def = "0.2", .doc = "slope"),
+                        TN_PARAM(hard_params, beta, TN_P_F64, .def = "0.5", .doc = "value at 0")),
+          .params_size = sizeof(hard_params), .gradient = hard_gradient, .expand = hard_expand);
+
 // ------------------------------------------------------------------ Activation
 //
-//     y = max(x, 0) | 1 / (1 + exp(-x)) | tanh(x) | log(1 + exp(x))
-//
-// Its gradient is that of the unary operator of the same name, computed from y.
+// The operator of one value that has the same name, which is a row of <tenon/elementwise.h> (and
+// then so is its gradient), or hard_sigmoid with its default parameters.
 
 typedef struct activation_params {
     int32_t act_type;
 } activation_params;
 
-static const char *const activations[] = {"relu", "sigmoid", "tanh", "softrelu"};
+#define ACTIVATIONS                                                                       \
+    "relu|sigmoid|tanh|softrelu|softsign|softplus|gelu|gelu_tanh|silu|mish|hard_sigmoid|" \
+    "hard_swish"
+enum { HARD_SIGMOID = 10 };
+
+// Name of the function, and what its derivative reads: X, Y, XY.
+static const struct {
+    const char *op, *uses;
+} activations[] = {
+    {"relu", "Y"},     {"sigmoid", "Y"},  {"tanh", "Y"},         {"softrelu", "Y"},
+    {"softsign", "Y"}, {"softplus", "Y"}, {"gelu", "X"},         {"gelu_tanh", "XY"},
+    {"silu", "XY"},    {"mish", "X"},     {"hard_sigmoid", "X"}, {"hard_swish", "X"},
+};
 
 static tn_status activation_gradient(const tn_builder *b)
 {
     const activation_params *p = b->params;
-    const tn_sym dy = tn_grad_head(b, 0);
+    tn_sym in[3] = {tn_grad_head(b, 0)};
     char name[32];
-    if (!dy) return TN_OK;
-    snprintf(name, sizeof name, "_backward_%s", activations[p->act_type]);
-    tn_grad_set(b, 0, tni_call2(b, name, dy, tn_grad_out(b, 0)));
+    uint32_t n = 1;
+    if (!in[0]) return TN_OK;
+    if (p->act_type == HARD_SIGMOID) {
+        hard_back(b, &(hard_params){0.2, 0.5}, in[0]);
+        return TN_OK;
+    }
+    if (strchr(activations[p->act_type].uses, 'X')) in[n++] = tn_grad_in(b, 0);
+    if (strchr(activations[p->act_type].uses, 'Y')) in[n++] = tn_grad_out(b, 0);
+    snprintf(name, sizeof name, "_backward_%s", activations[p->act_type].op);
+    tn_grad_set(b, 0, tn_emit(b, name, NULL, in, n));
     return TN_OK;
 }
 
 static tn_status activation_expand(const tn_builder *b)
 {
     const activation_params *p = b->params;
-    b->set_output(b->ctx, 0, tni_call(b, activations[p->act_type], tn_grad_in(b, 0)));
+    b->set_output(b->ctx, 0, tni_call(b, activations[p->act_type].op, tn_grad_in(b, 0)));
     return TN_OK;
 }
 
 const tn_op_decl tni_op_activation =
     TN_OP(.name = "Activation",
           .doc = "Applies an activation function elementwise. relu: max(x, 0); sigmoid: "
-                 "1 / (1 + exp(-x)); tanh; softrelu: log(1 + exp(x)).",
-          .source = "MXNet 0.11, src/operator/activation.cc",
+                 "1 / (1 + exp(-x)); tanh; softrelu: log(1 + exp(x)). The others are the operators "
+                 "of the same name.",
+          .source = "MXNet 0.11, src/operator/activation.cc; softsign from 1.x; the others as in "
+                    "ONNX and PyTorch",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
-          .params =
-              TN_PARAMS(TN_PARAM(activation_params, act_type, TN_P_ENUM,
-                                 .choices = "relu|sigmoid|tanh|softrelu", .doc = "the function")),
+          .params = TN_PARAMS(TN_PARAM(activation_params, act_type, TN_P_ENUM,
+                                       .choices = ACTIVATIONS, .doc = "the function")),
           .params_size = sizeof(activation_params), .gradient = activation_gradient,
           .expand = activation_expand);
 

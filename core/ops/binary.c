@@ -80,6 +80,10 @@ static tn_status scalar_gradient(const tn_builder *b)
 #define NAMES__lesser .aliases = "_Lesser", .c_name = "elemwise_lesser"
 #define NAMES__lesser_equal .aliases = "_Lesser_Equal", .c_name = "elemwise_lesser_equal"
 
+#define NAMES__logical_and .c_name = "elemwise_logical_and"
+#define NAMES__logical_or .c_name = "elemwise_logical_or"
+#define NAMES__logical_xor .c_name = "elemwise_logical_xor"
+
 #define NAMES__plus_scalar .aliases = "_PlusScalar", .c_name = "plus_scalar"
 #define NAMES__minus_scalar .aliases = "_MinusScalar", .c_name = "minus_scalar"
 #define NAMES__rminus_scalar .aliases = "_RMinusScalar", .c_name = "rminus_scalar"
@@ -101,31 +105,41 @@ static tn_status scalar_gradient(const tn_builder *b)
 #define NAMES__lesser_scalar .aliases = "_LesserScalar", .c_name = "lesser_scalar"
 #define NAMES__lesser_equal_scalar .aliases = "_LesserEqualScalar", .c_name = "lesser_equal_scalar"
 
+#define NAMES__logical_and_scalar .aliases = "_LogicalAndScalar", .c_name = "logical_and_scalar"
+#define NAMES__logical_or_scalar .aliases = "_LogicalOrScalar", .c_name = "logical_or_scalar"
+#define NAMES__logical_xor_scalar .aliases = "_LogicalXorScalar", .c_name = "logical_xor_scalar"
+
 #define GRADIENT_BOTH(f) .gradient = f
 #define GRADIENT_ZERO(f) .flags = TN_OP_ZERO_GRAD
 
-#define SCALAR(op, grads, doc_)                                                                    \
+#define SCALAR(op, grads, version, doc_)                                                           \
     const tn_op_decl tni_op_##op =                                                                 \
         TN_OP(.name = #op, NAMES_##op, GRADIENT_##grads(scalar_gradient), .doc = doc_,             \
-              .source = "MXNet 0.11, src/operator/tensor/elemwise_binary_scalar_op*.cc",           \
+              .source = version ", src/operator/tensor/elemwise_binary_scalar_op*.cc",             \
               .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),                  \
               .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),       \
               .params = TN_PARAMS(TN_PARAM(scalar_params, scalar, TN_P_F64, .doc = "the number")), \
               .params_size = sizeof(scalar_params));
 
-#define BINARY(op, scalar, rscalar, broadcast, grads, forward, da, db, doc_)                 \
+#define DECLARE(op, scalar, grads, version, doc_)                                            \
     const tn_op_decl tni_op_##op =                                                           \
         TN_OP(.name = #op, NAMES_##op, GRADIENT_##grads(binary_gradient),                    \
               .doc = doc_ ". Elementwise on two values of one shape.",                       \
-              .source = "MXNet 0.11, src/operator/tensor/elemwise_binary_op*.cc",            \
+              .source = version ", src/operator/tensor/elemwise_binary_op*.cc",              \
               .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "a, of any shape"),           \
                                  TN_PORT(.name = "rhs", .doc = "b, in the shape of lhs")),   \
               .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of lhs"))); \
-    SCALAR(scalar, grads, doc_ ". Elementwise, a is data and b the number.")
+    SCALAR(scalar, grads, version, doc_ ". Elementwise, a is data and b the number.")
 
-TN_BINARY_ROWS(BINARY)
+#define BINARY(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
+    DECLARE(op, scalar, grads, "MXNet 0.11", doc)
+#define LATER(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
+    DECLARE(op, scalar, grads, "MXNet 1.x", doc)
+TN_BINARY_ROWS_0_11(BINARY)
+TN_BINARY_ROWS_LATER(LATER)
 
-#define RSCALAR(op) SCALAR(op, BOTH, RSCALAR_DOC_##op ": the number stands on the left.")
+#define RSCALAR(op) \
+    SCALAR(op, BOTH, "MXNet 0.11", RSCALAR_DOC_##op ": the number stands on the left.")
 #define RSCALAR_DOC__rminus_scalar "scalar - data"
 #define RSCALAR_DOC__rdiv_scalar "scalar / data"
 #define RSCALAR_DOC__rmod_scalar "scalar - floor(scalar / data) * data"

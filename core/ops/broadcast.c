@@ -98,21 +98,30 @@ static tn_status broadcast_gradient(const tn_builder *b)
 #define ALIASES_broadcast_lesser .aliases = NULL
 #define ALIASES_broadcast_lesser_equal .aliases = NULL
 
+#define ALIASES_broadcast_logical_and .aliases = NULL
+#define ALIASES_broadcast_logical_or .aliases = NULL
+#define ALIASES_broadcast_logical_xor .aliases = NULL
+
 #define GRADIENT_BOTH .gradient = broadcast_gradient
 #define GRADIENT_ZERO .flags = TN_OP_ZERO_GRAD
 
-#define BROADCAST(op, scalar, rscalar, broadcast, grads, forward, da, db, doc_)                   \
+#define DECLARE(broadcast, grads, version, doc_)                                                  \
     const tn_op_decl tni_op_##broadcast =                                                         \
         TN_OP(.name = #broadcast, ALIASES_##broadcast, GRADIENT_##grads,                          \
               .doc = doc_ ". Elementwise; axes of extent 1 are stretched to the other's extent.", \
-              .source = "MXNet 0.11, src/operator/tensor/elemwise_binary_broadcast_op*.cc",       \
+              .source = version ", src/operator/tensor/elemwise_binary_broadcast_op*.cc",         \
               .inputs = TN_PORTS(                                                                 \
                   TN_PORT(.name = "lhs", .doc = "a"),                                             \
                   TN_PORT(.name = "rhs", .doc = "b; shapes are aligned at the last axis")),       \
               .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the larger extents")),        \
               .infer_shape = broadcast_shape);
 
-TN_BINARY_ROWS(BROADCAST)
+#define BROADCAST(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
+    DECLARE(broadcast, grads, "MXNet 0.11", doc)
+#define LATER(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
+    DECLARE(broadcast, grads, "MXNet 1.x", doc)
+TN_BINARY_ROWS_0_11(BROADCAST)
+TN_BINARY_ROWS_LATER(LATER)
 
 // ------------------------------------------------------------------ stretched = spread(part)
 //

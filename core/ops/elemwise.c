@@ -65,8 +65,8 @@ static tn_status backward_expand(const tn_builder *b)
 // ------------------------------------------------------------------ declarations
 
 #define DY TN_PORT(.name = "dy", .doc = "gradient of the result")
-#define X TN_PORT(.name = "x", .doc = "the input")
-#define Y TN_PORT(.name = "y", .doc = "the result")
+#define PORT_X TN_PORT(.name = "x", .doc = "the input")
+#define PORT_Y TN_PORT(.name = "y", .doc = "the result")
 
 #define GRADIENT_X .gradient = unary_gradient
 #define GRADIENT_Y .gradient = unary_gradient
@@ -74,9 +74,9 @@ static tn_status backward_expand(const tn_builder *b)
 #define GRADIENT_NONE .gradient = unary_gradient
 #define GRADIENT_ZERO .flags = TN_OP_ZERO_GRAD
 
-#define BACKWARD_X(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, X))
-#define BACKWARD_Y(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, Y))
-#define BACKWARD_XY(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, X, Y))
+#define BACKWARD_X(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, PORT_X))
+#define BACKWARD_Y(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, PORT_Y))
+#define BACKWARD_XY(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, PORT_X, PORT_Y))
 #define BACKWARD_NONE(op, derivative)
 #define BACKWARD_ZERO(op, derivative)
 #define BACKWARD(op, derivative, ports)                                                          \
@@ -85,12 +85,31 @@ static tn_status backward_expand(const tn_builder *b)
               .doc = "Gradient of " #op ": dy * (" derivative "), elementwise", .inputs = ports, \
               .outputs = TN_PORTS(TN_PORT(.name = "output")), .expand = backward_expand);
 
-#define UNARY(op, dtypes, uses, forward, derivative, doc_)                                       \
+#define DECLARE(op, uses, derivative, doc_, source_)                                             \
     const tn_op_decl tni_op_##op =                                                               \
-        TN_OP(.name = #op, GRADIENT_##uses, .doc = doc_ ". Elementwise.",                        \
-              .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",                  \
+        TN_OP(.name = #op, GRADIENT_##uses, .doc = doc_ ". Elementwise.", .source = source_,     \
               .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),             \
               .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "y, in the shape of data"))); \
-    BACKWARD_##uses(op, #derivative)
+    BACKWARD_##uses(op, derivative)
 
-TN_UNARY_ROWS(UNARY)
+#define UNARY(op, dtypes, uses, forward, derivative, doc) \
+    DECLARE(op, uses, #derivative, doc, "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc")
+#define LATER(op, dtypes, uses, forward, derivative, doc) \
+    DECLARE(op, uses, #derivative, doc, SOURCE_##op)
+
+#define MXNET_1 "MXNet 1.x, src/operator/tensor/elemwise_unary_op"
+#define SOURCE_erf MXNET_1
+#define SOURCE_erfinv MXNET_1
+#define SOURCE_cbrt MXNET_1
+#define SOURCE_rcbrt MXNET_1
+#define SOURCE_logical_not MXNET_1
+#define SOURCE_softsign MXNET_1
+#define SOURCE_softplus "ONNX Softplus"
+#define SOURCE_silu "PyTorch silu; ONNX Swish with alpha 1"
+#define SOURCE_mish "ONNX Mish"
+#define SOURCE_hard_swish "ONNX HardSwish"
+#define SOURCE_gelu "ONNX Gelu; MXNet 1.x, LeakyReLU with act_type gelu"
+#define SOURCE_gelu_tanh "ONNX Gelu with approximate=tanh"
+
+TN_UNARY_ROWS_0_11(UNARY)
+TN_UNARY_ROWS_LATER(LATER)

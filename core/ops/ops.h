@@ -15,6 +15,7 @@ extern const tn_plugin tni_core_plugin;
 // clang-format off
 #define TNI_OPS(X) \
     /* activation.c */ X(activation) X(clip) X(backward_clip) X(smooth_l1) X(backward_smooth_l1) \
+    X(hard_sigmoid) \
     /* softmax.c */ X(softmax) X(backward_softmax) X(log_softmax) X(backward_log_softmax) \
     /* loss.c */ X(softmax_output) X(softmax_deprecated) X(backward_softmax_output) \
     X(make_loss) X(make_loss_output) X(backward_make_loss) \

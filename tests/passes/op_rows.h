@@ -16,6 +16,10 @@ typedef struct op_row {
 static const op_row op_rows[] = {
     {"Activation", "act_type=relu", "2,3"},
     {"Activation", "act_type=softrelu", "2,3"},
+    {"Activation", "act_type=gelu", "2,3"},
+    {"Activation", "act_type=silu", "2,3"},
+    {"Activation", "act_type=hard_sigmoid", "2,3"},
+    {"hard_sigmoid", "alpha=0.3", "2,3"},
     {"clip", "a_min=-1; a_max=1", "2,3"},
     {"_backward_clip", "a_min=-1; a_max=1", "2,3 2,3"},
     {"smooth_l1", "scalar=2", "2,3"},
