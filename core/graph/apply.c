@@ -96,18 +96,28 @@ static bool port_of(const tni_op *op, const char *name, uint32_t *port, uint32_t
     return false;
 }
 
-// How many variadic inputs a call has been given.
+// How many variadic inputs a call has been given. Where these have a condition, other inputs may
+// stand in their place, and all are counted.
 static uint32_t count_given(const tni_call *c)
 {
     uint32_t n = 0, plain = 0;
     const tni_op *op = c->op;
-    for (uint32_t i = 0; i < op->n_in; i++)
-        plain += !(op->in[i].flags & (TN_PORT_VARIADIC | TN_PORT_AUX));
+    bool either = false;
+    for (uint32_t i = 0; i < op->n_in; i++) {
+        const tn_port_decl *p = &op->in[i];
+        plain += !(p->flags & (TN_PORT_VARIADIC | TN_PORT_AUX));
+        either = either || (p->flags & TN_PORT_VARIADIC && p->when);
+    }
+    if (either) plain = 0;
     if (c->by == TNI_BY_PLACE) return c->n_given > plain ? (uint32_t)c->n_given - plain : 0;
     for (size_t i = 0; i < c->n_given; i++) {
         uint32_t port = c->given[i].port, index = c->given[i].index;
         if (c->by == TNI_BY_NAME && !port_of(op, c->given[i].name, &port, &index)) continue;
-        if (port < op->n_in && op->in[port].flags & TN_PORT_VARIADIC && index >= n) n = index + 1;
+        if (port >= op->n_in) continue;
+        if (op->in[port].flags & TN_PORT_VARIADIC)
+            n = index >= n ? index + 1 : n;
+        else if (either)
+            n++;
     }
     return n;
 }

@@ -110,8 +110,8 @@ static uint32_t count_of(const tni_op *op, int32_t param, const void *params)
 // How many ports of a call the declared input i stands for.
 static uint32_t span_in(const tni_op *op, const void *params, uint32_t i)
 {
-    if (op->in[i].flags & TN_PORT_VARIADIC) return count_of(op, op->count_param, params);
-    return tni_when(op, params, op->in[i].when);
+    if (!tni_when(op, params, op->in[i].when)) return 0;
+    return op->in[i].flags & TN_PORT_VARIADIC ? count_of(op, op->count_param, params) : 1;
 }
 
 // With `count_outputs` the last declared output is the one that is counted.

@@ -103,7 +103,8 @@ static bool ports_in(const intake *in, const tn_port_decl *const **list, uint32_
     return true;
 }
 
-// The order of inputs: plain ones, conditional ones, the variadic one, auxiliary states.
+// The order of inputs: plain ones, conditional ones, the variadic one (which may have a condition,
+// and has one if others do), auxiliary states.
 static bool inputs_ordered(const intake *in)
 {
     const tni_op *op = in->op;
@@ -119,8 +120,7 @@ static bool inputs_ordered(const intake *in)
         conditional = conditional || (p->when && !is_aux);
         aux = aux || is_aux;
         if (!(p->flags & TN_PORT_VARIADIC)) continue;
-        if (is_aux || p->when || conditional)
-            return refuse(in, "a variadic input stands alone: no condition, no auxiliary state");
+        if (is_aux) return refuse(in, "a variadic input is no auxiliary state");
         variadic = true;
     }
     if (variadic && op->count_param < 0)

@@ -41,6 +41,8 @@ extern const tn_plugin tni_core_plugin;
     /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
     /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
     /* order.c */ X(argsort_whole) X(sort) X(argsort) X(topk) \
+    /* pad.c */ X(pad) X(backward_pad) X(tile) X(backward_tile) \
+    /* crop.c */ X(crop) X(backward_crop) X(up_sampling) X(enlarge_like) X(backward_enlarge) \
     /* repeat.c */ X(repeat) X(reverse) \
     /* entropy.c */ X(softmax_activation) X(softmax_cross_entropy) X(svm_output) \
     /* instance.c */ X(instance_norm) X(l2_normalization) \

@@ -33,11 +33,13 @@ typedef struct tn_abs_args {
     TN_MAKE_(g, "abs", tn_abs_args, __VA_ARGS__)
 
 // Activation: Applies an activation function elementwise. relu: max(x, 0); sigmoid: 1 / (1 +
-// exp(-x)); tanh; softrelu: log(1 + exp(x)).
+// exp(-x)); tanh; softrelu: log(1 + exp(x)). The others are the operators of the same name.
 // Output: in the shape of data
 enum { // act_type of tn_activation
     TN_ACTIVATION_RELU = 1, TN_ACTIVATION_SIGMOID = 2, TN_ACTIVATION_TANH = 3,
-    TN_ACTIVATION_SOFTRELU = 4
+    TN_ACTIVATION_SOFTRELU = 4, TN_ACTIVATION_SOFTSIGN = 5, TN_ACTIVATION_SOFTPLUS = 6,
+    TN_ACTIVATION_GELU = 7, TN_ACTIVATION_GELU_TANH = 8, TN_ACTIVATION_SILU = 9,
+    TN_ACTIVATION_MISH = 10, TN_ACTIVATION_HARD_SIGMOID = 11, TN_ACTIVATION_HARD_SWISH = 12
 };
 typedef struct tn_activation_args {
     uint32_t size;
@@ -409,6 +411,45 @@ typedef struct tn_broadcast_like_args {
 #define tn_broadcast_like(g, ...) \
     TN_MAKE_(g, "broadcast_like", tn_broadcast_like_args, __VA_ARGS__)
 
+// broadcast_logical_and: 1 where neither a nor b is 0, else 0. Elementwise; axes of extent 1 are
+// stretched to the other's extent.
+// Output: the larger extents
+typedef struct tn_broadcast_logical_and_args {
+    uint32_t size;
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
+    const char *name;
+    tn_attrs attrs;
+} tn_broadcast_logical_and_args;
+#define tn_broadcast_logical_and(g, ...) \
+    TN_MAKE_(g, "broadcast_logical_and", tn_broadcast_logical_and_args, __VA_ARGS__)
+
+// broadcast_logical_or: 1 where a or b is not 0, else 0. Elementwise; axes of extent 1 are
+// stretched to the other's extent.
+// Output: the larger extents
+typedef struct tn_broadcast_logical_or_args {
+    uint32_t size;
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
+    const char *name;
+    tn_attrs attrs;
+} tn_broadcast_logical_or_args;
+#define tn_broadcast_logical_or(g, ...) \
+    TN_MAKE_(g, "broadcast_logical_or", tn_broadcast_logical_or_args, __VA_ARGS__)
+
+// broadcast_logical_xor: 1 where one of a and b is 0 and the other is not, else 0. Elementwise;
+// axes of extent 1 are stretched to the other's extent.
+// Output: the larger extents
+typedef struct tn_broadcast_logical_xor_args {
+    uint32_t size;
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
+    const char *name;
+    tn_attrs attrs;
+} tn_broadcast_logical_xor_args;
+#define tn_broadcast_logical_xor(g, ...) \
+    TN_MAKE_(g, "broadcast_logical_xor", tn_broadcast_logical_xor_args, __VA_ARGS__)
+
 // broadcast_maximum: the larger; at a tie the gradient goes to a. Elementwise; axes of extent 1 are
 // stretched to the other's extent.
 // Output: the larger extents
@@ -520,6 +561,17 @@ typedef struct tn_cast_args {
 } tn_cast_args;
 #define tn_cast(g, ...) \
     TN_MAKE_(g, "Cast", tn_cast_args, __VA_ARGS__)
+
+// cbrt: cube root. Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_cbrt_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_cbrt_args;
+#define tn_cbrt(g, ...) \
+    TN_MAKE_(g, "cbrt", tn_cbrt_args, __VA_ARGS__)
 
 // ceil: smallest integer not below x. Elementwise.
 // Output: y, in the shape of data
@@ -637,6 +689,22 @@ typedef struct tn_cosh_args {
 } tn_cosh_args;
 #define tn_cosh(g, ...) \
     TN_MAKE_(g, "cosh", tn_cosh_args, __VA_ARGS__)
+
+// Crop: Cuts height and width of arg0 to h_w, or to those of a second input, arg1, whose values do
+// not matter. Begins at offset, or cuts out the middle. The gradient is 0 outside. Not the operator
+// crop, which is slice.
+// Output: (n, c, height, width)
+typedef struct tn_crop_layer_args {
+    uint32_t size;
+    tn_symbols arg;    // (n, c, h, w); the second gives the size
+    tn_ints offset;    // (y, x): where the part begins; default (0,0), in [0,)
+    tn_ints h_w;       // height and width, for one input; default (0,0), in [0,)
+    bool center_crop;  // cut out the middle, and ignore offset; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_crop_layer_args;
+#define tn_crop_layer(g, ...) \
+    TN_MAKE_(g, "Crop", tn_crop_layer_args, __VA_ARGS__)
 
 // _crop_assign_scalar: data with the part data[begin:end] replaced by a number.
 // Output: in the shape of data
@@ -823,6 +891,17 @@ typedef struct tn_erf_args {
 #define tn_erf(g, ...) \
     TN_MAKE_(g, "erf", tn_erf_args, __VA_ARGS__)
 
+// erfinv: inverse of the error function; NaN outside [-1, 1]. Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_erfinv_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_erfinv_args;
+#define tn_erfinv(g, ...) \
+    TN_MAKE_(g, "erfinv", tn_erfinv_args, __VA_ARGS__)
+
 // exp: e to the x. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_exp_args {
@@ -958,6 +1037,29 @@ typedef struct tn_gammaln_args {
 #define tn_gammaln(g, ...) \
     TN_MAKE_(g, "gammaln", tn_gammaln_args, __VA_ARGS__)
 
+// gelu: x * (1 + erf(x / sqrt(2))) / 2: x times the normal distribution function. Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_gelu_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_gelu_args;
+#define tn_gelu(g, ...) \
+    TN_MAKE_(g, "gelu", tn_gelu_args, __VA_ARGS__)
+
+// gelu_tanh: gelu approximated by x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2.
+// Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_gelu_tanh_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_gelu_tanh_args;
+#define tn_gelu_tanh(g, ...) \
+    TN_MAKE_(g, "gelu_tanh", tn_gelu_tanh_args, __VA_ARGS__)
+
 // _greater: 1 where a > b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_greater_args {
@@ -1005,6 +1107,30 @@ typedef struct tn_greater_scalar_args {
 } tn_greater_scalar_args;
 #define tn_greater_scalar(g, ...) \
     TN_MAKE_(g, "_greater_scalar", tn_greater_scalar_args, __VA_ARGS__)
+
+// hard_sigmoid: clip(alpha * x + beta, 0, 1). Elementwise; the gradient is 0 strictly outside.
+// Output: in the shape of data
+typedef struct tn_hard_sigmoid_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    tn_opt_f64 alpha;  // slope; default 0.2
+    tn_opt_f64 beta;   // value at 0; default 0.5
+    const char *name;
+    tn_attrs attrs;
+} tn_hard_sigmoid_args;
+#define tn_hard_sigmoid(g, ...) \
+    TN_MAKE_(g, "hard_sigmoid", tn_hard_sigmoid_args, __VA_ARGS__)
+
+// hard_swish: x * clip(x / 6 + 0.5, 0, 1). Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_hard_swish_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_hard_swish_args;
+#define tn_hard_swish(g, ...) \
+    TN_MAKE_(g, "hard_swish", tn_hard_swish_args, __VA_ARGS__)
 
 // _hypot: sqrt(a * a + b * b). Elementwise on two values of one shape.
 // Output: in the shape of lhs
@@ -1208,6 +1334,92 @@ typedef struct tn_log_softmax_args {
 #define tn_log_softmax(g, ...) \
     TN_MAKE_(g, "log_softmax", tn_log_softmax_args, __VA_ARGS__)
 
+// _logical_and: 1 where neither a nor b is 0, else 0. Elementwise on two values of one shape.
+// Output: in the shape of lhs
+typedef struct tn_elemwise_logical_and_args {
+    uint32_t size;
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
+    const char *name;
+    tn_attrs attrs;
+} tn_elemwise_logical_and_args;
+#define tn_elemwise_logical_and(g, ...) \
+    TN_MAKE_(g, "_logical_and", tn_elemwise_logical_and_args, __VA_ARGS__)
+
+// _logical_and_scalar: 1 where neither a nor b is 0, else 0. Elementwise, a is data and b the
+// number.
+// Output: in the shape of data
+typedef struct tn_logical_and_scalar_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
+    const char *name;
+    tn_attrs attrs;
+} tn_logical_and_scalar_args;
+#define tn_logical_and_scalar(g, ...) \
+    TN_MAKE_(g, "_logical_and_scalar", tn_logical_and_scalar_args, __VA_ARGS__)
+
+// logical_not: 1 where x is 0, else 0. Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_logical_not_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_logical_not_args;
+#define tn_logical_not(g, ...) \
+    TN_MAKE_(g, "logical_not", tn_logical_not_args, __VA_ARGS__)
+
+// _logical_or: 1 where a or b is not 0, else 0. Elementwise on two values of one shape.
+// Output: in the shape of lhs
+typedef struct tn_elemwise_logical_or_args {
+    uint32_t size;
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
+    const char *name;
+    tn_attrs attrs;
+} tn_elemwise_logical_or_args;
+#define tn_elemwise_logical_or(g, ...) \
+    TN_MAKE_(g, "_logical_or", tn_elemwise_logical_or_args, __VA_ARGS__)
+
+// _logical_or_scalar: 1 where a or b is not 0, else 0. Elementwise, a is data and b the number.
+// Output: in the shape of data
+typedef struct tn_logical_or_scalar_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
+    const char *name;
+    tn_attrs attrs;
+} tn_logical_or_scalar_args;
+#define tn_logical_or_scalar(g, ...) \
+    TN_MAKE_(g, "_logical_or_scalar", tn_logical_or_scalar_args, __VA_ARGS__)
+
+// _logical_xor: 1 where one of a and b is 0 and the other is not, else 0. Elementwise on two values
+// of one shape.
+// Output: in the shape of lhs
+typedef struct tn_elemwise_logical_xor_args {
+    uint32_t size;
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
+    const char *name;
+    tn_attrs attrs;
+} tn_elemwise_logical_xor_args;
+#define tn_elemwise_logical_xor(g, ...) \
+    TN_MAKE_(g, "_logical_xor", tn_elemwise_logical_xor_args, __VA_ARGS__)
+
+// _logical_xor_scalar: 1 where one of a and b is 0 and the other is not, else 0. Elementwise, a is
+// data and b the number.
+// Output: in the shape of data
+typedef struct tn_logical_xor_scalar_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
+    const char *name;
+    tn_attrs attrs;
+} tn_logical_xor_scalar_args;
+#define tn_logical_xor_scalar(g, ...) \
+    TN_MAKE_(g, "_logical_xor_scalar", tn_logical_xor_scalar_args, __VA_ARGS__)
+
 // LogisticRegressionOutput: Sigmoid of data with the gradient of the logistic loss against the
 // label.
 // Output: in the shape of data
@@ -1387,6 +1599,17 @@ typedef struct tn_minus_scalar_args {
 } tn_minus_scalar_args;
 #define tn_minus_scalar(g, ...) \
     TN_MAKE_(g, "_minus_scalar", tn_minus_scalar_args, __VA_ARGS__)
+
+// mish: x * tanh(log(1 + exp(x))). Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_mish_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_mish_args;
+#define tn_mish(g, ...) \
+    TN_MAKE_(g, "mish", tn_mish_args, __VA_ARGS__)
 
 // _mod: a - floor(a / b) * b: the sign of b; 0 where b is 0. Elementwise on two values of one
 // shape.
@@ -1590,6 +1813,25 @@ typedef struct tn_ones_like_args {
 #define tn_ones_like(g, ...) \
     TN_MAKE_(g, "ones_like", tn_ones_like_args, __VA_ARGS__)
 
+// Pad: Adds elements at the ends of axes: a number (constant), the nearest element (edge), or data
+// mirrored at its ends, which are not repeated (reflect). Any number of axes, and any of them.
+// Output: longer by before + after
+enum { // mode of tn_pad
+    TN_PAD_CONSTANT = 1, TN_PAD_EDGE = 2, TN_PAD_REFLECT = 3
+};
+typedef struct tn_pad_args {
+    uint32_t size;
+    tn_symbol data;            // of any shape
+    int mode;                  // what the new elements are; required
+    // (before, after, ...): how many in front of and behind each axis; required, in [0,100000000]
+    tn_ints pad_width;
+    tn_opt_f64 constant_value; // the number of mode constant; default 0.0
+    const char *name;
+    tn_attrs attrs;
+} tn_pad_args;
+#define tn_pad(g, ...) \
+    TN_MAKE_(g, "Pad", tn_pad_args, __VA_ARGS__)
+
 // pick: Picks one element along an axis by index; an index outside is moved to the nearest end.
 // Output: one element of each row
 typedef struct tn_pick_args {
@@ -1725,6 +1967,17 @@ typedef struct tn_random_uniform_args {
 } tn_random_uniform_args;
 #define tn_random_uniform(g, ...) \
     TN_MAKE_(g, "random_uniform", tn_random_uniform_args, __VA_ARGS__)
+
+// rcbrt: 1 / cube root of x. Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_rcbrt_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_rcbrt_args;
+#define tn_rcbrt(g, ...) \
+    TN_MAKE_(g, "rcbrt", tn_rcbrt_args, __VA_ARGS__)
 
 // _rdiv_scalar: scalar / data: the number stands on the left.
 // Output: in the shape of data
@@ -2033,6 +2286,17 @@ typedef struct tn_sign_args {
 #define tn_sign(g, ...) \
     TN_MAKE_(g, "sign", tn_sign_args, __VA_ARGS__)
 
+// silu: x * sigmoid(x). Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_silu_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_silu_args;
+#define tn_silu(g, ...) \
+    TN_MAKE_(g, "silu", tn_silu_args, __VA_ARGS__)
+
 // sin: sine of radians. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_sin_args {
@@ -2222,6 +2486,17 @@ typedef struct tn_softmax_output_args {
 #define tn_softmax_output(g, ...) \
     TN_MAKE_(g, "SoftmaxOutput", tn_softmax_output_args, __VA_ARGS__)
 
+// softplus: log(1 + exp(x)) for all x. Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_softplus_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_softplus_args;
+#define tn_softplus(g, ...) \
+    TN_MAKE_(g, "softplus", tn_softplus_args, __VA_ARGS__)
+
 // softrelu: log(1 + exp(x)); x itself above 20. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_softrelu_args {
@@ -2232,6 +2507,17 @@ typedef struct tn_softrelu_args {
 } tn_softrelu_args;
 #define tn_softrelu(g, ...) \
     TN_MAKE_(g, "softrelu", tn_softrelu_args, __VA_ARGS__)
+
+// softsign: x / (1 + |x|). Elementwise.
+// Output: y, in the shape of data
+typedef struct tn_softsign_args {
+    uint32_t size;
+    tn_symbol data;    // x, of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_softsign_args;
+#define tn_softsign(g, ...) \
+    TN_MAKE_(g, "softsign", tn_softsign_args, __VA_ARGS__)
 
 // sort: Elements in their order along an axis.
 // Output output0: data in order; one axis if it is flattened
@@ -2378,6 +2664,19 @@ typedef struct tn_tanh_args {
 #define tn_tanh(g, ...) \
     TN_MAKE_(g, "tanh", tn_tanh_args, __VA_ARGS__)
 
+// tile: Repeats the whole of data along its axes, as in NumPy. If data has fewer axes than reps,
+// axes of extent 1 are put in front; if reps is shorter, the axes in front are not repeated.
+// Output: extents times reps
+typedef struct tn_tile_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_ints reps;      // how many times on each axis; required, in [0,)
+    const char *name;
+    tn_attrs attrs;
+} tn_tile_args;
+#define tn_tile(g, ...) \
+    TN_MAKE_(g, "tile", tn_tile_args, __VA_ARGS__)
+
 // topk: The k first elements in their order along an axis.
 // Output: indices along the axis; or 1 where data has such an element, else 0
 // Output output0: the elements
@@ -2423,6 +2722,33 @@ typedef struct tn_trunc_args {
 } tn_trunc_args;
 #define tn_trunc(g, ...) \
     TN_MAKE_(g, "trunc", tn_trunc_args, __VA_ARGS__)
+
+// UpSampling: Enlarges height and width. nearest: repeats pixels; further inputs are enlarged to
+// the size of the first one's result, and joined along the channels or added. bilinear: a
+// Deconvolution of each channel with a weight that begins bilinear.
+// Output: (n, channels, scale h, scale w)
+enum { // sample_type of tn_up_sampling
+    TN_UP_SAMPLING_NEAREST = 1, TN_UP_SAMPLING_BILINEAR = 2
+};
+enum { // multi_input_mode of tn_up_sampling
+    TN_UP_SAMPLING_CONCAT = 1, TN_UP_SAMPLING_SUM = 2
+};
+typedef struct tn_up_sampling_args {
+    uint32_t size;
+    tn_symbol data;       // (n, num_filter, h, w); only with sample_type=bilinear
+    // (num_filter, 1, k, k), k = 2 scale - scale mod 2; only with sample_type=bilinear
+    tn_symbol weight;
+    tn_symbols arg;       // (n, c, h, w); only with sample_type=nearest
+    int64_t scale;        // how much larger; required, in [1,1000]
+    int64_t num_filter;   // channels of bilinear; default 0, in [0,100000]
+    int sample_type;      // repeat pixels, or pass a Deconvolution; required
+    int multi_input_mode; // what becomes of several inputs; default concat
+    tn_opt_i64 workspace; // read from files, without effect; default 512, in [0,)
+    const char *name;
+    tn_attrs attrs;
+} tn_up_sampling_args;
+#define tn_up_sampling(g, ...) \
+    TN_MAKE_(g, "UpSampling", tn_up_sampling_args, __VA_ARGS__)
 
 // where: Takes elements of x where the condition is not 0, else of y.
 // Output: in the shape of x
