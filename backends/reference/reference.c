@@ -7,7 +7,8 @@ static const tn_kernel_row *const families[] = {
     ref_elementwise, ref_pointwise,  ref_dense,     ref_softmax, ref_loss,
     ref_reduce,      ref_broadcasts, ref_shape,     ref_slice,   ref_index,
     ref_init,        ref_random,     ref_optimizer, ref_conv,    ref_pool,
-    ref_norm,        ref_leaky,      ref_along,     ref_order,   NULL,
+    ref_norm,        ref_leaky,      ref_along,     ref_order,
+    ref_rnn,         NULL,
 };
 
 // -100: the last resort in the default order.

@@ -246,5 +246,6 @@ extern const tn_kernel_row ref_elementwise[], ref_pointwise[], ref_dense[], ref_
     ref_loss[], ref_reduce[], ref_broadcasts[], ref_shape[], ref_slice[], ref_index[], ref_init[],
     ref_random[], ref_optimizer[], ref_conv[], ref_pool[], ref_norm[], ref_leaky[], ref_along[],
     ref_order[];
+extern const tn_kernel_row ref_rnn[];
 
 #endif

@@ -2149,6 +2149,36 @@ typedef struct tn_rmspropalex_update_args {
 #define tn_rmspropalex_update(g, ...) \
     TN_MAKE_(g, "rmspropalex_update", tn_rmspropalex_update_args, __VA_ARGS__)
 
+// RNN: Recurrent layers over a sequence of T steps: plain, LSTM or GRU. parameters: the weights i2h
+// (gH, inputs) and h2h (gH, H) of each layer and direction, then the biases i2h and h2h (gH each).
+// Gates: lstm in, forget, cell, out; gru reset, update, new, with new = tanh(i2h + reset * h2h).
+// Output: (T, N, D H): states of the last layer
+// Hidden state: (L D, N, H): where each direction ended
+// Hidden state_cell: (L D, N, H): cells at the end
+// Hidden mask: (L - 1, T, N, D H): factors of dropout; empty without it
+enum { // mode of tn_rnn
+    TN_RNN_RNN_RELU = 1, TN_RNN_RNN_TANH = 2, TN_RNN_LSTM = 3, TN_RNN_GRU = 4
+};
+typedef struct tn_rnn_args {
+    uint32_t size;
+    tn_symbol data;       // (T, N, I): steps, sequences, features
+    tn_symbol parameters; // vector of D g H (I + H + 2) + (L - 1) D g H (D H + H + 2) numbers
+    tn_symbol state;      // (L D, N, H): what each direction starts from
+    tn_symbol state_cell; // (L D, N, H): cells to start from; only with mode=lstm
+    int64_t state_size;   // H: units of each direction of a layer; required, in [1,4294967295]
+    int64_t num_layers;   // L: layers, one on the other; required, in [1,30000]
+    // each layer also goes through the sequence from its end (D = 2); default False
+    bool bidirectional;
+    int mode;             // kind of cell; g: 1, 1, 4 or 3 gates; required
+    // probability to drop what a layer hands to the next, in training; default 0.0, in [0,1]
+    tn_opt_f64 p;
+    bool state_outputs;   // give the last states out, and the last cells of an LSTM; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_rnn_args;
+#define tn_rnn(g, ...) \
+    TN_MAKE_(g, "RNN", tn_rnn_args, __VA_ARGS__)
+
 // round: nearest integer, n.5 away from 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_round_args {

@@ -77,14 +77,26 @@ static void reversed_steps(void)
 
 static void gradients_agree_with_differences(void)
 {
-    TN_CHECK_CASES(TN_CASE("SequenceLast", "use_sequence_length=1", "3,2,2 2", .lo = 1, .hi = 3.9,
-                           .fixed = "1"),
-                   TN_CASE("SequenceLast", NULL, "3,2,2"),
+    // lengths are the whole parts of samples in lo … hi: from 0 to beyond the last step
+    TN_CHECK_CASES(
+        TN_CASE("SequenceLast", NULL, "3,2,2"), TN_CASE("SequenceLast", NULL, "1,4"),
+        TN_CASE("SequenceLast", "use_sequence_length=1", "3,2,2 2", .lo = 1, .hi = 3.9,
+                .fixed = "1"),
+        TN_CASE("SequenceLast", "use_sequence_length=1", "4,6 6", .hi = 6, .fixed = "1"),
+        TN_CASE("SequenceLast", "use_sequence_length=1", "2,3,1,2 3", .hi = 3, .fixed = "1"));
+    TN_CHECK_CASES(TN_CASE("SequenceMask", NULL, "3,2,2"),
+                   TN_CASE("SequenceMask", "value=4", "2,3"),
                    TN_CASE("SequenceMask", "use_sequence_length=1; value=3", "4,3,2 3", .lo = 1,
                            .hi = 3.9, .fixed = "1"),
-                   TN_CASE("SequenceReverse", "use_sequence_length=1", "4,3,2 3", .lo = 1,
-                           .hi = 3.9, .fixed = "1"),
-                   TN_CASE("SequenceReverse", NULL, "4,3"));
+                   TN_CASE("SequenceMask", "use_sequence_length=1", "4,6 6", .hi = 6, .fixed = "1"),
+                   TN_CASE("SequenceMask", "use_sequence_length=1; value=-1", "3,3,2,2 3", .hi = 4,
+                           .fixed = "1"));
+    TN_CHECK_CASES(
+        TN_CASE("SequenceReverse", NULL, "4,3"), TN_CASE("SequenceReverse", NULL, "1,2,3"),
+        TN_CASE("SequenceReverse", "use_sequence_length=1", "4,3,2 3", .lo = 1, .hi = 3.9,
+                .fixed = "1"),
+        TN_CASE("SequenceReverse", "use_sequence_length=1", "5,6 6", .hi = 5.9, .fixed = "1"),
+        TN_CASE("SequenceReverse", "use_sequence_length=1", "3,2,2,2 2", .hi = 3.9, .fixed = "1"));
 }
 
 TN_TEST_MAIN({"last steps", last_steps},

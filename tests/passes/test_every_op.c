@@ -54,17 +54,19 @@ static void public_operators_are_explained(void)
 
 // ------------------------------------------------------------------ gradients
 
-// Their derivative needs what no operator computes: trigamma, or a look-up of maxima's places.
+// Their derivative needs what no operator computes: trigamma, or a look-up of maxima's places; or,
+// of RNN, it needs the shapes, which a bind knows.
 static bool has_no_second_derivative(const char *op)
 {
     return strcmp(op, "_backward_gamma") == 0 || strcmp(op, "_backward_gammaln") == 0 ||
-           strcmp(op, "_backward_Pooling_max") == 0;
+           strcmp(op, "_backward_Pooling_max") == 0 || strcmp(op, "_backward_RNN") == 0;
 }
 
 // Is the gradient of this call an operator without a gradient?
 static bool first_order_only(const op_row *row)
 {
     return strncmp(row->op, "gamma", 5) == 0 || strcmp(row->op, "BatchNorm") == 0 ||
+           strcmp(row->op, "RNN") == 0 ||
            (strcmp(row->op, "Pooling") == 0 && strstr(row->params, "max"));
 }
 
