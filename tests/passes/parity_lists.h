@@ -40,7 +40,6 @@ static parity_note awaited[] = {
     NOTE("IdentityAttachKLSparseReg", "", "on its way"),
     NOTE("Pad", "", "on its way"),
     NOTE("Pooling_v1", "", "on its way"),
-    NOTE("RNN", "", "on its way"),
     NOTE("ROIPooling", "", "on its way"),
     NOTE("SpatialTransformer", "", "on its way"),
     NOTE("UpSampling", "", "on its way"),
@@ -99,7 +98,11 @@ static parity_note differences[] = {
     NOTE("Concat", "range of dim", "Tenon has 8 axes, MXNet 0.11 had 5"),
     NOTE("Convolution|Deconvolution", "range of workspace",
          "the number has no effect, so no file is refused for it"),
+    NOTE("RNN", "hidden outputs", "states are there, and hidden, where they are not asked for; "
+         "masks of dropout go to the gradient, where MXNet has a space of its own"),
     // narrower, where MXNet 0.11 fails or divides by zero later
+    NOTE("RNN", "range of state_size|range of num_layers", "at least one unit and one layer; "
+         "states are taken apart by layers, and outputs are counted in 16 bits"),
     NOTE("Convolution|Deconvolution|Pooling",
          "range of kernel|range of stride|range of dilate|range of pad|range of adj",
          "an extent is at least 1 (a padding 0); a limit keeps sums inside 64 bits"),
