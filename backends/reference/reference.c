@@ -10,6 +10,7 @@ static const tn_kernel_row *const families[] = {
     ref_init,        ref_random,     ref_optimizer, ref_conv,    ref_pool,
     ref_norm,        ref_leaky,      ref_along,     ref_order,
     ref_rnn,
+    ref_multibox,    ref_proposal,
     NULL,
 };
 // clang-format on

@@ -241,11 +241,16 @@ static inline tn_status ref_gather(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// The order of n numbers: indices, so that v[of 0], v[of 1], … fall, or rise; equals keep their
+// places, and NaN is larger than any number. Uses two lines of n indices and returns one. (order)
+const int64_t *ref_order_of(const double *v, int64_t n, bool ascend, int64_t *a, int64_t *b);
+
 // Families; each is a table in reference_<family>.c.
 extern const tn_kernel_row ref_elementwise[], ref_pointwise[], ref_dense[], ref_softmax[],
     ref_loss[], ref_reduce[], ref_broadcasts[], ref_shape[], ref_slice[], ref_index[], ref_init[],
     ref_random[], ref_optimizer[], ref_conv[], ref_pool[], ref_norm[], ref_leaky[], ref_along[],
     ref_order[];
 extern const tn_kernel_row ref_rnn[];
+extern const tn_kernel_row ref_multibox[], ref_proposal[];
 
 #endif

@@ -60,6 +60,12 @@ static const int64_t *sort(const order *s, ref_array x, int64_t start, int64_t *
     return a;
 }
 
+const int64_t *ref_order_of(const double *v, int64_t n, bool ascend, int64_t *a, int64_t *b)
+{
+    const order s = {{1, n, 1}, ascend};
+    return sort(&s, (ref_array){(void *)v, TN_F64, n}, 0, a, b);
+}
+
 static tn_status argsort(const tn_sdk_kernel *k, const tn_run_args *args)
 {
     const order *s = k->state;

@@ -51,6 +51,8 @@ extern const tn_plugin tni_core_plugin;
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
     /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) X(rmsprop_update) \
     X(rmspropalex_update) X(mp_sgd_update) X(mp_sgd_mom_update) \
+    /* multibox.c */ X(multibox_prior) X(multibox_target) X(multibox_detection) \
+    /* proposal.c */ X(proposal) X(multi_proposal) \
     /* control.c */ X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
     X(add_n) X(grad_add) X(cross_device_copy) X(reorder)
 // clang-format on
