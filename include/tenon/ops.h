@@ -622,6 +622,143 @@ typedef struct tn_concat_args {
 #define tn_concat(g, ...) \
     TN_MAKE_(g, "Concat", tn_concat_args, __VA_ARGS__)
 
+// _contrib_MultiBoxDetection: Detections of a single-shot detector, sorted by falling probability:
+// one for each anchor whose best class, the background aside, reaches the threshold. Then each one
+// removes those behind it of its class that overlap it by nms_threshold or more: they get class -1.
+// Rows that are left over are -1. An nms_threshold outside (0,1] neither sorts nor removes.
+// Output: (n, anchors, 6): class, not counting the background, or -1; probability; xmin, ymin,
+// xmax, ymax
+typedef struct tn_multibox_detection_args {
+    uint32_t size;
+    tn_symbol cls_prob;       // (n, classes, anchors): probabilities
+    tn_symbol loc_pred;       // (n, anchors * 4): x, y, log width, log height, against the anchor
+    tn_symbol anchor;         // (1, anchors, 4)
+    tn_opt_bool clip;         // cut boxes off at the borders of the image; default True
+    tn_opt_f64 threshold;     // lowest probability of a detection; default 0.01
+    int64_t background_id;    // class that is no detection; one that is not there: none; default 0
+    tn_opt_f64 nms_threshold; // overlap with a better detection that removes one; default 0.5
+    // detections of different classes remove each other, too; default False
+    bool force_suppress;
+    // factors of centre x and y, and of log width and height; default (0.1,0.1,0.2,0.2)
+    tn_reals variances;
+    tn_opt_i64 nms_topk;      // only so many best rows are kept; below 1: all; default -1
+    const char *name;
+    tn_attrs attrs;
+} tn_multibox_detection_args;
+#define tn_multibox_detection(g, ...) \
+    TN_MAKE_(g, "_contrib_MultiBoxDetection", tn_multibox_detection_args, __VA_ARGS__)
+
+// _contrib_MultiBoxPrior: Anchor boxes [xmin, ymin, xmax, ymax] around every place of a feature
+// map, as fractions of the image: one for each size, with ratio 1, then one for each ratio but the
+// first, with the first size. A box of size s and ratio q is s * sqrt(q) * height / width wide and
+// s / sqrt(q) high.
+// Output: (1, height * width * (sizes + ratios - 1), 4)
+typedef struct tn_multibox_prior_args {
+    uint32_t size;
+    tn_symbol data;    // (n, c, height, width)
+    tn_reals sizes;    // heights of the boxes; default (1.0,)
+    tn_reals ratios;   // width over height; the first one is not used; default (1.0,)
+    bool clip;         // cut boxes off at the borders of the image; default False
+    // distance of centres along y and x; not above 0: 1 / height and 1 / width; default (-1,-1)
+    tn_reals steps;
+    tn_reals offsets;  // of the first centre along y and x, in steps; default (0.5,0.5)
+    const char *name;
+    tn_attrs attrs;
+} tn_multibox_prior_args;
+#define tn_multibox_prior(g, ...) \
+    TN_MAKE_(g, "_contrib_MultiBoxPrior", tn_multibox_prior_args, __VA_ARGS__)
+
+// _contrib_MultiBoxTarget: Training targets of a single-shot detector. Each label takes the anchor
+// that it overlaps most, the largest overlap first; each anchor that is left takes the label it
+// overlaps by more than overlap_threshold. The others are negative, class 0: all, or with
+// negative_mining_ratio those that look least like background. The rest gets ignore_label, as do
+// images without labels.
+// Output loc_target: (n, anchors * 4): 0 where not positive
+// Output loc_mask: (n, anchors * 4): 1 where positive, else 0
+// Output cls_target: (n, anchors): class + 1, 0 or ignore_label
+typedef struct tn_multibox_target_args {
+    uint32_t size;
+    tn_symbol anchor;                  // (1, anchors, 4)
+    // (n, labels, 5 or more): class, xmin, ymin, xmax, ymax; a row of -1 ends the labels of an
+    // image
+    tn_symbol label;
+    tn_symbol cls_pred;                // (n, classes + 1, anchors); class 0 is background
+    // overlap above which an anchor is positive; not above 0: only the best anchor of each label
+    // is; default 0.5
+    tn_opt_f64 overlap_threshold;
+    tn_opt_f64 ignore_label;           // class of anchors that do not count; default -1.0
+    // negative anchors for each positive one; not above 0: all; default -1.0
+    tn_opt_f64 negative_mining_ratio;
+    // overlap from which an anchor is never negative; default 0.5
+    tn_opt_f64 negative_mining_thresh;
+    // at least so many negative anchors in an image with labels; default 0
+    int64_t minimum_negative_samples;
+    // divisors of centre x and y, and of log width and height; default (0.1,0.1,0.2,0.2)
+    tn_reals variances;
+    const char *name;
+    tn_attrs attrs;
+} tn_multibox_target_args;
+#define tn_multibox_target(g, ...) \
+    TN_MAKE_(g, "_contrib_MultiBoxTarget", tn_multibox_target_args, __VA_ARGS__)
+
+// _contrib_MultiProposal: Region proposals of Faster R-CNN for a batch of images. Anchors, moved by
+// the predictions and cut off at the image, are sorted by falling score; each one that is kept
+// removes those behind it that overlap it by more than threshold. Too small ones and those outside
+// the image have score -1. If too few are left, they are repeated.
+// Output: (n * rpn_post_nms_top_n, 5): number of the image, x1, y1, x2, y2 in pixels
+// Hidden score: (n * rpn_post_nms_top_n, 1): their scores
+typedef struct tn_multi_proposal_args {
+    uint32_t size;
+    // (n, 2 * anchors, height, width): scores; the second half is that of objects
+    tn_symbol cls_prob;
+    tn_symbol bbox_pred;           // (n, 4 * anchors, height, width): offsets of each anchor
+    tn_symbol im_info;             // (n, 3): height and width of the image in pixels, and its scale
+    tn_opt_i64 rpn_pre_nms_top_n;  // boxes that are compared; below 1: all; default 6000
+    tn_opt_i64 rpn_post_nms_top_n; // boxes of an image in the output; at least 0; default 300
+    // overlap with a better box above which one is removed; default 0.7
+    tn_opt_f64 threshold;
+    tn_opt_i64 rpn_min_size;       // least width and height of a box, at scale 1; default 16
+    tn_reals scales;               // sizes of anchors, in strides; default (4,8,16,32)
+    tn_reals ratios;               // height over width of anchors; default (0.5,1,2)
+    tn_opt_i64 feature_stride;     // pixels from place to place; at least 1; default 16
+    bool output_score;             // show the output score; default False
+    // the predictions are offsets of corners, in pixels; default False
+    bool iou_loss;
+    const char *name;
+    tn_attrs attrs;
+} tn_multi_proposal_args;
+#define tn_multi_proposal(g, ...) \
+    TN_MAKE_(g, "_contrib_MultiProposal", tn_multi_proposal_args, __VA_ARGS__)
+
+// _contrib_Proposal: Region proposals of Faster R-CNN for one image. Anchors, moved by the
+// predictions and cut off at the image, are sorted by falling score; each one that is kept removes
+// those behind it that overlap it by more than threshold. Too small ones and those outside the
+// image have score -1. If too few are left, they are repeated.
+// Output: (rpn_post_nms_top_n, 5): 0, x1, y1, x2, y2 in pixels
+// Hidden score: (rpn_post_nms_top_n, 1): their scores
+typedef struct tn_proposal_args {
+    uint32_t size;
+    // (1, 2 * anchors, height, width): scores; the second half is that of objects
+    tn_symbol cls_prob;
+    tn_symbol bbox_pred;           // (1, 4 * anchors, height, width): offsets of each anchor
+    tn_symbol im_info;             // (1, 3): height and width of the image in pixels, and its scale
+    tn_opt_i64 rpn_pre_nms_top_n;  // boxes that are compared; below 1: all; default 6000
+    tn_opt_i64 rpn_post_nms_top_n; // boxes of an image in the output; at least 0; default 300
+    // overlap with a better box above which one is removed; default 0.7
+    tn_opt_f64 threshold;
+    tn_opt_i64 rpn_min_size;       // least width and height of a box, at scale 1; default 16
+    tn_reals scales;               // sizes of anchors, in strides; default (4,8,16,32)
+    tn_reals ratios;               // height over width of anchors; default (0.5,1,2)
+    tn_opt_i64 feature_stride;     // pixels from place to place; at least 1; default 16
+    bool output_score;             // show the output score; default False
+    // the predictions are offsets of corners, in pixels; default False
+    bool iou_loss;
+    const char *name;
+    tn_attrs attrs;
+} tn_proposal_args;
+#define tn_proposal(g, ...) \
+    TN_MAKE_(g, "_contrib_Proposal", tn_proposal_args, __VA_ARGS__)
+
 // Convolution: Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not turned
 // round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1.
 // Output: (n, num_filter, spatial...)
