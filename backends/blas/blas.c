@@ -5,7 +5,7 @@
 static const tn_kernel_row *const families[] = {
     blas_elementwise, blas_pointwise, blas_dense, blas_softmaxes, blas_loss,
     blas_reduce,      blas_shape,     blas_slice, blas_index,     blas_values,
-    blas_random,      blas_optimizer, NULL,
+    blas_random,      blas_optimizer, blas_fuse,  NULL,
 };
 
 TN_HOST_BACKEND(blas, 50, families, "CPU kernels on OpenBLAS", .driver = blas_driver)

@@ -89,9 +89,10 @@ static tn_status check_options(const tni_bind *b)
     if (o->threads < 0)
         return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .threads: wanted 0 or more, got %d",
                               (int)o->threads);
-    if (o->flags & ~(uint32_t)TN_BIND_NO_REUSE)
+    const uint32_t known = TN_BIND_NO_REUSE | TN_BIND_NO_FUSE;
+    if (o->flags & ~known)
         return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .flags: unknown bits 0x%x",
-                              o->flags & ~(uint32_t)TN_BIND_NO_REUSE);
+                              o->flags & ~known);
     if (o->share && o->share->env != b->g->env)
         return tni_graph_fail(b->g, TN_E_INVALID, 0,
                               "bind: .share: that executor is of another env than the graph");

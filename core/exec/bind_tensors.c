@@ -66,6 +66,7 @@ static tn_status place(tni_bind *b)
                                        .groups = e->groups,
                                        .training = e->training,
                                        .exact = (e->flags & TN_BIND_NO_REUSE) != 0,
+                                       .apart = (e->flags & TN_BIND_NO_FUSE) || e->stop_at_nan,
                                        .keep = w.keep,
                                        .n_keep = w.n_keep,
                                        .keep_homes = w.keep_homes,

@@ -171,6 +171,14 @@ static void add_refusals(const char *what, const tni_refusal *list, tni_text *t)
         tni_text_printf(t, "      %s%s: %s\n", what, r->device, r->text);
 }
 
+static void add_fused(const tni_fused *fused, tni_text *t)
+{
+    for (size_t i = 0; fused && i < fused->n; i++)
+        tni_text_printf(t, "%s%s \"%s\"", i ? " + " : "      fused: ", fused->ops[i],
+                        fused->names[i]);
+    if (fused) tni_text_add(t, "\n");
+}
+
 static void add_row(const tni_report_row *row, tni_text *t)
 {
     if (row->elided) tni_text_add(t, "  no run");
@@ -202,6 +210,7 @@ static void add_kernel(const tni_placed *p, const tni_report_info *info, uint32_
     if (at->origin) tni_text_printf(t, "  part of %s", at->origin);
     add_row(&row, t);
     tni_text_add(t, "\n");
+    add_fused(at->fused, t);
     add_refusals("not ", at->refusals, t);
 }
 

@@ -90,6 +90,18 @@ static void add_head(tni_text *t, const tni_placed *p, uint32_t id, bool *first)
     *first = false;
 }
 
+static void add_fused(tni_text *t, const tni_fused *fused)
+{
+    tni_text_add(t, ", \"fused\": [");
+    for (size_t i = 0; fused && i < fused->n; i++) {
+        tni_text_add(t, i ? ", {\"name\": " : "{\"name\": ");
+        add_string(t, fused->names[i]);
+        add_key(t, "op", fused->ops[i]);
+        tni_text_add(t, "}");
+    }
+    tni_text_add(t, "]");
+}
+
 static void add_node(tni_text *t, const tni_placed *p, const tni_report_info *info, uint32_t id)
 {
     const tni_node *n = tni_node_at(p->g, id);
@@ -101,6 +113,7 @@ static void add_node(tni_text *t, const tni_placed *p, const tni_report_info *in
     add_key(t, "kernel_plugin", at->kernel ? tni_plugin_name(at->kernel->plugin) : NULL);
     add_key(t, "impl", row.impl);
     add_key(t, "origin", at->origin);
+    add_fused(t, at->fused);
     add_refusals(t, "why_not", at->refusals);
     if (at->origin) add_refusals(t, "why_not_whole", at->no_whole);
     tni_text_printf(t, ", \"inplace\": %s, \"elided\": %s", row.inplace ? "true" : "false",

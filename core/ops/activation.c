@@ -97,7 +97,7 @@ static tn_status activation_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_activation =
-    TN_OP(.name = "Activation",
+    TN_OP(.name = "Activation", .flags = TN_OP_ELEMENTWISE,
           .doc = "Applies an activation function elementwise. relu: max(x, 0); sigmoid: "
                  "1 / (1 + exp(-x)); tanh; softrelu: log(1 + exp(x)). The others are the operators "
                  "of the same name.",
@@ -159,7 +159,7 @@ static tn_status clip_backward_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_clip =
-    TN_OP(.name = "clip",
+    TN_OP(.name = "clip", .flags = TN_OP_ELEMENTWISE,
           .doc = "Limits values to [a_min, a_max]. The gradient is 0 strictly outside.",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
@@ -167,7 +167,7 @@ const tn_op_decl tni_op_clip =
           CLIP_PARAMS, .gradient = clip_gradient, .expand = clip_expand);
 
 const tn_op_decl tni_op_backward_clip =
-    TN_OP(.name = "_backward_clip", .flags = TN_OP_INTERNAL,
+    TN_OP(.name = "_backward_clip", .flags = TN_OP_INTERNAL | TN_OP_ELEMENTWISE,
           .doc = "Gradient of clip: dy where a_min <= x <= a_max, else 0.",
           .inputs = TN_PORTS(TN_PORT(.name = "dy"), TN_PORT(.name = "x")),
           .outputs = TN_PORTS(TN_PORT(.name = "output")), CLIP_PARAMS,
@@ -230,7 +230,7 @@ static tn_status smooth_backward_expand(const tn_builder *b)
     .params_size = sizeof(smooth_params)
 
 const tn_op_decl tni_op_smooth_l1 =
-    TN_OP(.name = "smooth_l1",
+    TN_OP(.name = "smooth_l1", .flags = TN_OP_ELEMENTWISE,
           .doc = "Smooth L1 loss, elementwise: |x| - 0.5 / s^2 where |x| > 1 / s^2, else "
                  "0.5 (s x)^2.",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_binary_scalar_op_extended.cc",
@@ -239,7 +239,7 @@ const tn_op_decl tni_op_smooth_l1 =
           SMOOTH_PARAMS, .gradient = smooth_gradient, .expand = smooth_expand);
 
 const tn_op_decl tni_op_backward_smooth_l1 =
-    TN_OP(.name = "_backward_smooth_l1", .flags = TN_OP_INTERNAL,
+    TN_OP(.name = "_backward_smooth_l1", .flags = TN_OP_INTERNAL | TN_OP_ELEMENTWISE,
           .doc = "Gradient of smooth_l1: dy * clip(s^2 x, -1, 1).",
           .inputs = TN_PORTS(TN_PORT(.name = "dy"), TN_PORT(.name = "x")),
           .outputs = TN_PORTS(TN_PORT(.name = "output")), SMOOTH_PARAMS,

@@ -109,8 +109,8 @@ static tn_status scalar_gradient(const tn_builder *b)
 #define NAMES__logical_or_scalar .aliases = "_LogicalOrScalar", .c_name = "logical_or_scalar"
 #define NAMES__logical_xor_scalar .aliases = "_LogicalXorScalar", .c_name = "logical_xor_scalar"
 
-#define GRADIENT_BOTH(f) .gradient = f
-#define GRADIENT_ZERO(f) .flags = TN_OP_ZERO_GRAD
+#define GRADIENT_BOTH(f) .flags = TN_OP_ELEMENTWISE, .gradient = f
+#define GRADIENT_ZERO(f) .flags = TN_OP_ELEMENTWISE | TN_OP_ZERO_GRAD
 
 #define SCALAR(op, grads, version, doc_)                                                           \
     const tn_op_decl tni_op_##op =                                                                 \

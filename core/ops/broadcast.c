@@ -102,8 +102,8 @@ static tn_status broadcast_gradient(const tn_builder *b)
 #define ALIASES_broadcast_logical_or .aliases = NULL
 #define ALIASES_broadcast_logical_xor .aliases = NULL
 
-#define GRADIENT_BOTH .gradient = broadcast_gradient
-#define GRADIENT_ZERO .flags = TN_OP_ZERO_GRAD
+#define GRADIENT_BOTH .flags = TN_OP_ELEMENTWISE, .gradient = broadcast_gradient
+#define GRADIENT_ZERO .flags = TN_OP_ELEMENTWISE | TN_OP_ZERO_GRAD
 
 #define DECLARE(broadcast, grads, version, doc_)                                                  \
     const tn_op_decl tni_op_##broadcast =                                                         \

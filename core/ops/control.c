@@ -130,7 +130,8 @@ static tn_status where_gradient(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_where =
-    TN_OP(.name = "where", .doc = "Takes elements of x where the condition is not 0, else of y.",
+    TN_OP(.name = "where", .flags = TN_OP_ELEMENTWISE,
+          .doc = "Takes elements of x where the condition is not 0, else of y.",
           .source = "MXNet 0.11, src/operator/tensor/control_flow_op.h",
           .inputs = TN_PORTS(TN_PORT(.name = "condition", .flags = TN_PORT_NO_GRAD,
                                      .doc = "in the shape of x, or (n,) to choose rows"),
@@ -161,7 +162,8 @@ static tn_status add_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_add_n =
-    TN_OP(.name = "add_n", .aliases = "ElementWiseSum", .doc = "Sum of all inputs, elementwise.",
+    TN_OP(.name = "add_n", .aliases = "ElementWiseSum", .flags = TN_OP_ELEMENTWISE,
+          .doc = "Sum of all inputs, elementwise.",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_sum.cc",
           .inputs = TN_PORTS(
               TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC, .doc = "all of one shape")),
@@ -172,12 +174,39 @@ const tn_op_decl tni_op_add_n =
           .expand = add_expand);
 
 const tn_op_decl tni_op_grad_add =
-    TN_OP(.name = "_grad_add", .flags = TN_OP_INTERNAL,
+    TN_OP(.name = "_grad_add", .flags = TN_OP_INTERNAL | TN_OP_ELEMENTWISE,
           .doc = "lhs + rhs: adds a gradient to an older one.",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_binary_op_basic.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs"), TN_PORT(.name = "rhs")),
           .outputs = TN_PORTS(TN_PORT(.name = "output")), .gradient = add_gradient,
           .expand = add_expand);
+
+// ------------------------------------------------------------------ _fused
+//
+// What the core puts in place of nodes that run as one: see tn_call.parts. Its inputs and outputs
+// are theirs.
+
+typedef struct fused_params {
+    int64_t num_args, num_outputs;
+} fused_params;
+
+static tn_status fused_rule(const tn_infer *io)
+{
+    (void)io; // it is made after inference
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_fused =
+    TN_OP(.name = "_fused", .flags = TN_OP_INTERNAL | TN_OP_NO_GRAD,
+          .doc = "Several operators that run as one kernel. Made by the core at bind.",
+          .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC)),
+          .outputs = TN_PORTS(TN_PORT(.name = "output")),
+          .params = TN_PARAMS(TN_PARAM(fused_params, num_args, TN_P_I64, .range = "[0,)",
+                                       .doc = "number of inputs"),
+                              TN_PARAM(fused_params, num_outputs, TN_P_I64, .range = "[1,)",
+                                       .doc = "number of outputs")),
+          .params_size = sizeof(fused_params), .count = "num_args", .count_outputs = "num_outputs",
+          .infer_shape = fused_rule, .infer_dtype = fused_rule);
 
 // ------------------------------------------------------------------ _CrossDeviceCopy, _reorder
 //

@@ -68,11 +68,11 @@ static tn_status backward_expand(const tn_builder *b)
 #define PORT_X TN_PORT(.name = "x", .doc = "the input")
 #define PORT_Y TN_PORT(.name = "y", .doc = "the result")
 
-#define GRADIENT_X .gradient = unary_gradient
-#define GRADIENT_Y .gradient = unary_gradient
-#define GRADIENT_XY .gradient = unary_gradient
-#define GRADIENT_NONE .gradient = unary_gradient
-#define GRADIENT_ZERO .flags = TN_OP_ZERO_GRAD
+#define GRADIENT_X .flags = TN_OP_ELEMENTWISE, .gradient = unary_gradient
+#define GRADIENT_Y .flags = TN_OP_ELEMENTWISE, .gradient = unary_gradient
+#define GRADIENT_XY .flags = TN_OP_ELEMENTWISE, .gradient = unary_gradient
+#define GRADIENT_NONE .flags = TN_OP_ELEMENTWISE, .gradient = unary_gradient
+#define GRADIENT_ZERO .flags = TN_OP_ELEMENTWISE | TN_OP_ZERO_GRAD
 
 #define BACKWARD_X(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, PORT_X))
 #define BACKWARD_Y(op, derivative) BACKWARD(op, derivative, TN_PORTS(DY, PORT_Y))
@@ -81,7 +81,7 @@ static tn_status backward_expand(const tn_builder *b)
 #define BACKWARD_ZERO(op, derivative)
 #define BACKWARD(op, derivative, ports)                                                          \
     const tn_op_decl tni_op_backward_##op =                                                      \
-        TN_OP(.name = "_backward_" #op, .flags = TN_OP_INTERNAL,                                 \
+        TN_OP(.name = "_backward_" #op, .flags = TN_OP_INTERNAL | TN_OP_ELEMENTWISE,             \
               .doc = "Gradient of " #op ": dy * (" derivative "), elementwise", .inputs = ports, \
               .outputs = TN_PORTS(TN_PORT(.name = "output")), .expand = backward_expand);
 

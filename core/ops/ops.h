@@ -54,7 +54,7 @@ extern const tn_plugin tni_core_plugin;
     /* multibox.c */ X(multibox_prior) X(multibox_target) X(multibox_detection) \
     /* proposal.c */ X(proposal) X(multi_proposal) \
     /* control.c */ X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
-    X(add_n) X(grad_add) X(cross_device_copy) X(reorder)
+    X(add_n) X(grad_add) X(fused) X(cross_device_copy) X(reorder)
 // clang-format on
 
 // The rows of <tenon/elementwise.h> as operators: op, its backward operator, its other forms.

@@ -112,7 +112,8 @@ static const tn_call *reorder_call(tni_joiner *j, uint32_t id, tni_entry from)
     infos[0] = tni_joined_info(j, from);
     infos[1] = tni_joined_info(j, (tni_entry){id, 0});
     *call = (tn_call){.struct_size = sizeof *call,
-                      .flags = j->p->options->training ? TN_CALL_TRAINING : 0,
+                      .flags = j->p->support.call_flags,
+                      .compute = j->p->support.compute,
                       .op = &j->reorder->decl,
                       .params = j->reorder_params,
                       .name = tni_node_at(o->g, id)->name,

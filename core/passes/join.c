@@ -292,26 +292,14 @@ static bool begin(tni_joiner *j)
     tni_placer *p = j->p;
     tni_placed *o = p->out;
     const size_t nodes = o->g->n_nodes + 1, values = (size_t)o->g->n_values + 1;
-    j->old = *o;
-    j->old.arena = (tni_arena){0};
-    j->old_question = p->question;
-    p->question = NULL;
-    o->at = NULL;
-    o->layout = NULL;
-    o->constant = NULL;
-    o->types = (tni_types){0};
-    p->at_room = p->question_room = p->layout_room = p->constant_room = 0;
-    o->g = tni_graph_bare(p->src->env);
+    if (!tni_place_restart(p, &j->old, &j->old_question)) return false;
     j->homes = calloc(nodes, sizeof(tni_device *));
     j->fixed = calloc(nodes, 1);
     j->value = calloc(values, sizeof *j->value);
     j->first = calloc(values, sizeof *j->first);
     j->keep = calloc(values, sizeof *j->keep);
     j->keep_next = calloc(p->options->n_keep + 1, sizeof *j->keep_next);
-    if (!o->g || !tni_types_init(&o->types) || !j->homes || !j->fixed || !j->value || !j->first ||
-        !j->keep || !j->keep_next)
-        return false;
-    o->g->registry = p->src->registry;
+    if (!j->homes || !j->fixed || !j->value || !j->first || !j->keep || !j->keep_next) return false;
     for (size_t i = p->options->n_keep; i > 0; i--) {
         const uint32_t v = old_value(j, o->kept[i - 1]);
         j->keep_next[i - 1] = j->keep[v];
@@ -350,13 +338,7 @@ tn_status tni_join(tni_placer *p)
     tni_joiner j = {.p = p};
     tn_status s = begin(&j) ? sweep(&j) : tni_place_nomem(p);
     if (s == TN_OK) finish(&j);
-    tn_graph_free(j.old.g);
-    tni_types_free(&j.old.types);
-    tni_arena_free(&j.old.arena);
-    free(j.old.at);
-    free(j.old.layout);
-    free(j.old.constant);
-    free(j.old_question);
+    tni_place_forget(&j.old, j.old_question);
     free(j.homes);
     free(j.fixed);
     free(j.value);

@@ -41,8 +41,9 @@ static bool grow_places(tni_placer *p)
     return ok && tni_types_grow(&o->types, o->g);
 }
 
-uint32_t tni_place_emit(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
-                        uint32_t value0)
+// Output i has the types of value values[i], or of value0 + i.
+static uint32_t emit(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
+                     const uint32_t *values, uint32_t value0)
 {
     tni_placed *o = p->out;
     const uint32_t id = tni_node_add(o->g, spec);
@@ -59,8 +60,9 @@ uint32_t tni_place_emit(tni_placer *p, const tni_node_spec *spec, const tni_type
     p->question[id] = 0;
     for (uint32_t i = 0; i < n->n_out; i++) {
         const uint32_t v = n->value0 + i;
-        const tn_shape *shape = tni_types_shape(types, value0 + i);
-        const tn_dtype dtype = types->dtype[value0 + i];
+        const uint32_t from = values ? values[i] : value0 + i;
+        const tn_shape *shape = tni_types_shape(types, from);
+        const tn_dtype dtype = types->dtype[from];
         if (tni_types_merge_shape(&o->types, v, shape) != TN_OK ||
             tni_types_merge_dtype(&o->types, v, dtype) != TN_OK) {
             tni_place_nomem(p);
@@ -70,6 +72,47 @@ uint32_t tni_place_emit(tni_placer *p, const tni_node_spec *spec, const tni_type
         o->constant[v] = 0;
     }
     return id;
+}
+
+uint32_t tni_place_emit(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
+                        uint32_t value0)
+{
+    return emit(p, spec, types, NULL, value0);
+}
+
+uint32_t tni_place_emit_values(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
+                               const uint32_t *values)
+{
+    return emit(p, spec, types, values, 0);
+}
+
+bool tni_place_restart(tni_placer *p, tni_placed *old, uint32_t **old_question)
+{
+    tni_placed *o = p->out;
+    *old = *o;
+    old->arena = (tni_arena){0};
+    *old_question = p->question;
+    p->question = NULL;
+    o->at = NULL;
+    o->layout = NULL;
+    o->constant = NULL;
+    o->types = (tni_types){0};
+    p->at_room = p->question_room = p->layout_room = p->constant_room = 0;
+    o->g = tni_graph_bare(p->src->env);
+    if (!o->g || !tni_types_init(&o->types)) return false;
+    o->g->registry = p->src->registry;
+    return true;
+}
+
+void tni_place_forget(tni_placed *old, uint32_t *old_question)
+{
+    tn_graph_free(old->g);
+    tni_types_free(&old->types);
+    tni_arena_free(&old->arena);
+    free(old->at);
+    free(old->layout);
+    free(old->constant);
+    free(old_question);
 }
 
 tn_status tni_place_inputs(tni_placer *p, const tni_view *view, uint32_t id)
@@ -272,7 +315,9 @@ static tn_status begin(tni_placer *p, const tni_types *types)
     p->support = (tni_support){.registry = p->src->registry,
                                .pins = &p->pins,
                                .arena = &o->arena,
-                               .training = p->options->training};
+                               .call_flags = (p->options->training ? TN_CALL_TRAINING : 0) |
+                                             (p->options->inference ? TN_CALL_INFERENCE : 0),
+                               .compute = p->options->compute};
     const tn_status s = tni_pins_init(&p->pins, p->src, p->options);
     if (s != TN_OK) return s;
     const tni_candidates *list = &p->pins.sets[0];
@@ -313,6 +358,8 @@ static tn_status place_all(tni_placer *p, const tni_types *types, uint32_t n_for
     if (s != TN_OK) return s;
     for (size_t i = 0; i < p->options->n_keep; i++)
         o->kept[i] = o->values[tni_value(p->src, p->options->keep[i])];
+    if (!p->options->exact && !p->options->apart) s = tni_fuse(p);
+    if (s != TN_OK) return s;
     return tni_join_needed(p) ? tni_join(p) : make_calls(p);
 }
 

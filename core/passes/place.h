@@ -28,6 +28,12 @@ typedef struct tni_refusal {
     const struct tni_refusal *next;
 } tni_refusal;
 
+// Nodes that a fused node stands for, in order.
+typedef struct tni_fused {
+    size_t n;
+    const char *const *names, *const *ops;
+} tni_fused;
+
 typedef struct tni_place {
     tni_kind kind;
     tni_device *device; // runs it; NULL for variables. Copies: the side that is not the host
@@ -37,6 +43,7 @@ typedef struct tni_place {
     const tni_refusal *refusals;
     const char *origin;          // operator of the user's node it was expanded from; NULL: none
     const tni_refusal *no_whole; // why no device runs that operator whole
+    const tni_fused *fused;      // what runs as this one node; NULL: nothing but itself
 } tni_place;
 
 // Parts of a private kind, which live as long as what was placed.
@@ -55,7 +62,7 @@ typedef struct tni_placed {
     size_t n_devices;
     tni_arena arena; // calls, infos, refusals; lives as long as the executor
     tni_scrap *scrap;
-    size_t n_copies, n_reorders, n_expanded, n_merged, n_dropped;
+    size_t n_copies, n_reorders, n_expanded, n_merged, n_dropped, n_fused;
 } tni_placed;
 
 // As the home of a variable or the memory of a kept value: wherever it fits best.
@@ -66,8 +73,11 @@ typedef struct tni_place_options {
     // __ctx_group__ → list of devices for its nodes ("blas", "opencl:0,reference"); these need not
     // stand in `backends`. Not empty: a group without an entry is an error.
     tn_attrs groups;
-    bool training; // TN_CALL_TRAINING
-    bool exact;    // every needed node runs as it is: no merging, no passing by of identities
+    bool training;    // TN_CALL_TRAINING
+    bool exact;       // every needed node runs as it is: no merging, no passing by of identities
+    bool apart;       // no fusing
+    bool inference;   // TN_CALL_INFERENCE
+    tn_dtype compute; // tn_call.compute
     // Values that leave. Nothing that they do not need is kept, except variables; n_keep 0: all
     // nodes are needed. They are row-major in the end, see tni_placed.kept.
     const tni_entry *keep;
@@ -187,6 +197,10 @@ typedef struct tni_question {
     tni_device *device; // the answer; NULL: nobody
     const tni_kernel_decl *kernel;
     const tni_refusal *refusals;
+    const tn_part *parts; // of a fused call
+    const uint32_t *out_parts;
+    uint32_t n_parts;
+    uint8_t as_part;      // may it be part of a fused call: 0: not asked, 1: yes, 2: no
     uint32_t n_nodes;     // that nobody supports: how many, and …
     const char *names[3]; // … what the first ones are called
     const char *origin;
@@ -196,7 +210,8 @@ typedef struct tni_support {
     const tni_registry *registry;
     tni_pins *pins;
     tni_arena *arena;
-    bool training;
+    uint32_t call_flags; // of every call: TN_CALL_*
+    tn_dtype compute;
     tni_question *questions; // from 1
     size_t n, capacity;
     uint32_t *slots; // open addressing
@@ -207,6 +222,13 @@ typedef struct tni_support {
 // memory.
 uint32_t tni_support_ask(tni_support *s, const tni_question *q, const char *name);
 void tni_support_free(tni_support *s);
+// The number of a fused question that its device, in q->device, takes; q lives in the arena. 0: it
+// does not, or out of memory (*no_memory).
+uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char *name,
+                               bool *no_memory);
+// Does the device of question `number`, about an elementwise operator, run it as part of a fused
+// call? Asked once, as a fused call of this one part.
+bool tni_support_may_fuse(tni_support *s, uint32_t number, const tni_op *fused);
 // Counts a node that nobody supports.
 void tni_support_miss(tni_question *q, const char *name, const char *origin);
 // The one error about all of those; TN_OK if there are none.
@@ -260,12 +282,50 @@ tn_status tni_place_inputs(tni_placer *p, const tni_view *view, uint32_t id);
 uint32_t tni_place_emit(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
                         uint32_t value0);
 
+// The same for outputs that are values anywhere in types.
+uint32_t tni_place_emit_values(tni_placer *p, const tni_node_spec *spec, const tni_types *types,
+                               const uint32_t *values);
+// Takes what was placed out into *old, with the questions of its nodes, and begins a new graph for
+// a pass that writes it again. What both share (devices, arena, values, kept, counts) stays.
+bool tni_place_restart(tni_placer *p, tni_placed *old, uint32_t **old_question);
+// Frees what tni_place_restart took out.
+void tni_place_forget(tni_placed *old, uint32_t *old_question);
+
 // Appends node id of view to the new graph, as itself or expanded. Recursive through expansions
 // only, to a depth of TNI_MAX_EXPANSION.
 tn_status tni_place_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
 // Replaces node id of view by its expansion.
 tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
 enum { TNI_MAX_EXPANSION = 16, TNI_MAX_EXPANDED = 100000 };
+
+// ------------------------------------------------------------------ fusing (fuse.c, fused.c)
+
+// Nodes that run as one: part 0 of any kind or elementwise, the others elementwise; ids ascend.
+// The unit runs where its last node stood.
+typedef struct tni_unit {
+    uint32_t *nodes;
+    uint32_t n;
+    bool led;          // part 0 is no elementwise call
+    uint32_t question; // of tni_support, when its device takes it
+} tni_unit;
+
+enum { TNI_MAX_PARTS = 32 }; // nodes of a unit
+
+// Units of the placed graph: candidates by their values and readers; none is asked for yet.
+typedef struct tni_units {
+    tni_unit *v;
+    size_t n, capacity;
+    tni_arena arena;
+    uint32_t *readers; // by value: nodes that read it; UINT32_MAX: it leaves
+} tni_units;
+bool tni_units_find(tni_placer *p, const tni_op *fused, tni_units *u); // false: out of memory
+void tni_units_free(tni_units *u);
+
+// Parameters of a node _fused. NULL: out of memory.
+const void *tni_fused_params(const tni_op *fused, tni_arena *arena, uint32_t n_in, uint32_t n_out);
+
+// Rewrites p->out with fused nodes, where devices take them.
+tn_status tni_fuse(tni_placer *p);
 
 // ------------------------------------------------------------------ joining (join.c, bring.c)
 

@@ -47,14 +47,18 @@ static bool grow_slots(tni_support *s)
 static void fill_call(const tni_support *s, const tni_question *q, const char *name, tn_call *call)
 {
     *call = (tn_call){.struct_size = sizeof *call,
-                      .flags = s->training ? TN_CALL_TRAINING : 0,
+                      .flags = s->call_flags,
+                      .compute = s->compute,
                       .op = &q->op->decl,
                       .params = q->params,
                       .name = name,
                       .n_in = q->n_in,
                       .n_out = q->n_out,
                       .in = q->infos,
-                      .out = q->infos + q->n_in};
+                      .out = q->infos + q->n_in,
+                      .n_parts = q->n_parts,
+                      .parts = q->parts,
+                      .out_parts = q->out_parts};
 }
 
 // Appends to the refusals that *tail ends. brought_by: the plugin of a kernel, or NULL.
@@ -185,6 +189,49 @@ uint32_t tni_support_ask(tni_support *s, const tni_question *question, const cha
     for (; s->slots[at]; at = (at + 1) & (s->n_slots - 1))
         if (same_question(&s->questions[s->slots[at]], &q)) return s->slots[at];
     return s->slots[at] = add_question(s, &q, name);
+}
+
+bool tni_support_may_fuse(tni_support *s, uint32_t number, const tni_op *fused)
+{
+    static const uint32_t first = 0;
+    tni_question *q = &s->questions[number];
+    int32_t from[TNI_MAX_PARTS];
+    tn_call part, call;
+    tn_verdict v;
+    if (q->as_part) return q->as_part == 1;
+    q->as_part = 2;
+    if (q->n_in > TNI_MAX_PARTS || q->n_out != 1) return false;
+    for (uint32_t i = 0; i < q->n_in; i++) from[i] = (int32_t)i;
+    fill_call(s, q, q->names[0], &part);
+    const tn_part parts[] = {{&part, from}};
+    call = part;
+    call.op = &fused->decl;
+    call.params = tni_fused_params(fused, s->arena, q->n_in, 1);
+    if (!call.params) return false;
+    call.n_parts = 1;
+    call.parts = parts;
+    call.out_parts = &first;
+    ask_device(q->device, &call, &v);
+    q->as_part = v.ok ? 1 : 2;
+    return v.ok;
+}
+
+uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char *name,
+                               bool *no_memory)
+{
+    tni_device *d = q->device;
+    void *questions = s->questions;
+    tn_call call;
+    tn_verdict v;
+    *no_memory = !tni_grow(&questions, &s->capacity, s->n + 2, sizeof *s->questions);
+    s->questions = questions;
+    if (*no_memory) return 0;
+    fill_call(s, q, name, &call);
+    ask_device(d, &call, &v);
+    if (!v.ok) return 0;
+    s->questions[s->n + 1] = *q;
+    s->questions[s->n + 1].names[0] = name;
+    return (uint32_t)++s->n;
 }
 
 void tni_support_free(tni_support *s)

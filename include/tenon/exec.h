@@ -51,7 +51,8 @@ typedef struct tn_bind_options {
     uint32_t flags;  // TN_BIND_*
 } tn_bind_options;
 enum {
-    TN_BIND_NO_REUSE = 1 // every value keeps its memory: for looking at internals after a run
+    TN_BIND_NO_REUSE = 1, // every value keeps its memory: for looking at internals after a run
+    TN_BIND_NO_FUSE = 2   // nodes run one by one: a monitor sees all values
 };
 #ifndef __cplusplus
 #define TN_REQS(...) \
@@ -134,7 +135,8 @@ TN_API tn_exec *tn_exec_reshape(tn_exec *e, tn_shapes shapes);
 TN_API void tn_exec_seed(tn_exec *e, uint64_t seed);
 
 // Calls fn after each node, once per output, with <node>_<output> and the value (valid during the
-// call). NULL removes it. Runs are slower while one is set.
+// call). NULL removes it. Runs are slower while one is set. Values inside of fused nodes are not
+// seen: TN_BIND_NO_FUSE keeps nodes apart.
 typedef void (*tn_monitor_fn)(void *ctx, const char *name, tn_tensor *value);
 TN_API void tn_exec_monitor(tn_exec *e, tn_monitor_fn fn, void *ctx);
 

@@ -23,7 +23,7 @@ TN_BEGIN_DECLS
 
 #define TN_MAGIC 0x4C504E54u // "TNPL"
 #define TN_EPOCH 0u          // 0: may still change, so both sides must have the same minor
-#define TN_MINOR 1u
+#define TN_MINOR 2u
 
 // Which sanitizer a binary was built with; a plugin must match the core.
 #if defined(__SANITIZE_ADDRESS__)
@@ -188,7 +188,11 @@ enum {                   // flags of an operator
     TN_OP_MODE = 8,      // result depends on TN_RUN_TRAIN
     TN_OP_LOSS = 16,     // gradient does not use the head gradient
     TN_OP_IDENTITY = 32, // output 0 has the bytes of input 0: the planner may drop the copy
-    TN_OP_INTERNAL = 64  // not listed to users: backward operators and machinery
+    TN_OP_INTERNAL = 64, // not listed to users: backward operators and machinery
+    // Element i of the one output depends on elements i of the inputs only, all of one shape (where
+    // shapes differ, e.g. by broadcasting, a call is not meant). Kernels of it leave no stash, so
+    // the core may fuse it with its neighbours.
+    TN_OP_ELEMENTWISE = 128
 };
 
 // grow: one operator: everything the core knows of it stands here.
@@ -238,7 +242,17 @@ typedef struct tn_value_info {
     tn_layout layout;
 } tn_value_info;
 
-enum { TN_CALL_TRAINING = 1 }; // the executor can run backward
+enum {
+    TN_CALL_TRAINING = 1, // the executor can run backward
+    TN_CALL_INFERENCE = 2 // it is never run with TN_RUN_TRAIN
+};
+
+// value: one operator of a fused call: see tn_call.parts.
+typedef struct tn_part {
+    const struct tn_call *call; // operator, parameters and types
+    const int32_t
+        *from; // by its input: i >= 0: input i of the fused call; -1 - p: output 0 of part p
+} tn_part;
 
 // grow: one call of an operator with everything known. It and all it points to stay valid and
 // unchanged until the kernel prepared from it is destroyed.
@@ -251,6 +265,12 @@ typedef struct tn_call {
     const tn_value_info *const *in;
     const tn_value_info *const *out;
     const struct tn_call *forward; // in a backward node: its forward call, if on this device
+    // A fused call (operator "_fused"): operators that run as one kernel, in order. Part 0 may be
+    // of any kind, all others have TN_OP_ELEMENTWISE; values between parts are read by parts only.
+    uint32_t n_parts; // 0: a plain call
+    tn_dtype compute; // TN_BF16: values may be rounded to it inside kernels; TN_DTYPE_NONE: not
+    const tn_part *parts;
+    const uint32_t *out_parts; // by output of the fused call: the part whose output 0 it is
 } tn_call;
 
 enum { // why supports() said no: an open set

@@ -7,7 +7,8 @@
 #include "tests/exec/random_way.h"
 
 static const char *const lists[] = {"reference",         "far,reference",   "lazy,reference",
-                                    "blocked,reference", "picky,reference", "blas,reference"};
+                                    "blocked,reference", "picky,reference", "fuser,reference",
+                                    "blas,reference"};
 enum { N_LISTS = sizeof lists / sizeof *lists };
 
 static void fresh_graph(void)
@@ -32,6 +33,7 @@ static void load_doubles(void)
     tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/far.so");
     tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/blocked.so");
     tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/picky.so");
+    tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/fuser.so");
     TN_CHECK_STR(tn_env_error(bench.env), "");
 }
 

@@ -21,6 +21,7 @@ static void every_operator_has_a_row(void)
         const tn_op_decl *d = tn_env_op(bench.env, i);
         if (*tn_env_op_plugin(bench.env, d)) continue; // of the build tree's plugins
         n++;
+        if (strcmp(d->name, "_fused") == 0) continue; // made after inference: test_fusion
         if (!has_row(d->name)) TN_CHECK_STR(d->name, "an operator with a row in op_rows.h");
     }
     CU_ASSERT(n > 150);

@@ -118,7 +118,7 @@ static void each_kind_of_call_is_asked_once(void)
     hand_begin(NULL);
     tn_symbol x = hand_var("x");
     for (int i = 0; i < 100; i++) x = hand_op(i % 2 ? "relu" : "sigmoid", NULL, x);
-    PLACE(.backends = "alpha,beta");
+    PLACE(.backends = "alpha,beta", .apart = true);
     TN_CHECK_GRAPH();
     CU_ASSERT(hand.handles[ALPHA][0].asked == 2);
     CU_ASSERT(hand.handles[BETA][0].asked == 1);
@@ -295,7 +295,7 @@ static void gradients_follow_their_forward_node(void)
     pin(r, "__backend__", "beta");
     const uint32_t n = (uint32_t)bench.g->n_nodes;
     backward("relu", backward("relu", hand_entry(s), 0), r.node);
-    hand_place(n, &(tni_place_options){.backends = "alpha,beta", .training = true});
+    hand_place(n, &(tni_place_options){.backends = "alpha,beta", .training = true, .apart = true});
     TN_CHECK_GRAPH();
     TN_CHECK_STR(hand_show(), "x r:beta s:beta b(backward):alpha b1:beta");
     CU_ASSERT(hand.placed.n_forward == 3);

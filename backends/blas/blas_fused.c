@@ -1,0 +1,258 @@
+// backends/blas/blas_fused.c: elementwise operators that the core fused, run in tiles that stay in
+// the first-level cache.
+//
+// Each part is the loop that it would be alone (blas_map.c), over a tile: so the results have the
+// same bits as apart, and only what enters and leaves goes through memory.
+#include "blas.h"
+
+enum {
+    TILE = 1024, // elements
+    MOST_PARTS = 32,
+    MOST_SLOTS = 12 // tiles at a time, of a worker's stack
+};
+
+// Above so many bytes results go past the caches: nobody finds them there any more.
+#define STREAM_BYTES (INT64_C(32) << 20)
+
+// Where an operand of a step is, or its result.
+typedef struct place {
+    enum { INPUT, OUTPUT, SLOT, NUMBERS } kind;
+    uint32_t index;
+} place;
+
+typedef struct step {
+    blas_loop loop;
+    place in[3], to;
+    int32_t n_in;
+    union {
+        float f32[4];
+        double f64[4];
+        int64_t i64[4];
+    } constants;
+} step;
+
+typedef struct fused {
+    step steps[MOST_PARTS];
+    uint32_t n_steps, n_out;
+    place out[MOST_PARTS]; // of each output: SLOT where it is streamed from, else itself
+    size_t size;           // bytes of an element
+    int64_t grain;
+    bool stream;
+} fused;
+
+// ------------------------------------------------------------------ parts as loops
+
+static tn_status quiet_fail(tn_host *host, tn_status status, const char *text)
+{
+    (void)host, (void)text;
+    return status;
+}
+
+// The loop of a part that works on its arguments as they are; false: it has none.
+static bool part_map(const tn_call *part, blas_map *m)
+{
+    static const tn_kernel_row *const families[] = {blas_elementwise, blas_pointwise, NULL};
+    static const tn_host_api quiet = {.struct_size = sizeof quiet, .fail = quiet_fail};
+    tn_verdict v = {.struct_size = sizeof v};
+    tn_kernel_info info = {.struct_size = sizeof info};
+    const tn_kernel_row *row = tn_rows_find(families, part, &v);
+    tn_sdk_kernel k = {.call = part, .row = row, .host = &quiet, .state = m};
+    memset(m, 0, sizeof *m);
+    for (uint32_t i = 0; i < part->n_in; i++)
+        if (!blas_same_shape(part->in[i], part->out[0])) return false;
+    if (!row || row->run != blas_map_run || row->setup(&k, &info) != TN_OK) return false;
+    return m->direct && m->n_operands <= 3;
+}
+
+static const char *fused_cannot(const tn_call *c)
+{
+    blas_map m;
+    if (c->n_parts > MOST_PARTS) return "fuses at most 32 operators";
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        if (!(c->parts[i].call->op->flags & TN_OP_ELEMENTWISE))
+            return "fuses elementwise operators only";
+        if (!part_map(c->parts[i].call, &m)) return "a part has no loop over this dtype";
+    }
+    return NULL;
+}
+
+// ------------------------------------------------------------------ slots
+
+// Which part reads the result of a part last.
+static void last_readers(const tn_call *c, uint32_t last[MOST_PARTS])
+{
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        last[i] = i;
+        for (uint32_t k = 0; k < c->parts[i].call->n_in; k++)
+            if (c->parts[i].from[k] < 0) last[-1 - c->parts[i].from[k]] = i;
+    }
+}
+
+// The output that part i is, or UINT32_MAX.
+static uint32_t output_of(const tn_call *c, uint32_t i)
+{
+    for (uint32_t o = 0; o < c->n_out; o++)
+        if (c->out_parts[o] == i) return o;
+    return UINT32_MAX;
+}
+
+// Places of all results. A slot is free again after its last reader, which may write over it.
+// False: they need more slots than there are.
+static bool place_results(const tn_call *c, fused *f)
+{
+    uint32_t last[MOST_PARTS], busy_until[MOST_SLOTS] = {0};
+    last_readers(c, last);
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        const uint32_t o = output_of(c, i);
+        if (o != UINT32_MAX && !f->stream) {
+            f->steps[i].to = f->out[o] = (place){OUTPUT, o};
+            continue;
+        }
+        uint32_t slot = 0;
+        while (slot < MOST_SLOTS && busy_until[slot] > i) slot++;
+        if (slot == MOST_SLOTS) return false;
+        busy_until[slot] = o == UINT32_MAX ? last[i] : c->n_parts;
+        f->steps[i].to = (place){SLOT, slot};
+        if (o != UINT32_MAX) f->out[o] = (place){SLOT, slot};
+    }
+    return true;
+}
+
+static void make_step(const tn_part *part, const blas_map *m, fused *f, step *s)
+{
+    const int32_t n = m->n_operands - m->with_constants;
+    place in[3] = {{0}};
+    int32_t at = 0;
+    if (m->constants_first) in[at++] = (place){NUMBERS, 0};
+    for (int32_t i = 0; i < n; i++)
+        in[at++] = part->from[i] >= 0 ? (place){INPUT, (uint32_t)part->from[i]}
+                                      : f->steps[-1 - part->from[i]].to;
+    if (m->with_constants && !m->constants_first) in[at++] = (place){NUMBERS, 0};
+    memcpy(s->in, in, sizeof in);
+    s->loop = m->loop;
+    s->n_in = at;
+    memcpy(&s->constants, &m->constants, sizeof s->constants);
+}
+
+// Output o may lie over an input that no later part reads.
+static void permit_inplace(const tn_call *c, tn_kernel_info *info)
+{
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        uint32_t last = 0;
+        for (uint32_t p = 0; p < c->n_parts; p++)
+            for (uint32_t k = 0; k < c->parts[p].call->n_in; k++)
+                if (c->parts[p].from[k] == (int32_t)i) last = p;
+        for (uint32_t o = 0; o < c->n_out && info->n_inplace < TN_MAX_INPLACE; o++)
+            if (c->out_parts[o] >= last) info->inplace[info->n_inplace++] = (tn_inplace){i, o};
+    }
+}
+
+static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    fused *f = k->state;
+    f->n_steps = c->n_parts;
+    f->n_out = c->n_out;
+    f->size = tn_dtype_size(c->out[0]->dtype);
+    f->grain = BLAS_CHEAP;
+    f->stream = c->out[0]->size * (int64_t)f->size >= STREAM_BYTES;
+    if (!place_results(c, f)) {
+        f->stream = false;
+        if (!place_results(c, f))
+            return tn_fail(k->host, TN_E_UNSUPPORTED, "%s: more than %d values at a time", c->name,
+                           MOST_SLOTS);
+    }
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        blas_map m;
+        part_map(c->parts[i].call, &m);
+        make_step(&c->parts[i], &m, f, &f->steps[i]);
+        if (m.grain < f->grain) f->grain = m.grain;
+    }
+    permit_inplace(c, info);
+    info->impl = f->stream ? "fused loops, streaming" : "fused loops";
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ running
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+
+// Whole 64-byte lines go past the caches; src is aligned to 64 bytes, n is at most a tile.
+static void stream_out(void *dst, const void *src, size_t bytes)
+{
+    char *to = dst;
+    const char *from = src;
+    while (bytes && ((uintptr_t)to & 15)) {
+        *to++ = *from++;
+        bytes--;
+    }
+    for (; bytes >= 16; bytes -= 16, to += 16, from += 16)
+        _mm_stream_si128((__m128i *)(void *)to,
+                         _mm_loadu_si128((const __m128i *)(const void *)from));
+    memcpy(to, from, bytes);
+}
+#define STREAM_END() _mm_sfence()
+#else
+static void stream_out(void *dst, const void *src, size_t bytes)
+{
+    memcpy(dst, src, bytes);
+}
+#define STREAM_END() (void)0
+#endif
+
+typedef struct tiles {
+    _Alignas(64) char slot[MOST_SLOTS][TILE * sizeof(double)];
+} tiles;
+
+static void *address(const blas_run *r, const step *s, place p, int64_t at, tiles *t)
+{
+    const fused *f = r->k->state;
+    switch (p.kind) {
+    case INPUT: return (char *)r->a->in[p.index].host + (size_t)at * f->size;
+    case OUTPUT: return (char *)r->a->out[p.index].host + (size_t)at * f->size;
+    case SLOT: return t->slot[p.index];
+    case NUMBERS: break;
+    }
+    return (void *)(uintptr_t)&s->constants;
+}
+
+static void run_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const fused *f = r->k->state;
+    tiles t;
+    (void)worker;
+    for (int64_t at = begin; at < end; at += TILE) {
+        const int64_t n = end - at < TILE ? end - at : TILE;
+        for (uint32_t i = 0; i < f->n_steps; i++) {
+            const step *s = &f->steps[i];
+            const void *in[3] = {NULL, NULL, NULL};
+            for (int32_t k = 0; k < s->n_in; k++) in[k] = address(r, s, s->in[k], at, &t);
+            s->loop(n, in, address(r, s, s->to, at, &t));
+        }
+        for (uint32_t o = 0; f->stream && o < f->n_out; o++)
+            stream_out((char *)r->a->out[o].host + (size_t)at * f->size, t.slot[f->out[o].index],
+                       (size_t)n * f->size);
+    }
+    if (f->stream) STREAM_END();
+}
+
+static tn_status fused_run(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const fused *f = k->state;
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->out[0]->size, f->grain, run_range, &r);
+    return TN_OK;
+}
+
+const tn_kernel_row blas_fuse[] = {
+    {.op = "_fused",
+     .dtypes = BLAS_REALS | TN_BIT(TN_I64),
+     .flags = BLAS_FLAGS,
+     .state_size = sizeof(fused),
+     .cannot = fused_cannot,
+     .setup = fused_setup,
+     .run = fused_run},
+    {0},
+};

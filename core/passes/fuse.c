@@ -1,0 +1,263 @@
+// core/passes/fuse.c: finds nodes of a placed graph that may run as one: elementwise operators
+// around the same elements, and the one node whose result they begin with.
+//
+// One walk in id order. An elementwise node joins the group of a producer; groups that meet become
+// one. When a node outside reads a value of a group, the group is complete, so that everything it
+// reads is there where its last node stands, and nobody needs its results earlier.
+#include "core/passes/place.h"
+
+enum { LEAVES = UINT32_MAX }; // of readers: the value is wanted outside of the graph
+
+typedef struct group {
+    uint32_t parent;         // of union-find: itself for a root
+    uint32_t first, last, n; // nodes, chained in finder.next; of a root
+    bool complete;
+} group;
+
+typedef struct finder {
+    tni_placer *p;
+    const tn_graph *g;
+    const tni_op *fused;
+    tni_units *units;
+    uint32_t *group_of; // by node: 0: none
+    uint32_t *next;     // by node: chain of its group
+    uint8_t *written;   // by node: a variable that some operator writes
+    uint8_t *linked;    // by node: backward nodes may use what its kernel keeps
+    group *groups;      // from 1
+    size_t n_groups, capacity;
+} finder;
+
+static const tni_place *place_of(const finder *f, uint32_t node)
+{
+    return &f->p->out->at[node];
+}
+
+// ------------------------------------------------------------------ what may be fused
+
+static uint32_t phase_of(const finder *f, uint32_t node)
+{
+    return node > f->p->out->n_forward;
+}
+
+static bool reads_written(const finder *f, const tni_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (f->written[n->in[i].node]) return true;
+    return false;
+}
+
+// A kernel of its device that only depends on its inputs.
+static bool is_plain(const finder *f, uint32_t node)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    const tni_place *at = place_of(f, node);
+    return at->kind == TNI_KERNEL && at->device && !at->kernel &&
+           !(n->op->decl.flags & (TN_OP_RANDOM | TN_OP_MODE)) && !tni_has_aux(n) &&
+           !reads_written(f, n);
+}
+
+static bool same_types(const finder *f, uint32_t a, uint32_t b)
+{
+    const tni_types *t = &f->p->out->types;
+    return t->shape[a] == t->shape[b] && t->dtype[a] == t->dtype[b];
+}
+
+static bool is_elementwise(finder *f, uint32_t node)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    if (!n->op || !(n->op->decl.flags & TN_OP_ELEMENTWISE) || n->n_out != 1) return false;
+    if (!is_plain(f, node)) return false;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        if (tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) return false;
+        if (!same_types(f, tni_value(f->g, n->in[i]), n->value0)) return false;
+    }
+    return n->n_in > 0 && tni_support_may_fuse(&f->p->support, f->p->question[node], f->fused);
+}
+
+// ------------------------------------------------------------------ groups
+
+static uint32_t root_of(finder *f, uint32_t g)
+{
+    while (f->groups[g].parent != g) {
+        f->groups[g].parent = f->groups[f->groups[g].parent].parent;
+        g = f->groups[g].parent;
+    }
+    return g;
+}
+
+static uint32_t group_of(finder *f, uint32_t node)
+{
+    return f->group_of[node] ? root_of(f, f->group_of[node]) : 0;
+}
+
+static bool may_meet(const finder *f, uint32_t a, uint32_t b)
+{
+    return place_of(f, a)->device == place_of(f, b)->device && phase_of(f, a) == phase_of(f, b) &&
+           same_types(f, tni_node_at(f->g, a)->value0, tni_node_at(f->g, b)->value0);
+}
+
+static bool group_new(finder *f, uint32_t node)
+{
+    void *groups = f->groups;
+    if (!tni_grow(&groups, &f->capacity, f->n_groups + 2, sizeof *f->groups)) return false;
+    f->groups = groups;
+    f->n_groups++;
+    f->groups[f->n_groups] = (group){(uint32_t)f->n_groups, node, node, 1, false};
+    f->group_of[node] = (uint32_t)f->n_groups;
+    return true;
+}
+
+// Both are roots of open groups; the one that began first stays.
+static void unite(finder *f, uint32_t a, uint32_t b)
+{
+    if (a == b) return;
+    if (f->groups[b].first < f->groups[a].first) {
+        const uint32_t c = a;
+        a = b;
+        b = c;
+    }
+    f->next[f->groups[a].last] = f->groups[b].first;
+    f->groups[a].last = f->groups[b].last;
+    f->groups[a].n += f->groups[b].n;
+    f->groups[b].parent = a;
+}
+
+// The groups of the inputs that node cannot join are complete.
+static bool visit(finder *f, uint32_t node)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    const bool joins = is_elementwise(f, node);
+    if (joins && !group_new(f, node)) return false;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const uint32_t theirs = group_of(f, n->in[i].node);
+        const uint32_t mine = group_of(f, node);
+        if (!theirs || theirs == mine) continue;
+        group *g = &f->groups[theirs];
+        if (joins && !g->complete && may_meet(f, n->in[i].node, node) &&
+            g->n + f->groups[mine].n < TNI_MAX_PARTS)
+            unite(f, mine, theirs);
+        else
+            g->complete = true;
+    }
+    return true;
+}
+
+// ------------------------------------------------------------------ units
+
+static bool is_member(const tni_unit *u, uint32_t node)
+{
+    for (uint32_t i = 0; i < u->n; i++)
+        if (u->nodes[i] == node) return true;
+    return false;
+}
+
+// Readers of value v among the nodes of u.
+static uint32_t reads_in(const finder *f, const tni_unit *u, uint32_t v)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < u->n; i++) {
+        const tni_node *n = tni_node_at(f->g, u->nodes[i]);
+        for (uint32_t k = 0; k < n->n_in; k++) count += tni_value(f->g, n->in[k]) == v;
+    }
+    return count;
+}
+
+// May node, whose output 0 a node of u reads, run as the beginning of u?
+static bool may_lead(const finder *f, const tni_unit *u, uint32_t node)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    if (!n->op || f->linked[node] || f->group_of[node] || !is_plain(f, node)) return false;
+    if (place_of(f, node)->device != place_of(f, u->nodes[0])->device) return false;
+    if (phase_of(f, node) != phase_of(f, u->nodes[0])) return false;
+    for (uint32_t o = 1; o < n->n_out; o++)
+        if (f->units->readers[n->value0 + o]) return false;
+    return f->units->readers[n->value0] == reads_in(f, u, n->value0);
+}
+
+// The last of the nodes that may lead u, put before the others.
+static void add_leader(const finder *f, tni_unit *u)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < u->n; i++) {
+        const tni_node *n = tni_node_at(f->g, u->nodes[i]);
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            const uint32_t from = n->in[k].node;
+            if (from > best && n->in[k].out == 0 && !is_member(u, from) && may_lead(f, u, from))
+                best = from;
+        }
+    }
+    if (!best) return;
+    memmove(u->nodes + 1, u->nodes, u->n * sizeof *u->nodes);
+    u->nodes[0] = best;
+    u->led = true;
+    u->n++;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool add_unit(finder *f, const group *g)
+{
+    tni_units *all = f->units;
+    void *units = all->v;
+    tni_unit u = {.nodes = tni_alloc(&all->arena, (g->n + 1) * sizeof *u.nodes)};
+    if (!u.nodes || !tni_grow(&units, &all->capacity, all->n + 1, sizeof *all->v)) return false;
+    all->v = units;
+    for (uint32_t id = g->first; u.n < g->n; id = f->next[id]) u.nodes[u.n++] = id;
+    qsort(u.nodes, u.n, sizeof *u.nodes, by_id);
+    add_leader(f, &u);
+    if (u.n > 1) all->v[all->n++] = u;
+    return true;
+}
+
+// ------------------------------------------------------------------ the whole
+
+static bool begin(finder *f)
+{
+    const tni_placed *o = f->p->out;
+    const size_t nodes = f->g->n_nodes + 1;
+    f->group_of = calloc(nodes, sizeof *f->group_of);
+    f->next = calloc(nodes, sizeof *f->next);
+    f->written = calloc(nodes, 1);
+    f->linked = calloc(nodes, 1);
+    f->units->readers = calloc((size_t)f->g->n_values + 1, sizeof *f->units->readers);
+    if (!f->group_of || !f->next || !f->written || !f->linked || !f->units->readers) return false;
+    for (uint32_t id = 1; id <= f->g->n_nodes; id++) {
+        const tni_node *n = tni_node_at(f->g, id);
+        f->linked[n->forward] = 1;
+        for (uint32_t i = 0; i < n->n_in; i++) {
+            f->units->readers[tni_value(f->g, n->in[i])]++;
+            if (tni_port_flags(n, i) & TN_PORT_AUX) f->written[n->in[i].node] = 1;
+        }
+    }
+    for (size_t i = 0; i < f->p->options->n_keep; i++)
+        f->units->readers[tni_value(f->g, o->kept[i])] = LEAVES;
+    return true;
+}
+
+bool tni_units_find(tni_placer *p, const tni_op *fused, tni_units *units)
+{
+    finder f = {.p = p, .g = p->out->g, .fused = fused, .units = units};
+    bool ok = begin(&f);
+    for (uint32_t id = 1; ok && id <= f.g->n_nodes; id++)
+        if (tni_node_at(f.g, id)->op) ok = visit(&f, id);
+    for (uint32_t i = 1; ok && i <= f.n_groups; i++)
+        if (f.groups[i].parent == i) ok = add_unit(&f, &f.groups[i]);
+    free(f.group_of);
+    free(f.next);
+    free(f.written);
+    free(f.linked);
+    free(f.groups);
+    return ok;
+}
+
+void tni_units_free(tni_units *u)
+{
+    free(u->v);
+    free(u->readers);
+    tni_arena_free(&u->arena);
+    *u = (tni_units){0};
+}
