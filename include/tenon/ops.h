@@ -15,7 +15,8 @@
 
 TN_BEGIN_DECLS
 
-#define TN_MAKE_(g, op, args, ...) tn_apply((g), op, (&(args){.size = sizeof(args), __VA_ARGS__}))
+#define TN_MAKE_(g, op, args, ...) \
+    tn_apply((g), op, (&(args){.size = sizeof(args), __VA_ARGS__}))
 
 // Short names of the most used choices.
 enum { TN_RELU = 1, TN_SIGMOID = 2, TN_TANH = 3, TN_SOFTRELU = 4 }; // Activation
@@ -24,11 +25,12 @@ enum { TN_RELU = 1, TN_SIGMOID = 2, TN_TANH = 3, TN_SOFTRELU = 4 }; // Activatio
 // Output: y, in the shape of data
 typedef struct tn_abs_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_abs_args;
-#define tn_abs(g, ...) TN_MAKE_(g, "abs", tn_abs_args, __VA_ARGS__)
+#define tn_abs(g, ...) \
+    TN_MAKE_(g, "abs", tn_abs_args, __VA_ARGS__)
 
 // Activation: Applies an activation function elementwise. relu: max(x, 0); sigmoid: 1 / (1 +
 // exp(-x)); tanh; softrelu: log(1 + exp(x)). The others are the operators of the same name.
@@ -38,19 +40,16 @@ enum { // act_type of tn_activation
     TN_ACTIVATION_SOFTRELU = 4, TN_ACTIVATION_SOFTSIGN = 5, TN_ACTIVATION_SOFTPLUS = 6,
     TN_ACTIVATION_GELU = 7, TN_ACTIVATION_GELU_TANH = 8, TN_ACTIVATION_SILU = 9,
     TN_ACTIVATION_MISH = 10, TN_ACTIVATION_HARD_SIGMOID = 11, TN_ACTIVATION_HARD_SWISH = 12
-    TN_ACTIVATION_RELU = 1,
-    TN_ACTIVATION_SIGMOID = 2,
-    TN_ACTIVATION_TANH = 3,
-    TN_ACTIVATION_SOFTRELU = 4
 };
 typedef struct tn_activation_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
-    int act_type;   // the function; required
+    tn_symbol data;    // x, of any shape
+    int act_type;      // the function; required
     const char *name;
     tn_attrs attrs;
 } tn_activation_args;
-#define tn_activation(g, ...) TN_MAKE_(g, "Activation", tn_activation_args, __VA_ARGS__)
+#define tn_activation(g, ...) \
+    TN_MAKE_(g, "Activation", tn_activation_args, __VA_ARGS__)
 
 // adam_update: One step of Adam without bias correction: w - lr m / (sqrt(v) + epsilon). Weight
 // decay is added to the gradient before it is clipped.
@@ -71,155 +70,169 @@ typedef struct tn_adam_update_args {
     const char *name;
     tn_attrs attrs;
 } tn_adam_update_args;
-#define tn_adam_update(g, ...) TN_MAKE_(g, "adam_update", tn_adam_update_args, __VA_ARGS__)
+#define tn_adam_update(g, ...) \
+    TN_MAKE_(g, "adam_update", tn_adam_update_args, __VA_ARGS__)
 
 // add_n: Sum of all inputs, elementwise.
 // Output: in the shape of the inputs
 typedef struct tn_add_n_args {
     uint32_t size;
-    tn_symbols arg; // all of one shape
+    tn_symbols arg;    // all of one shape
     const char *name;
     tn_attrs attrs;
 } tn_add_n_args;
-#define tn_add_n(g, ...) TN_MAKE_(g, "add_n", tn_add_n_args, __VA_ARGS__)
+#define tn_add_n(g, ...) \
+    TN_MAKE_(g, "add_n", tn_add_n_args, __VA_ARGS__)
 
 // _arange: Evenly spaced numbers: start, start + step, ... below stop.
 // Output: (repeat * numbers,)
 typedef struct tn_arange_args {
     uint32_t size;
-    double start;     // first number; without stop, the end of a range from 0; required
-    tn_opt_f64 stop;  // end of the range, not part of it; default None, may be None
-    tn_opt_f64 step;  // may be negative; default 1.0
-    int64_t repeat;   // how often each number stands there; default 1, in [1,)
-    bool infer_range; // take the length from what uses the value, not from stop; default False
-    const char *ctx;  // read from old files, without effect; default ""
-    tn_dtype dtype;   // of the output; default float32
+    double start;      // first number; without stop, the end of a range from 0; required
+    tn_opt_f64 stop;   // end of the range, not part of it; default None, may be None
+    tn_opt_f64 step;   // may be negative; default 1.0
+    int64_t repeat;    // how often each number stands there; default 1, in [1,)
+    bool infer_range;  // take the length from what uses the value, not from stop; default False
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // of the output; default float32
     const char *name;
     tn_attrs attrs;
 } tn_arange_args;
-#define tn_arange(g, ...) TN_MAKE_(g, "_arange", tn_arange_args, __VA_ARGS__)
+#define tn_arange(g, ...) \
+    TN_MAKE_(g, "_arange", tn_arange_args, __VA_ARGS__)
 
 // arccos: inverse cosine. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_arccos_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_arccos_args;
-#define tn_arccos(g, ...) TN_MAKE_(g, "arccos", tn_arccos_args, __VA_ARGS__)
+#define tn_arccos(g, ...) \
+    TN_MAKE_(g, "arccos", tn_arccos_args, __VA_ARGS__)
 
 // arccosh: inverse hyperbolic cosine. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_arccosh_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_arccosh_args;
-#define tn_arccosh(g, ...) TN_MAKE_(g, "arccosh", tn_arccosh_args, __VA_ARGS__)
+#define tn_arccosh(g, ...) \
+    TN_MAKE_(g, "arccosh", tn_arccosh_args, __VA_ARGS__)
 
 // arcsin: inverse sine. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_arcsin_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_arcsin_args;
-#define tn_arcsin(g, ...) TN_MAKE_(g, "arcsin", tn_arcsin_args, __VA_ARGS__)
+#define tn_arcsin(g, ...) \
+    TN_MAKE_(g, "arcsin", tn_arcsin_args, __VA_ARGS__)
 
 // arcsinh: inverse hyperbolic sine. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_arcsinh_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_arcsinh_args;
-#define tn_arcsinh(g, ...) TN_MAKE_(g, "arcsinh", tn_arcsinh_args, __VA_ARGS__)
+#define tn_arcsinh(g, ...) \
+    TN_MAKE_(g, "arcsinh", tn_arcsinh_args, __VA_ARGS__)
 
 // arctan: inverse tangent. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_arctan_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_arctan_args;
-#define tn_arctan(g, ...) TN_MAKE_(g, "arctan", tn_arctan_args, __VA_ARGS__)
+#define tn_arctan(g, ...) \
+    TN_MAKE_(g, "arctan", tn_arctan_args, __VA_ARGS__)
 
 // arctanh: inverse hyperbolic tangent. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_arctanh_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_arctanh_args;
-#define tn_arctanh(g, ...) TN_MAKE_(g, "arctanh", tn_arctanh_args, __VA_ARGS__)
+#define tn_arctanh(g, ...) \
+    TN_MAKE_(g, "arctanh", tn_arctanh_args, __VA_ARGS__)
 
 // argmax: Index of the largest element along an axis, the first at a tie, in the dtype of data.
 // Output: without the axis; (1,) for all
 typedef struct tn_argmax_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;    // of any shape
     // axis to search; negative: from the end; None: all; default None, may be None
     tn_opt_i64 axis;
-    bool keepdims; // keep the axis with extent 1; default False
+    bool keepdims;     // keep the axis with extent 1; default False
     const char *name;
     tn_attrs attrs;
 } tn_argmax_args;
-#define tn_argmax(g, ...) TN_MAKE_(g, "argmax", tn_argmax_args, __VA_ARGS__)
+#define tn_argmax(g, ...) \
+    TN_MAKE_(g, "argmax", tn_argmax_args, __VA_ARGS__)
 
 // argmax_channel: Index of the largest element along axis 1, in the dtype of data.
 // Output: (n, ...)
 typedef struct tn_argmax_channel_args {
     uint32_t size;
-    tn_symbol data; // (n, k, ...)
+    tn_symbol data;    // (n, k, ...)
     const char *name;
     tn_attrs attrs;
 } tn_argmax_channel_args;
-#define tn_argmax_channel(g, ...) TN_MAKE_(g, "argmax_channel", tn_argmax_channel_args, __VA_ARGS__)
+#define tn_argmax_channel(g, ...) \
+    TN_MAKE_(g, "argmax_channel", tn_argmax_channel_args, __VA_ARGS__)
 
 // argmin: Index of the smallest element along an axis, the first at a tie, in the dtype of data.
 // Output: without the axis; (1,) for all
 typedef struct tn_argmin_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;    // of any shape
     // axis to search; negative: from the end; None: all; default None, may be None
     tn_opt_i64 axis;
-    bool keepdims; // keep the axis with extent 1; default False
+    bool keepdims;     // keep the axis with extent 1; default False
     const char *name;
     tn_attrs attrs;
 } tn_argmin_args;
-#define tn_argmin(g, ...) TN_MAKE_(g, "argmin", tn_argmin_args, __VA_ARGS__)
+#define tn_argmin(g, ...) \
+    TN_MAKE_(g, "argmin", tn_argmin_args, __VA_ARGS__)
 
 // argsort: Where the elements stand in data, in their order along an axis, in the dtype of data.
 // Output: indices along the axis
 typedef struct tn_argsort_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;        // of any shape
     // axis to order; negative: from the end; None: all, flattened; default -1, may be None
     tn_opt_i64 axis;
     tn_opt_bool is_ascend; // smallest element first; otherwise the largest; default True
     const char *name;
     tn_attrs attrs;
 } tn_argsort_args;
-#define tn_argsort(g, ...) TN_MAKE_(g, "argsort", tn_argsort_args, __VA_ARGS__)
+#define tn_argsort(g, ...) \
+    TN_MAKE_(g, "argsort", tn_argsort_args, __VA_ARGS__)
 
 // batch_dot: Product of matrices, one for each entry of the first axis.
 // Output: (b, m, n)
 typedef struct tn_batch_dot_args {
     uint32_t size;
-    tn_symbol lhs;    // (b, m, k); (b, k, m) if transpose_a
-    tn_symbol rhs;    // (b, k, n); (b, n, k) if transpose_b
-    bool transpose_a; // swap the last two axes of lhs; default False
-    bool transpose_b; // swap the last two axes of rhs; default False
+    tn_symbol lhs;     // (b, m, k); (b, k, m) if transpose_a
+    tn_symbol rhs;     // (b, k, n); (b, n, k) if transpose_b
+    bool transpose_a;  // swap the last two axes of lhs; default False
+    bool transpose_b;  // swap the last two axes of rhs; default False
     const char *name;
     tn_attrs attrs;
 } tn_batch_dot_args;
-#define tn_batch_dot(g, ...) TN_MAKE_(g, "batch_dot", tn_batch_dot_args, __VA_ARGS__)
+#define tn_batch_dot(g, ...) \
+    TN_MAKE_(g, "batch_dot", tn_batch_dot_args, __VA_ARGS__)
 
 // batch_take: One element of each row: a[i, indices[i]]. An index outside is moved to the nearest
 // end.
@@ -231,7 +244,8 @@ typedef struct tn_batch_take_args {
     const char *name;
     tn_attrs attrs;
 } tn_batch_take_args;
-#define tn_batch_take(g, ...) TN_MAKE_(g, "batch_take", tn_batch_take_args, __VA_ARGS__)
+#define tn_batch_take(g, ...) \
+    TN_MAKE_(g, "batch_take", tn_batch_take_args, __VA_ARGS__)
 
 // BatchNorm: Normalises each channel: gamma (x - mean) / sqrt(var + eps) + beta, by the batch's own
 // mean and variance while training, else by the moving ones. mean and var pass no gradient on.
@@ -255,60 +269,65 @@ typedef struct tn_batch_norm_args {
     const char *name;
     tn_attrs attrs;
 } tn_batch_norm_args;
-#define tn_batch_norm(g, ...) TN_MAKE_(g, "BatchNorm", tn_batch_norm_args, __VA_ARGS__)
+#define tn_batch_norm(g, ...) \
+    TN_MAKE_(g, "BatchNorm", tn_batch_norm_args, __VA_ARGS__)
 
 // BlockGrad: Passes its input on, but no gradient back.
 // Output: in the shape of data
 typedef struct tn_block_grad_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;    // of any shape
     const char *name;
     tn_attrs attrs;
 } tn_block_grad_args;
-#define tn_block_grad(g, ...) TN_MAKE_(g, "BlockGrad", tn_block_grad_args, __VA_ARGS__)
+#define tn_block_grad(g, ...) \
+    TN_MAKE_(g, "BlockGrad", tn_block_grad_args, __VA_ARGS__)
 
 // broadcast_add: a + b. Elementwise; axes of extent 1 are stretched to the other's extent.
 // Output: the larger extents
 typedef struct tn_broadcast_add_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_add_args;
-#define tn_broadcast_add(g, ...) TN_MAKE_(g, "broadcast_add", tn_broadcast_add_args, __VA_ARGS__)
+#define tn_broadcast_add(g, ...) \
+    TN_MAKE_(g, "broadcast_add", tn_broadcast_add_args, __VA_ARGS__)
 
 // broadcast_axis: Stretches the named axes, which must have extent 1.
 // Output: data with these axes stretched
 typedef struct tn_broadcast_axis_args {
     uint32_t size;
-    tn_symbol data; // extent 1 on the named axes
-    tn_ints axis;   // the axes; default ()
-    tn_ints size_;  // new extent of each; default (), in [0,)
+    tn_symbol data;    // extent 1 on the named axes
+    tn_ints axis;      // the axes; default ()
+    tn_ints size_;     // new extent of each; default (), in [0,)
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_axis_args;
-#define tn_broadcast_axis(g, ...) TN_MAKE_(g, "broadcast_axis", tn_broadcast_axis_args, __VA_ARGS__)
+#define tn_broadcast_axis(g, ...) \
+    TN_MAKE_(g, "broadcast_axis", tn_broadcast_axis_args, __VA_ARGS__)
 
 // broadcast_div: a / b; integers truncate, and x / 0 is 0 for integers. Elementwise; axes of extent
 // 1 are stretched to the other's extent.
 // Output: the larger extents
 typedef struct tn_broadcast_div_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_div_args;
-#define tn_broadcast_div(g, ...) TN_MAKE_(g, "broadcast_div", tn_broadcast_div_args, __VA_ARGS__)
+#define tn_broadcast_div(g, ...) \
+    TN_MAKE_(g, "broadcast_div", tn_broadcast_div_args, __VA_ARGS__)
 
 // broadcast_equal: 1 where a == b, else 0. Elementwise; axes of extent 1 are stretched to the
 // other's extent.
 // Output: the larger extents
 typedef struct tn_broadcast_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_equal_args;
@@ -320,8 +339,8 @@ typedef struct tn_broadcast_equal_args {
 // Output: the larger extents
 typedef struct tn_broadcast_greater_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_greater_args;
@@ -333,8 +352,8 @@ typedef struct tn_broadcast_greater_args {
 // Output: the larger extents
 typedef struct tn_broadcast_greater_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_greater_equal_args;
@@ -346,8 +365,8 @@ typedef struct tn_broadcast_greater_equal_args {
 // Output: the larger extents
 typedef struct tn_broadcast_hypot_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_hypot_args;
@@ -359,8 +378,8 @@ typedef struct tn_broadcast_hypot_args {
 // Output: the larger extents
 typedef struct tn_broadcast_lesser_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_lesser_args;
@@ -372,8 +391,8 @@ typedef struct tn_broadcast_lesser_args {
 // Output: the larger extents
 typedef struct tn_broadcast_lesser_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_lesser_equal_args;
@@ -384,12 +403,13 @@ typedef struct tn_broadcast_lesser_equal_args {
 // Output: in the shape of rhs
 typedef struct tn_broadcast_like_args {
     uint32_t size;
-    tn_symbol lhs; // each extent is 1 or that of rhs
-    tn_symbol rhs; // gives the shape
+    tn_symbol lhs;     // each extent is 1 or that of rhs
+    tn_symbol rhs;     // gives the shape
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_like_args;
-#define tn_broadcast_like(g, ...) TN_MAKE_(g, "broadcast_like", tn_broadcast_like_args, __VA_ARGS__)
+#define tn_broadcast_like(g, ...) \
+    TN_MAKE_(g, "broadcast_like", tn_broadcast_like_args, __VA_ARGS__)
 
 // broadcast_logical_and: 1 where neither a nor b is 0, else 0. Elementwise; axes of extent 1 are
 // stretched to the other's extent.
@@ -435,8 +455,8 @@ typedef struct tn_broadcast_logical_xor_args {
 // Output: the larger extents
 typedef struct tn_broadcast_maximum_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_maximum_args;
@@ -448,8 +468,8 @@ typedef struct tn_broadcast_maximum_args {
 // Output: the larger extents
 typedef struct tn_broadcast_minimum_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_minimum_args;
@@ -461,31 +481,33 @@ typedef struct tn_broadcast_minimum_args {
 // Output: the larger extents
 typedef struct tn_broadcast_mod_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_mod_args;
-#define tn_broadcast_mod(g, ...) TN_MAKE_(g, "broadcast_mod", tn_broadcast_mod_args, __VA_ARGS__)
+#define tn_broadcast_mod(g, ...) \
+    TN_MAKE_(g, "broadcast_mod", tn_broadcast_mod_args, __VA_ARGS__)
 
 // broadcast_mul: a * b. Elementwise; axes of extent 1 are stretched to the other's extent.
 // Output: the larger extents
 typedef struct tn_broadcast_mul_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_mul_args;
-#define tn_broadcast_mul(g, ...) TN_MAKE_(g, "broadcast_mul", tn_broadcast_mul_args, __VA_ARGS__)
+#define tn_broadcast_mul(g, ...) \
+    TN_MAKE_(g, "broadcast_mul", tn_broadcast_mul_args, __VA_ARGS__)
 
 // broadcast_not_equal: 1 where a != b, else 0. Elementwise; axes of extent 1 are stretched to the
 // other's extent.
 // Output: the larger extents
 typedef struct tn_broadcast_not_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_not_equal_args;
@@ -496,8 +518,8 @@ typedef struct tn_broadcast_not_equal_args {
 // Output: the larger extents
 typedef struct tn_broadcast_power_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_power_args;
@@ -508,34 +530,37 @@ typedef struct tn_broadcast_power_args {
 // Output: the larger extents
 typedef struct tn_broadcast_sub_args {
     uint32_t size;
-    tn_symbol lhs; // a
-    tn_symbol rhs; // b; shapes are aligned at the last axis
+    tn_symbol lhs;     // a
+    tn_symbol rhs;     // b; shapes are aligned at the last axis
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_sub_args;
-#define tn_broadcast_sub(g, ...) TN_MAKE_(g, "broadcast_sub", tn_broadcast_sub_args, __VA_ARGS__)
+#define tn_broadcast_sub(g, ...) \
+    TN_MAKE_(g, "broadcast_sub", tn_broadcast_sub_args, __VA_ARGS__)
 
 // broadcast_to: Stretches axes of extent 1 to a given shape of the same number of axes.
 // Output: of the given shape
 typedef struct tn_broadcast_to_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints shape;  // wanted extents; 0 keeps that of data; default (), in [0,)
+    tn_symbol data;    // of any shape
+    tn_ints shape;     // wanted extents; 0 keeps that of data; default (), in [0,)
     const char *name;
     tn_attrs attrs;
 } tn_broadcast_to_args;
-#define tn_broadcast_to(g, ...) TN_MAKE_(g, "broadcast_to", tn_broadcast_to_args, __VA_ARGS__)
+#define tn_broadcast_to(g, ...) \
+    TN_MAKE_(g, "broadcast_to", tn_broadcast_to_args, __VA_ARGS__)
 
 // Cast: Changes the dtype; integers truncate.
 // Output: in the shape of data
 typedef struct tn_cast_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_dtype dtype; // of the output; required
+    tn_symbol data;    // of any shape
+    tn_dtype dtype;    // of the output; required
     const char *name;
     tn_attrs attrs;
 } tn_cast_args;
-#define tn_cast(g, ...) TN_MAKE_(g, "Cast", tn_cast_args, __VA_ARGS__)
+#define tn_cast(g, ...) \
+    TN_MAKE_(g, "Cast", tn_cast_args, __VA_ARGS__)
 
 // cbrt: cube root. Elementwise.
 // Output: y, in the shape of data
@@ -552,19 +577,20 @@ typedef struct tn_cbrt_args {
 // Output: y, in the shape of data
 typedef struct tn_ceil_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_ceil_args;
-#define tn_ceil(g, ...) TN_MAKE_(g, "ceil", tn_ceil_args, __VA_ARGS__)
+#define tn_ceil(g, ...) \
+    TN_MAKE_(g, "ceil", tn_ceil_args, __VA_ARGS__)
 
 // choose_element_0index: One element of each row: lhs[i, rhs[i]]. An index outside is moved to the
 // nearest end.
 // Output: one element of each row
 typedef struct tn_choose_element_0index_args {
     uint32_t size;
-    tn_symbol lhs; // (n, k)
-    tn_symbol rhs; // (n,): an index into each row
+    tn_symbol lhs;     // (n, k)
+    tn_symbol rhs;     // (n,): an index into each row
     const char *name;
     tn_attrs attrs;
 } tn_choose_element_0index_args;
@@ -575,24 +601,26 @@ typedef struct tn_choose_element_0index_args {
 // Output: in the shape of data
 typedef struct tn_clip_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
-    double a_min;   // smallest value; required
-    double a_max;   // largest value; required
+    tn_symbol data;    // x, of any shape
+    double a_min;      // smallest value; required
+    double a_max;      // largest value; required
     const char *name;
     tn_attrs attrs;
 } tn_clip_args;
-#define tn_clip(g, ...) TN_MAKE_(g, "clip", tn_clip_args, __VA_ARGS__)
+#define tn_clip(g, ...) \
+    TN_MAKE_(g, "clip", tn_clip_args, __VA_ARGS__)
 
 // Concat: Joins its inputs along an axis.
 // Output: the inputs, one behind the other
 typedef struct tn_concat_args {
     uint32_t size;
-    tn_symbols arg; // equal in all extents but that of the joined axis
-    tn_opt_i64 dim; // axis along which to join; default 1, in [0,7]
+    tn_symbols arg;    // equal in all extents but that of the joined axis
+    tn_opt_i64 dim;    // axis along which to join; default 1, in [0,7]
     const char *name;
     tn_attrs attrs;
 } tn_concat_args;
-#define tn_concat(g, ...) TN_MAKE_(g, "Concat", tn_concat_args, __VA_ARGS__)
+#define tn_concat(g, ...) \
+    TN_MAKE_(g, "Concat", tn_concat_args, __VA_ARGS__)
 
 // _contrib_MultiBoxDetection: Detections of a single-shot detector, sorted by falling probability:
 // one for each anchor whose best class, the background aside, reaches the threshold. Then each one
@@ -735,31 +763,26 @@ typedef struct tn_proposal_args {
 // round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1.
 // Output: (n, num_filter, spatial...)
 enum { // layout of tn_convolution
-    TN_CONVOLUTION_NCW = 1,
-    TN_CONVOLUTION_NCHW = 2,
-    TN_CONVOLUTION_NCDHW = 3,
-    TN_CONVOLUTION_NHWC = 4,
-    TN_CONVOLUTION_NDHWC = 5
+    TN_CONVOLUTION_NCW = 1, TN_CONVOLUTION_NCHW = 2, TN_CONVOLUTION_NCDHW = 3,
+    TN_CONVOLUTION_NHWC = 4, TN_CONVOLUTION_NDHWC = 5
 };
 enum { // cudnn_tune of tn_convolution
-    TN_CONVOLUTION_OFF = 1,
-    TN_CONVOLUTION_LIMITED_WORKSPACE = 2,
-    TN_CONVOLUTION_FASTEST = 3
+    TN_CONVOLUTION_OFF = 1, TN_CONVOLUTION_LIMITED_WORKSPACE = 2, TN_CONVOLUTION_FASTEST = 3
 };
 typedef struct tn_convolution_args {
     uint32_t size;
-    tn_symbol data;   // (n, c, spatial...)
-    tn_symbol weight; // (num_filter, c / num_group, kernel...)
-    tn_symbol bias;   // (num_filter,); absent with no_bias
-    tn_ints kernel;   // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
-    tn_ints stride;   // step on each axis; (): 1; default (), in [1,100000]
-    tn_ints dilate;   // distance of the kernel's elements; (): 1; default (), in [1,100000]
+    tn_symbol data;       // (n, c, spatial...)
+    tn_symbol weight;     // (num_filter, c / num_group, kernel...)
+    tn_symbol bias;       // (num_filter,); absent with no_bias
+    tn_ints kernel;       // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
+    tn_ints stride;       // step on each axis; (): 1; default (), in [1,100000]
+    tn_ints dilate;       // distance of the kernel's elements; (): 1; default (), in [1,100000]
     // zeros added on both sides of each axis; (): 0; default (), in [0,100000]
     tn_ints pad;
-    int64_t num_filter; // channels of the output; required, in [1,100000]
+    int64_t num_filter;   // channels of the output; required, in [1,100000]
     // channels are cut into so many groups that do not mix; default 1, in [1,)
     int64_t num_group;
-    bool no_bias; // leave the bias out; default False
+    bool no_bias;         // leave the bias out; default False
     // order of the axes: channels must stand behind the batch; default None, may be None
     int layout;
     tn_opt_i64 workspace; // read from files, without effect; default 1024, in [0,)
@@ -768,37 +791,41 @@ typedef struct tn_convolution_args {
     const char *name;
     tn_attrs attrs;
 } tn_convolution_args;
-#define tn_convolution(g, ...) TN_MAKE_(g, "Convolution", tn_convolution_args, __VA_ARGS__)
+#define tn_convolution(g, ...) \
+    TN_MAKE_(g, "Convolution", tn_convolution_args, __VA_ARGS__)
 
 // _copy: Passes its input on.
 // Output: in the shape of data
 typedef struct tn_identity_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;    // of any shape
     const char *name;
     tn_attrs attrs;
 } tn_identity_args;
-#define tn_identity(g, ...) TN_MAKE_(g, "_copy", tn_identity_args, __VA_ARGS__)
+#define tn_identity(g, ...) \
+    TN_MAKE_(g, "_copy", tn_identity_args, __VA_ARGS__)
 
 // cos: cosine of radians. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_cos_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_cos_args;
-#define tn_cos(g, ...) TN_MAKE_(g, "cos", tn_cos_args, __VA_ARGS__)
+#define tn_cos(g, ...) \
+    TN_MAKE_(g, "cos", tn_cos_args, __VA_ARGS__)
 
 // cosh: hyperbolic cosine. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_cosh_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_cosh_args;
-#define tn_cosh(g, ...) TN_MAKE_(g, "cosh", tn_cosh_args, __VA_ARGS__)
+#define tn_cosh(g, ...) \
+    TN_MAKE_(g, "cosh", tn_cosh_args, __VA_ARGS__)
 
 // Crop: Cuts height and width of arg0 to h_w, or to those of a second input, arg1, whose values do
 // not matter. Begins at offset, or cuts out the middle. The gradient is 0 outside. Not the operator
@@ -834,35 +861,30 @@ typedef struct tn_slice_assign_scalar_args {
 // dilate (kernel - 1) + 1 - 2 pad + adj.
 // Output: (n, num_filter, spatial...)
 enum { // layout of tn_deconvolution
-    TN_DECONVOLUTION_NCW = 1,
-    TN_DECONVOLUTION_NCHW = 2,
-    TN_DECONVOLUTION_NCDHW = 3,
-    TN_DECONVOLUTION_NHWC = 4,
-    TN_DECONVOLUTION_NDHWC = 5
+    TN_DECONVOLUTION_NCW = 1, TN_DECONVOLUTION_NCHW = 2, TN_DECONVOLUTION_NCDHW = 3,
+    TN_DECONVOLUTION_NHWC = 4, TN_DECONVOLUTION_NDHWC = 5
 };
 enum { // cudnn_tune of tn_deconvolution
-    TN_DECONVOLUTION_OFF = 1,
-    TN_DECONVOLUTION_LIMITED_WORKSPACE = 2,
-    TN_DECONVOLUTION_FASTEST = 3
+    TN_DECONVOLUTION_OFF = 1, TN_DECONVOLUTION_LIMITED_WORKSPACE = 2, TN_DECONVOLUTION_FASTEST = 3
 };
 typedef struct tn_deconvolution_args {
     uint32_t size;
-    tn_symbol data;   // (n, c, spatial...)
-    tn_symbol weight; // (c, num_filter / num_group, kernel...)
-    tn_symbol bias;   // (num_filter,); absent with no_bias
-    tn_ints kernel;   // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
-    tn_ints stride;   // step on each axis; (): 1; default (), in [1,100000]
-    tn_ints dilate;   // distance of the kernel's elements; (): 1; default (), in [1,100000]
+    tn_symbol data;       // (n, c, spatial...)
+    tn_symbol weight;     // (c, num_filter / num_group, kernel...)
+    tn_symbol bias;       // (num_filter,); absent with no_bias
+    tn_ints kernel;       // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
+    tn_ints stride;       // step on each axis; (): 1; default (), in [1,100000]
+    tn_ints dilate;       // distance of the kernel's elements; (): 1; default (), in [1,100000]
     // zeros added on both sides of each axis; (): 0; default (), in [0,100000]
     tn_ints pad;
     // added to the extents of the output, less than the stride; (): 0; default (), in [0,100000]
     tn_ints adj;
     // wanted spatial extents, which then decide pad and adj; (): not given; default (), in [0,)
     tn_ints target_shape;
-    int64_t num_filter; // channels of the output; required, in [1,100000]
+    int64_t num_filter;   // channels of the output; required, in [1,100000]
     // channels are cut into so many groups that do not mix; default 1, in [1,)
     int64_t num_group;
-    tn_opt_bool no_bias; // leave the bias out; default True
+    tn_opt_bool no_bias;  // leave the bias out; default True
     // order of the axes: channels must stand behind the batch; default None, may be None
     int layout;
     tn_opt_i64 workspace; // read from files, without effect; default 512, in [0,)
@@ -871,84 +893,90 @@ typedef struct tn_deconvolution_args {
     const char *name;
     tn_attrs attrs;
 } tn_deconvolution_args;
-#define tn_deconvolution(g, ...) TN_MAKE_(g, "Deconvolution", tn_deconvolution_args, __VA_ARGS__)
+#define tn_deconvolution(g, ...) \
+    TN_MAKE_(g, "Deconvolution", tn_deconvolution_args, __VA_ARGS__)
 
 // degrees: radians to degrees. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_degrees_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_degrees_args;
-#define tn_degrees(g, ...) TN_MAKE_(g, "degrees", tn_degrees_args, __VA_ARGS__)
+#define tn_degrees(g, ...) \
+    TN_MAKE_(g, "degrees", tn_degrees_args, __VA_ARGS__)
 
 // _div: a / b; integers truncate, and x / 0 is 0 for integers. Elementwise on two values of one
 // shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_div_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_div_args;
-#define tn_elemwise_div(g, ...) TN_MAKE_(g, "_div", tn_elemwise_div_args, __VA_ARGS__)
+#define tn_elemwise_div(g, ...) \
+    TN_MAKE_(g, "_div", tn_elemwise_div_args, __VA_ARGS__)
 
 // _div_scalar: a / b; integers truncate, and x / 0 is 0 for integers. Elementwise, a is data and b
 // the number.
 // Output: in the shape of data
 typedef struct tn_div_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_div_scalar_args;
-#define tn_div_scalar(g, ...) TN_MAKE_(g, "_div_scalar", tn_div_scalar_args, __VA_ARGS__)
+#define tn_div_scalar(g, ...) \
+    TN_MAKE_(g, "_div_scalar", tn_div_scalar_args, __VA_ARGS__)
 
 // dot: Product of matrices: the last axis of lhs with the first of rhs. Two vectors give their
 // inner product, of shape (1,).
 // Output: other axes of lhs, then of rhs
 typedef struct tn_dot_args {
     uint32_t size;
-    tn_symbol lhs;    // (..., k); (k, ...) if transpose_a
-    tn_symbol rhs;    // (k, ...); (..., k) if transpose_b
-    bool transpose_a; // contract the first axis of lhs, not the last; default False
-    bool transpose_b; // contract the last axis of rhs, not the first; default False
+    tn_symbol lhs;     // (..., k); (k, ...) if transpose_a
+    tn_symbol rhs;     // (k, ...); (..., k) if transpose_b
+    bool transpose_a;  // contract the first axis of lhs, not the last; default False
+    bool transpose_b;  // contract the last axis of rhs, not the first; default False
     const char *name;
     tn_attrs attrs;
 } tn_dot_args;
-#define tn_dot(g, ...) TN_MAKE_(g, "dot", tn_dot_args, __VA_ARGS__)
+#define tn_dot(g, ...) \
+    TN_MAKE_(g, "dot", tn_dot_args, __VA_ARGS__)
 
 // Dropout: Sets elements to 0 with probability p while training and divides the others by 1 - p.
 // Output: in the shape of data
 // Hidden mask: 0, or 1 / (1 - p); 1 at inference
 enum { // mode of tn_dropout
-    TN_DROPOUT_TRAINING = 1,
-    TN_DROPOUT_ALWAYS = 2
+    TN_DROPOUT_TRAINING = 1, TN_DROPOUT_ALWAYS = 2
 };
 typedef struct tn_dropout_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_opt_f64 p;   // probability to drop an element; default 0.5, in [0,1]
-    int mode;       // always: drop at inference, too; default training
-    tn_ints axes;   // axes along which one draw is shared; default (), in [0,7]
+    tn_symbol data;    // of any shape
+    tn_opt_f64 p;      // probability to drop an element; default 0.5, in [0,1]
+    int mode;          // always: drop at inference, too; default training
+    tn_ints axes;      // axes along which one draw is shared; default (), in [0,7]
     const char *name;
     tn_attrs attrs;
 } tn_dropout_args;
-#define tn_dropout(g, ...) TN_MAKE_(g, "Dropout", tn_dropout_args, __VA_ARGS__)
+#define tn_dropout(g, ...) \
+    TN_MAKE_(g, "Dropout", tn_dropout_args, __VA_ARGS__)
 
 // elemwise_add: a + b. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_add_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_add_args;
-#define tn_elemwise_add(g, ...) TN_MAKE_(g, "elemwise_add", tn_elemwise_add_args, __VA_ARGS__)
+#define tn_elemwise_add(g, ...) \
+    TN_MAKE_(g, "elemwise_add", tn_elemwise_add_args, __VA_ARGS__)
 
 // Embedding: Looks up rows of weight: indices outside are moved to the nearest end.
 // Output: data's shape + (output_dim,)
@@ -962,39 +990,43 @@ typedef struct tn_embedding_args {
     const char *name;
     tn_attrs attrs;
 } tn_embedding_args;
-#define tn_embedding(g, ...) TN_MAKE_(g, "Embedding", tn_embedding_args, __VA_ARGS__)
+#define tn_embedding(g, ...) \
+    TN_MAKE_(g, "Embedding", tn_embedding_args, __VA_ARGS__)
 
 // _equal: 1 where a == b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_equal_args;
-#define tn_elemwise_equal(g, ...) TN_MAKE_(g, "_equal", tn_elemwise_equal_args, __VA_ARGS__)
+#define tn_elemwise_equal(g, ...) \
+    TN_MAKE_(g, "_equal", tn_elemwise_equal_args, __VA_ARGS__)
 
 // _equal_scalar: 1 where a == b, else 0. Elementwise, a is data and b the number.
 // Output: in the shape of data
 typedef struct tn_equal_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_equal_scalar_args;
-#define tn_equal_scalar(g, ...) TN_MAKE_(g, "_equal_scalar", tn_equal_scalar_args, __VA_ARGS__)
+#define tn_equal_scalar(g, ...) \
+    TN_MAKE_(g, "_equal_scalar", tn_equal_scalar_args, __VA_ARGS__)
 
 // erf: error function. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_erf_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_erf_args;
-#define tn_erf(g, ...) TN_MAKE_(g, "erf", tn_erf_args, __VA_ARGS__)
+#define tn_erf(g, ...) \
+    TN_MAKE_(g, "erf", tn_erf_args, __VA_ARGS__)
 
 // erfinv: inverse of the error function; NaN outside [-1, 1]. Elementwise.
 // Output: y, in the shape of data
@@ -1011,42 +1043,45 @@ typedef struct tn_erfinv_args {
 // Output: y, in the shape of data
 typedef struct tn_exp_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_exp_args;
-#define tn_exp(g, ...) TN_MAKE_(g, "exp", tn_exp_args, __VA_ARGS__)
+#define tn_exp(g, ...) \
+    TN_MAKE_(g, "exp", tn_exp_args, __VA_ARGS__)
 
 // expand_dims: Inserts an axis of extent 1. A negative axis counts the axes of data, so -1 stands
 // before the last one.
 // Output: data with one more axis
 typedef struct tn_expand_dims_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    int64_t axis;   // place of the new axis, from 0 to the number of axes of data; required
+    tn_symbol data;    // of any shape
+    int64_t axis;      // place of the new axis, from 0 to the number of axes of data; required
     const char *name;
     tn_attrs attrs;
 } tn_expand_dims_args;
-#define tn_expand_dims(g, ...) TN_MAKE_(g, "expand_dims", tn_expand_dims_args, __VA_ARGS__)
+#define tn_expand_dims(g, ...) \
+    TN_MAKE_(g, "expand_dims", tn_expand_dims_args, __VA_ARGS__)
 
 // expm1: exp(x) - 1, exact near 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_expm1_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_expm1_args;
-#define tn_expm1(g, ...) TN_MAKE_(g, "expm1", tn_expm1_args, __VA_ARGS__)
+#define tn_expm1(g, ...) \
+    TN_MAKE_(g, "expm1", tn_expm1_args, __VA_ARGS__)
 
 // fill_element_0index: lhs with one element of each row replaced: output[i, rhs[i]] = mhs[i]. An
 // index outside replaces nothing.
 // Output: (n, k)
 typedef struct tn_fill_element_0index_args {
     uint32_t size;
-    tn_symbol lhs; // (n, k)
-    tn_symbol mhs; // (n,): the new elements
-    tn_symbol rhs; // (n,): an index into each row
+    tn_symbol lhs;     // (n, k)
+    tn_symbol mhs;     // (n,): the new elements
+    tn_symbol rhs;     // (n,): an index into each row
     const char *name;
     tn_attrs attrs;
 } tn_fill_element_0index_args;
@@ -1057,31 +1092,34 @@ typedef struct tn_fill_element_0index_args {
 // Output: y, in the shape of data
 typedef struct tn_fix_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_fix_args;
-#define tn_fix(g, ...) TN_MAKE_(g, "fix", tn_fix_args, __VA_ARGS__)
+#define tn_fix(g, ...) \
+    TN_MAKE_(g, "fix", tn_fix_args, __VA_ARGS__)
 
 // Flatten: Flattens all axes but the first: (d0, d1, d2, ...) becomes (d0, d1 d2 ...).
 // Output: (d0, rest)
 typedef struct tn_flatten_args {
     uint32_t size;
-    tn_symbol data; // (d0, ...)
+    tn_symbol data;    // (d0, ...)
     const char *name;
     tn_attrs attrs;
 } tn_flatten_args;
-#define tn_flatten(g, ...) TN_MAKE_(g, "Flatten", tn_flatten_args, __VA_ARGS__)
+#define tn_flatten(g, ...) \
+    TN_MAKE_(g, "Flatten", tn_flatten_args, __VA_ARGS__)
 
 // floor: largest integer not above x. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_floor_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_floor_args;
-#define tn_floor(g, ...) TN_MAKE_(g, "floor", tn_floor_args, __VA_ARGS__)
+#define tn_floor(g, ...) \
+    TN_MAKE_(g, "floor", tn_floor_args, __VA_ARGS__)
 
 // _full: One number everywhere.
 // Output: of the given shape
@@ -1089,13 +1127,14 @@ typedef struct tn_full_args {
     uint32_t size;
     // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
     tn_ints shape;
-    const char *ctx; // read from old files, without effect; default ""
-    tn_dtype dtype;  // of the output; default float32
-    double value;    // the number; required
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // of the output; default float32
+    double value;      // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_full_args;
-#define tn_full(g, ...) TN_MAKE_(g, "_full", tn_full_args, __VA_ARGS__)
+#define tn_full(g, ...) \
+    TN_MAKE_(g, "_full", tn_full_args, __VA_ARGS__)
 
 // FullyConnected: Linear layer: output = data * transpose(weight) + bias.
 // Output: (n, num_hidden); (..., num_hidden) if not flatten
@@ -1117,21 +1156,23 @@ typedef struct tn_fully_connected_args {
 // Output: y, in the shape of data
 typedef struct tn_gamma_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_gamma_args;
-#define tn_gamma(g, ...) TN_MAKE_(g, "gamma", tn_gamma_args, __VA_ARGS__)
+#define tn_gamma(g, ...) \
+    TN_MAKE_(g, "gamma", tn_gamma_args, __VA_ARGS__)
 
 // gammaln: logarithm of |gamma(x)|. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_gammaln_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_gammaln_args;
-#define tn_gammaln(g, ...) TN_MAKE_(g, "gammaln", tn_gammaln_args, __VA_ARGS__)
+#define tn_gammaln(g, ...) \
+    TN_MAKE_(g, "gammaln", tn_gammaln_args, __VA_ARGS__)
 
 // gelu: x * (1 + erf(x / sqrt(2))) / 2: x times the normal distribution function. Elementwise.
 // Output: y, in the shape of data
@@ -1160,19 +1201,20 @@ typedef struct tn_gelu_tanh_args {
 // Output: in the shape of lhs
 typedef struct tn_elemwise_greater_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_greater_args;
-#define tn_elemwise_greater(g, ...) TN_MAKE_(g, "_greater", tn_elemwise_greater_args, __VA_ARGS__)
+#define tn_elemwise_greater(g, ...) \
+    TN_MAKE_(g, "_greater", tn_elemwise_greater_args, __VA_ARGS__)
 
 // _greater_equal: 1 where a >= b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_greater_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_greater_equal_args;
@@ -1183,8 +1225,8 @@ typedef struct tn_elemwise_greater_equal_args {
 // Output: in the shape of data
 typedef struct tn_greater_equal_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_greater_equal_scalar_args;
@@ -1195,8 +1237,8 @@ typedef struct tn_greater_equal_scalar_args {
 // Output: in the shape of data
 typedef struct tn_greater_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_greater_scalar_args;
@@ -1231,23 +1273,25 @@ typedef struct tn_hard_swish_args {
 // Output: in the shape of lhs
 typedef struct tn_elemwise_hypot_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_hypot_args;
-#define tn_elemwise_hypot(g, ...) TN_MAKE_(g, "_hypot", tn_elemwise_hypot_args, __VA_ARGS__)
+#define tn_elemwise_hypot(g, ...) \
+    TN_MAKE_(g, "_hypot", tn_elemwise_hypot_args, __VA_ARGS__)
 
 // _hypot_scalar: sqrt(a * a + b * b). Elementwise, a is data and b the number.
 // Output: in the shape of data
 typedef struct tn_hypot_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_hypot_scalar_args;
-#define tn_hypot_scalar(g, ...) TN_MAKE_(g, "_hypot_scalar", tn_hypot_scalar_args, __VA_ARGS__)
+#define tn_hypot_scalar(g, ...) \
+    TN_MAKE_(g, "_hypot_scalar", tn_hypot_scalar_args, __VA_ARGS__)
 
 // InstanceNorm: Normalises each channel of each sample to mean 0 and variance 1, then scales and
 // shifts the channels.
@@ -1256,28 +1300,27 @@ typedef struct tn_hypot_scalar_args {
 // Hidden var: (n, c): biased variance
 typedef struct tn_instance_norm_args {
     uint32_t size;
-    tn_symbol data;  // (n, c, ...)
-    tn_symbol gamma; // (c,): factors
-    tn_symbol beta;  // (c,): added afterwards
-    tn_opt_f64 eps;  // added to the variance; default 0.001
+    tn_symbol data;    // (n, c, ...)
+    tn_symbol gamma;   // (c,): factors
+    tn_symbol beta;    // (c,): added afterwards
+    tn_opt_f64 eps;    // added to the variance; default 0.001
     const char *name;
     tn_attrs attrs;
 } tn_instance_norm_args;
-#define tn_instance_norm(g, ...) TN_MAKE_(g, "InstanceNorm", tn_instance_norm_args, __VA_ARGS__)
+#define tn_instance_norm(g, ...) \
+    TN_MAKE_(g, "InstanceNorm", tn_instance_norm_args, __VA_ARGS__)
 
 // L2Normalization: Divides data by its Euclidean norm: of each sample, of each place, or of each
 // channel.
 // Output: in the shape of data
 // Hidden norm: (n,); (n, 1, ...) of channel; (n, c) of spatial
 enum { // mode of tn_l2normalization
-    TN_L2NORMALIZATION_INSTANCE = 1,
-    TN_L2NORMALIZATION_SPATIAL = 2,
-    TN_L2NORMALIZATION_CHANNEL = 3
+    TN_L2NORMALIZATION_INSTANCE = 1, TN_L2NORMALIZATION_SPATIAL = 2, TN_L2NORMALIZATION_CHANNEL = 3
 };
 typedef struct tn_l2normalization_args {
     uint32_t size;
-    tn_symbol data; // (n, c, ...)
-    tn_opt_f64 eps; // added to the sum of squares; default 1e-10
+    tn_symbol data;    // (n, c, ...)
+    tn_opt_f64 eps;    // added to the sum of squares; default 1e-10
     // sum over all but axis 0, over all but axes 0 and 1, or over axis 1; default instance
     int mode;
     const char *name;
@@ -1291,12 +1334,8 @@ typedef struct tn_l2normalization_args {
 // Output: in the shape of data
 // Hidden mask: factors: 1 where x > 0, else the slope
 enum { // act_type of tn_leaky_relu
-    TN_LEAKY_RELU_RRELU = 1,
-    TN_LEAKY_RELU_LEAKY = 2,
-    TN_LEAKY_RELU_PRELU = 3,
-    TN_LEAKY_RELU_ELU = 4,
-    TN_LEAKY_RELU_SELU = 5,
-    TN_LEAKY_RELU_GELU = 6
+    TN_LEAKY_RELU_RRELU = 1, TN_LEAKY_RELU_LEAKY = 2, TN_LEAKY_RELU_PRELU = 3,
+    TN_LEAKY_RELU_ELU = 4, TN_LEAKY_RELU_SELU = 5, TN_LEAKY_RELU_GELU = 6
 };
 typedef struct tn_leaky_relu_args {
     uint32_t size;
@@ -1309,25 +1348,27 @@ typedef struct tn_leaky_relu_args {
     const char *name;
     tn_attrs attrs;
 } tn_leaky_relu_args;
-#define tn_leaky_relu(g, ...) TN_MAKE_(g, "LeakyReLU", tn_leaky_relu_args, __VA_ARGS__)
+#define tn_leaky_relu(g, ...) \
+    TN_MAKE_(g, "LeakyReLU", tn_leaky_relu_args, __VA_ARGS__)
 
 // _lesser: 1 where a < b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_lesser_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_lesser_args;
-#define tn_elemwise_lesser(g, ...) TN_MAKE_(g, "_lesser", tn_elemwise_lesser_args, __VA_ARGS__)
+#define tn_elemwise_lesser(g, ...) \
+    TN_MAKE_(g, "_lesser", tn_elemwise_lesser_args, __VA_ARGS__)
 
 // _lesser_equal: 1 where a <= b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_lesser_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_lesser_equal_args;
@@ -1338,8 +1379,8 @@ typedef struct tn_elemwise_lesser_equal_args {
 // Output: in the shape of data
 typedef struct tn_lesser_equal_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_lesser_equal_scalar_args;
@@ -1350,20 +1391,21 @@ typedef struct tn_lesser_equal_scalar_args {
 // Output: in the shape of data
 typedef struct tn_lesser_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_lesser_scalar_args;
-#define tn_lesser_scalar(g, ...) TN_MAKE_(g, "_lesser_scalar", tn_lesser_scalar_args, __VA_ARGS__)
+#define tn_lesser_scalar(g, ...) \
+    TN_MAKE_(g, "_lesser_scalar", tn_lesser_scalar_args, __VA_ARGS__)
 
 // LinearRegressionOutput: Passes data on with the gradient of half the squared error against the
 // label.
 // Output: in the shape of data
 typedef struct tn_linear_regression_output_args {
     uint32_t size;
-    tn_symbol data;  // (n, ...)
-    tn_symbol label; // as data, or (n,) if that is (n, 1)
+    tn_symbol data;        // (n, ...)
+    tn_symbol label;       // as data, or (n,) if that is (n, 1)
     // the gradient is multiplied by it and divided by the number of outputs per sample; default 1.0
     tn_opt_f64 grad_scale;
     const char *name;
@@ -1376,41 +1418,45 @@ typedef struct tn_linear_regression_output_args {
 // Output: y, in the shape of data
 typedef struct tn_log_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_log_args;
-#define tn_log(g, ...) TN_MAKE_(g, "log", tn_log_args, __VA_ARGS__)
+#define tn_log(g, ...) \
+    TN_MAKE_(g, "log", tn_log_args, __VA_ARGS__)
 
 // log10: logarithm to base 10. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_log10_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_log10_args;
-#define tn_log10(g, ...) TN_MAKE_(g, "log10", tn_log10_args, __VA_ARGS__)
+#define tn_log10(g, ...) \
+    TN_MAKE_(g, "log10", tn_log10_args, __VA_ARGS__)
 
 // log1p: log(1 + x), exact near 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_log1p_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_log1p_args;
-#define tn_log1p(g, ...) TN_MAKE_(g, "log1p", tn_log1p_args, __VA_ARGS__)
+#define tn_log1p(g, ...) \
+    TN_MAKE_(g, "log1p", tn_log1p_args, __VA_ARGS__)
 
 // log2: logarithm to base 2. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_log2_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_log2_args;
-#define tn_log2(g, ...) TN_MAKE_(g, "log2", tn_log2_args, __VA_ARGS__)
+#define tn_log2(g, ...) \
+    TN_MAKE_(g, "log2", tn_log2_args, __VA_ARGS__)
 
 // log_softmax: Logarithm of the softmax along an axis: x / T - log(sum(exp(x / T))).
 // Output: in the shape of data
@@ -1422,7 +1468,8 @@ typedef struct tn_log_softmax_args {
     const char *name;
     tn_attrs attrs;
 } tn_log_softmax_args;
-#define tn_log_softmax(g, ...) TN_MAKE_(g, "log_softmax", tn_log_softmax_args, __VA_ARGS__)
+#define tn_log_softmax(g, ...) \
+    TN_MAKE_(g, "log_softmax", tn_log_softmax_args, __VA_ARGS__)
 
 // _logical_and: 1 where neither a nor b is 0, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
@@ -1515,8 +1562,8 @@ typedef struct tn_logical_xor_scalar_args {
 // Output: in the shape of data
 typedef struct tn_logistic_regression_output_args {
     uint32_t size;
-    tn_symbol data;  // (n, ...)
-    tn_symbol label; // as data, or (n,) if that is (n, 1)
+    tn_symbol data;        // (n, ...)
+    tn_symbol label;       // as data, or (n,) if that is (n, 1)
     // the gradient is multiplied by it and divided by the number of outputs per sample; default 1.0
     tn_opt_f64 grad_scale;
     const char *name;
@@ -1531,22 +1578,23 @@ typedef struct tn_logistic_regression_output_args {
 // Hidden tmp_norm: the base of the power
 typedef struct tn_lrn_args {
     uint32_t size;
-    tn_symbol data;   // (n, c, h, w)
-    tn_opt_f64 alpha; // weight of the squares; default 0.0001
-    tn_opt_f64 beta;  // exponent; default 0.75
-    tn_opt_f64 knorm; // added to the weighted sum; default 2.0
-    int64_t nsize;    // channels, an odd number; required, in [1,)
+    tn_symbol data;    // (n, c, h, w)
+    tn_opt_f64 alpha;  // weight of the squares; default 0.0001
+    tn_opt_f64 beta;   // exponent; default 0.75
+    tn_opt_f64 knorm;  // added to the weighted sum; default 2.0
+    int64_t nsize;     // channels, an odd number; required, in [1,)
     const char *name;
     tn_attrs attrs;
 } tn_lrn_args;
-#define tn_lrn(g, ...) TN_MAKE_(g, "LRN", tn_lrn_args, __VA_ARGS__)
+#define tn_lrn(g, ...) \
+    TN_MAKE_(g, "LRN", tn_lrn_args, __VA_ARGS__)
 
 // MAERegressionOutput: Passes data on with the gradient of the absolute error against the label.
 // Output: in the shape of data
 typedef struct tn_mae_regression_output_args {
     uint32_t size;
-    tn_symbol data;  // (n, ...)
-    tn_symbol label; // as data, or (n,) if that is (n, 1)
+    tn_symbol data;        // (n, ...)
+    tn_symbol label;       // as data, or (n,) if that is (n, 1)
     // the gradient is multiplied by it and divided by the number of outputs per sample; default 1.0
     tn_opt_f64 grad_scale;
     const char *name;
@@ -1559,18 +1607,17 @@ typedef struct tn_mae_regression_output_args {
 // Output loss: data
 typedef struct tn_make_loss_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;    // of any shape
     const char *name;
     tn_attrs attrs;
 } tn_make_loss_args;
-#define tn_make_loss(g, ...) TN_MAKE_(g, "make_loss", tn_make_loss_args, __VA_ARGS__)
+#define tn_make_loss(g, ...) \
+    TN_MAKE_(g, "make_loss", tn_make_loss_args, __VA_ARGS__)
 
 // MakeLoss: Declares a value to be a loss: passes it on, and its gradient is grad_scale.
 // Output: data
 enum { // normalization of tn_make_loss_output
-    TN_MAKE_LOSS_OUTPUT_NULL = 1,
-    TN_MAKE_LOSS_OUTPUT_BATCH = 2,
-    TN_MAKE_LOSS_OUTPUT_VALID = 3
+    TN_MAKE_LOSS_OUTPUT_NULL = 1, TN_MAKE_LOSS_OUTPUT_BATCH = 2, TN_MAKE_LOSS_OUTPUT_VALID = 3
 };
 typedef struct tn_make_loss_output_args {
     uint32_t size;
@@ -1583,39 +1630,42 @@ typedef struct tn_make_loss_output_args {
     const char *name;
     tn_attrs attrs;
 } tn_make_loss_output_args;
-#define tn_make_loss_output(g, ...) TN_MAKE_(g, "MakeLoss", tn_make_loss_output_args, __VA_ARGS__)
+#define tn_make_loss_output(g, ...) \
+    TN_MAKE_(g, "MakeLoss", tn_make_loss_output_args, __VA_ARGS__)
 
 // max: Largest element over axes. At a tie each of them gets the gradient.
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_max_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_max_args;
-#define tn_max(g, ...) TN_MAKE_(g, "max", tn_max_args, __VA_ARGS__)
+#define tn_max(g, ...) \
+    TN_MAKE_(g, "max", tn_max_args, __VA_ARGS__)
 
 // _maximum: the larger; at a tie the gradient goes to a. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_maximum_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_maximum_args;
-#define tn_elemwise_maximum(g, ...) TN_MAKE_(g, "_maximum", tn_elemwise_maximum_args, __VA_ARGS__)
+#define tn_elemwise_maximum(g, ...) \
+    TN_MAKE_(g, "_maximum", tn_elemwise_maximum_args, __VA_ARGS__)
 
 // _maximum_scalar: the larger; at a tie the gradient goes to a. Elementwise, a is data and b the
 // number.
 // Output: in the shape of data
 typedef struct tn_maximum_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_maximum_scalar_args;
@@ -1626,46 +1676,49 @@ typedef struct tn_maximum_scalar_args {
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_mean_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_mean_args;
-#define tn_mean(g, ...) TN_MAKE_(g, "mean", tn_mean_args, __VA_ARGS__)
+#define tn_mean(g, ...) \
+    TN_MAKE_(g, "mean", tn_mean_args, __VA_ARGS__)
 
 // min: Smallest element over axes. At a tie each of them gets the gradient.
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_min_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_min_args;
-#define tn_min(g, ...) TN_MAKE_(g, "min", tn_min_args, __VA_ARGS__)
+#define tn_min(g, ...) \
+    TN_MAKE_(g, "min", tn_min_args, __VA_ARGS__)
 
 // _minimum: the smaller; at a tie the gradient goes to a. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_minimum_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_minimum_args;
-#define tn_elemwise_minimum(g, ...) TN_MAKE_(g, "_minimum", tn_elemwise_minimum_args, __VA_ARGS__)
+#define tn_elemwise_minimum(g, ...) \
+    TN_MAKE_(g, "_minimum", tn_elemwise_minimum_args, __VA_ARGS__)
 
 // _minimum_scalar: the smaller; at a tie the gradient goes to a. Elementwise, a is data and b the
 // number.
 // Output: in the shape of data
 typedef struct tn_minimum_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_minimum_scalar_args;
@@ -1676,12 +1729,13 @@ typedef struct tn_minimum_scalar_args {
 // Output: in the shape of data
 typedef struct tn_minus_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_minus_scalar_args;
-#define tn_minus_scalar(g, ...) TN_MAKE_(g, "_minus_scalar", tn_minus_scalar_args, __VA_ARGS__)
+#define tn_minus_scalar(g, ...) \
+    TN_MAKE_(g, "_minus_scalar", tn_minus_scalar_args, __VA_ARGS__)
 
 // mish: x * tanh(log(1 + exp(x))). Elementwise.
 // Output: y, in the shape of data
@@ -1699,32 +1753,34 @@ typedef struct tn_mish_args {
 // Output: in the shape of lhs
 typedef struct tn_elemwise_mod_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_mod_args;
-#define tn_elemwise_mod(g, ...) TN_MAKE_(g, "_mod", tn_elemwise_mod_args, __VA_ARGS__)
+#define tn_elemwise_mod(g, ...) \
+    TN_MAKE_(g, "_mod", tn_elemwise_mod_args, __VA_ARGS__)
 
 // _mod_scalar: a - floor(a / b) * b: the sign of b; 0 where b is 0. Elementwise, a is data and b
 // the number.
 // Output: in the shape of data
 typedef struct tn_mod_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_mod_scalar_args;
-#define tn_mod_scalar(g, ...) TN_MAKE_(g, "_mod_scalar", tn_mod_scalar_args, __VA_ARGS__)
+#define tn_mod_scalar(g, ...) \
+    TN_MAKE_(g, "_mod_scalar", tn_mod_scalar_args, __VA_ARGS__)
 
 // mp_sgd_mom_update: sgd_mom_update of a narrow weight by its float32 copy, which is updated.
 // Output: the new weight
 typedef struct tn_mp_sgd_mom_update_args {
     uint32_t size;
-    tn_symbol weight; // of any shape
-    tn_symbol grad;   // in the shape of weight
-    tn_symbol mom;    // m, float32, in the shape of weight; state, written in place
+    tn_symbol weight;         // of any shape
+    tn_symbol grad;           // in the shape of weight
+    tn_symbol mom;            // m, float32, in the shape of weight; state, written in place
     // the weight in float32; it starts as a copy of weight; state, written in place
     tn_symbol weight32;
     double lr;                // learning rate; required
@@ -1742,8 +1798,8 @@ typedef struct tn_mp_sgd_mom_update_args {
 // Output: the new weight
 typedef struct tn_mp_sgd_update_args {
     uint32_t size;
-    tn_symbol weight; // of any shape
-    tn_symbol grad;   // in the shape of weight
+    tn_symbol weight;         // of any shape
+    tn_symbol grad;           // in the shape of weight
     // the weight in float32; it starts as a copy of weight; state, written in place
     tn_symbol weight32;
     double lr;                // learning rate; required
@@ -1753,82 +1809,89 @@ typedef struct tn_mp_sgd_update_args {
     const char *name;
     tn_attrs attrs;
 } tn_mp_sgd_update_args;
-#define tn_mp_sgd_update(g, ...) TN_MAKE_(g, "mp_sgd_update", tn_mp_sgd_update_args, __VA_ARGS__)
+#define tn_mp_sgd_update(g, ...) \
+    TN_MAKE_(g, "mp_sgd_update", tn_mp_sgd_update_args, __VA_ARGS__)
 
 // _mul: a * b. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_mul_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_mul_args;
-#define tn_elemwise_mul(g, ...) TN_MAKE_(g, "_mul", tn_elemwise_mul_args, __VA_ARGS__)
+#define tn_elemwise_mul(g, ...) \
+    TN_MAKE_(g, "_mul", tn_elemwise_mul_args, __VA_ARGS__)
 
 // _mul_scalar: a * b. Elementwise, a is data and b the number.
 // Output: in the shape of data
 typedef struct tn_mul_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_mul_scalar_args;
-#define tn_mul_scalar(g, ...) TN_MAKE_(g, "_mul_scalar", tn_mul_scalar_args, __VA_ARGS__)
+#define tn_mul_scalar(g, ...) \
+    TN_MAKE_(g, "_mul_scalar", tn_mul_scalar_args, __VA_ARGS__)
 
 // nanprod: Product over axes, in which NaN counts as 1.
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_nanprod_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_nanprod_args;
-#define tn_nanprod(g, ...) TN_MAKE_(g, "nanprod", tn_nanprod_args, __VA_ARGS__)
+#define tn_nanprod(g, ...) \
+    TN_MAKE_(g, "nanprod", tn_nanprod_args, __VA_ARGS__)
 
 // nansum: Sum over axes, in which NaN counts as 0.
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_nansum_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_nansum_args;
-#define tn_nansum(g, ...) TN_MAKE_(g, "nansum", tn_nansum_args, __VA_ARGS__)
+#define tn_nansum(g, ...) \
+    TN_MAKE_(g, "nansum", tn_nansum_args, __VA_ARGS__)
 
 // negative: -x. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_negative_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_negative_args;
-#define tn_negative(g, ...) TN_MAKE_(g, "negative", tn_negative_args, __VA_ARGS__)
+#define tn_negative(g, ...) \
+    TN_MAKE_(g, "negative", tn_negative_args, __VA_ARGS__)
 
 // norm: Euclidean norm of all elements: sqrt(sum(x^2)).
 // Output: (1,)
 typedef struct tn_norm_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_norm_args;
-#define tn_norm(g, ...) TN_MAKE_(g, "norm", tn_norm_args, __VA_ARGS__)
+#define tn_norm(g, ...) \
+    TN_MAKE_(g, "norm", tn_norm_args, __VA_ARGS__)
 
 // _not_equal: 1 where a != b, else 0. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_not_equal_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_not_equal_args;
@@ -1839,8 +1902,8 @@ typedef struct tn_elemwise_not_equal_args {
 // Output: in the shape of data
 typedef struct tn_not_equal_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_not_equal_scalar_args;
@@ -1859,7 +1922,8 @@ typedef struct tn_one_hot_args {
     const char *name;
     tn_attrs attrs;
 } tn_one_hot_args;
-#define tn_one_hot(g, ...) TN_MAKE_(g, "one_hot", tn_one_hot_args, __VA_ARGS__)
+#define tn_one_hot(g, ...) \
+    TN_MAKE_(g, "one_hot", tn_one_hot_args, __VA_ARGS__)
 
 // _ones: Ones.
 // Output: of the given shape
@@ -1867,22 +1931,24 @@ typedef struct tn_ones_args {
     uint32_t size;
     // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
     tn_ints shape;
-    const char *ctx; // read from old files, without effect; default ""
-    tn_dtype dtype;  // of the output; default float32
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // of the output; default float32
     const char *name;
     tn_attrs attrs;
 } tn_ones_args;
-#define tn_ones(g, ...) TN_MAKE_(g, "_ones", tn_ones_args, __VA_ARGS__)
+#define tn_ones(g, ...) \
+    TN_MAKE_(g, "_ones", tn_ones_args, __VA_ARGS__)
 
 // ones_like: Ones in the shape and dtype of data.
 // Output: in the shape of data
 typedef struct tn_ones_like_args {
     uint32_t size;
-    tn_symbol data; // gives shape and dtype
+    tn_symbol data;    // gives shape and dtype
     const char *name;
     tn_attrs attrs;
 } tn_ones_like_args;
-#define tn_ones_like(g, ...) TN_MAKE_(g, "ones_like", tn_ones_like_args, __VA_ARGS__)
+#define tn_ones_like(g, ...) \
+    TN_MAKE_(g, "ones_like", tn_ones_like_args, __VA_ARGS__)
 
 // Pad: Adds elements at the ends of axes: a number (constant), the nearest element (edge), or data
 // mirrored at its ends, which are not repeated (reflect). Any number of axes, and any of them.
@@ -1907,48 +1973,47 @@ typedef struct tn_pad_args {
 // Output: one element of each row
 typedef struct tn_pick_args {
     uint32_t size;
-    tn_symbol data;  // of any shape
-    tn_symbol index; // data's shape without the axis, or with 1 there
-    tn_opt_i64 axis; // axis to pick from; negative: from the end; default -1, may be None
-    bool keepdims;   // keep the axis with extent 1; default False
+    tn_symbol data;    // of any shape
+    tn_symbol index;   // data's shape without the axis, or with 1 there
+    tn_opt_i64 axis;   // axis to pick from; negative: from the end; default -1, may be None
+    bool keepdims;     // keep the axis with extent 1; default False
     const char *name;
     tn_attrs attrs;
 } tn_pick_args;
-#define tn_pick(g, ...) TN_MAKE_(g, "pick", tn_pick_args, __VA_ARGS__)
+#define tn_pick(g, ...) \
+    TN_MAKE_(g, "pick", tn_pick_args, __VA_ARGS__)
 
 // _plus_scalar: a + b. Elementwise, a is data and b the number.
 // Output: in the shape of data
 typedef struct tn_plus_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_plus_scalar_args;
-#define tn_plus_scalar(g, ...) TN_MAKE_(g, "_plus_scalar", tn_plus_scalar_args, __VA_ARGS__)
+#define tn_plus_scalar(g, ...) \
+    TN_MAKE_(g, "_plus_scalar", tn_plus_scalar_args, __VA_ARGS__)
 
 // Pooling: Maximum, mean or sum over windows. Output extents: floor((x + 2 pad - kernel) / stride)
 // + 1, rounded up for pooling_convention=full.
 // Output: (n, c, spatial...)
 enum { // pool_type of tn_pooling
-    TN_POOLING_MAX = 1,
-    TN_POOLING_AVG = 2,
-    TN_POOLING_SUM = 3
+    TN_POOLING_MAX = 1, TN_POOLING_AVG = 2, TN_POOLING_SUM = 3
 };
 enum { // pooling_convention of tn_pooling
-    TN_POOLING_VALID = 1,
-    TN_POOLING_FULL = 2
+    TN_POOLING_VALID = 1, TN_POOLING_FULL = 2
 };
 typedef struct tn_pooling_args {
     uint32_t size;
-    tn_symbol data; // (n, c, spatial...)
+    tn_symbol data;                // (n, c, spatial...)
     // extents of the window on 1 to 3 spatial axes; default (), in [1,100000]
     tn_ints kernel;
-    int pool_type; // what is taken of a window; default max
+    int pool_type;                 // what is taken of a window; default max
     // one window over all spatial axes; kernel, stride and pad are ignored; default False
     bool global_pool;
-    int pooling_convention; // round output extents down, or up; default valid
-    tn_ints stride;         // step on each axis; (): 1; default (), in [1,100000]
+    int pooling_convention;        // round output extents down, or up; default valid
+    tn_ints stride;                // step on each axis; (): 1; default (), in [1,100000]
     // added on both sides of each axis; (): 0; default (), in [0,100000]
     tn_ints pad;
     tn_opt_bool count_include_pad; // a mean counts padding, too; default True
@@ -1956,82 +2021,89 @@ typedef struct tn_pooling_args {
     const char *name;
     tn_attrs attrs;
 } tn_pooling_args;
-#define tn_pooling(g, ...) TN_MAKE_(g, "Pooling", tn_pooling_args, __VA_ARGS__)
+#define tn_pooling(g, ...) \
+    TN_MAKE_(g, "Pooling", tn_pooling_args, __VA_ARGS__)
 
 // _power: a to the b. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_power_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_power_args;
-#define tn_elemwise_power(g, ...) TN_MAKE_(g, "_power", tn_elemwise_power_args, __VA_ARGS__)
+#define tn_elemwise_power(g, ...) \
+    TN_MAKE_(g, "_power", tn_elemwise_power_args, __VA_ARGS__)
 
 // _power_scalar: a to the b. Elementwise, a is data and b the number.
 // Output: in the shape of data
 typedef struct tn_power_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_power_scalar_args;
-#define tn_power_scalar(g, ...) TN_MAKE_(g, "_power_scalar", tn_power_scalar_args, __VA_ARGS__)
+#define tn_power_scalar(g, ...) \
+    TN_MAKE_(g, "_power_scalar", tn_power_scalar_args, __VA_ARGS__)
 
 // prod: Product over axes. The gradient is exact where elements are 0, too.
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_prod_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_prod_args;
-#define tn_prod(g, ...) TN_MAKE_(g, "prod", tn_prod_args, __VA_ARGS__)
+#define tn_prod(g, ...) \
+    TN_MAKE_(g, "prod", tn_prod_args, __VA_ARGS__)
 
 // radians: degrees to radians. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_radians_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_radians_args;
-#define tn_radians(g, ...) TN_MAKE_(g, "radians", tn_radians_args, __VA_ARGS__)
+#define tn_radians(g, ...) \
+    TN_MAKE_(g, "radians", tn_radians_args, __VA_ARGS__)
 
 // random_normal: Numbers drawn from a normal distribution.
 // Output: of the given shape
 typedef struct tn_random_normal_args {
     uint32_t size;
-    tn_opt_f64 loc;   // mean; default 0.0
-    tn_opt_f64 scale; // standard deviation; default 1.0, in [0,)
+    tn_opt_f64 loc;    // mean; default 0.0
+    tn_opt_f64 scale;  // standard deviation; default 1.0, in [0,)
     // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
     tn_ints shape;
-    const char *ctx; // read from old files, without effect; default ""
-    tn_dtype dtype;  // a floating dtype; None: float32; default None, may be None
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
     const char *name;
     tn_attrs attrs;
 } tn_random_normal_args;
-#define tn_random_normal(g, ...) TN_MAKE_(g, "random_normal", tn_random_normal_args, __VA_ARGS__)
+#define tn_random_normal(g, ...) \
+    TN_MAKE_(g, "random_normal", tn_random_normal_args, __VA_ARGS__)
 
 // random_uniform: Numbers drawn evenly from [low, high).
 // Output: of the given shape
 typedef struct tn_random_uniform_args {
     uint32_t size;
-    tn_opt_f64 low;  // smallest number; default 0.0
-    tn_opt_f64 high; // end, not reached; default 1.0
+    tn_opt_f64 low;    // smallest number; default 0.0
+    tn_opt_f64 high;   // end, not reached; default 1.0
     // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
     tn_ints shape;
-    const char *ctx; // read from old files, without effect; default ""
-    tn_dtype dtype;  // a floating dtype; None: float32; default None, may be None
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
     const char *name;
     tn_attrs attrs;
 } tn_random_uniform_args;
-#define tn_random_uniform(g, ...) TN_MAKE_(g, "random_uniform", tn_random_uniform_args, __VA_ARGS__)
+#define tn_random_uniform(g, ...) \
+    TN_MAKE_(g, "random_uniform", tn_random_uniform_args, __VA_ARGS__)
 
 // rcbrt: 1 / cube root of x. Elementwise.
 // Output: y, in the shape of data
@@ -2048,45 +2120,49 @@ typedef struct tn_rcbrt_args {
 // Output: in the shape of data
 typedef struct tn_rdiv_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_rdiv_scalar_args;
-#define tn_rdiv_scalar(g, ...) TN_MAKE_(g, "_rdiv_scalar", tn_rdiv_scalar_args, __VA_ARGS__)
+#define tn_rdiv_scalar(g, ...) \
+    TN_MAKE_(g, "_rdiv_scalar", tn_rdiv_scalar_args, __VA_ARGS__)
 
 // reciprocal: 1 / x. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_reciprocal_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_reciprocal_args;
-#define tn_reciprocal(g, ...) TN_MAKE_(g, "reciprocal", tn_reciprocal_args, __VA_ARGS__)
+#define tn_reciprocal(g, ...) \
+    TN_MAKE_(g, "reciprocal", tn_reciprocal_args, __VA_ARGS__)
 
 // relu: max(x, 0); the derivative at 0 is 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_relu_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_relu_args;
-#define tn_relu(g, ...) TN_MAKE_(g, "relu", tn_relu_args, __VA_ARGS__)
+#define tn_relu(g, ...) \
+    TN_MAKE_(g, "relu", tn_relu_args, __VA_ARGS__)
 
 // repeat: Repeats each element along an axis, as in NumPy.
 // Output: the axis is longer by repeats
 typedef struct tn_repeat_args {
     uint32_t size;
-    tn_symbol data;  // of at most 7 axes
-    int64_t repeats; // how many times; required, in [1,)
+    tn_symbol data;    // of at most 7 axes
+    int64_t repeats;   // how many times; required, in [1,)
     // the axis; negative: from the end; None: data is flattened first; default None, may be None
     tn_opt_i64 axis;
     const char *name;
     tn_attrs attrs;
 } tn_repeat_args;
-#define tn_repeat(g, ...) TN_MAKE_(g, "repeat", tn_repeat_args, __VA_ARGS__)
+#define tn_repeat(g, ...) \
+    TN_MAKE_(g, "repeat", tn_repeat_args, __VA_ARGS__)
 
 // Reshape: The same elements in another shape. Codes in shape: 0 copies an extent of data, -1 is
 // whatever is left over, -2 copies all remaining extents, -3 multiplies two, -4 splits one into the
@@ -2094,70 +2170,76 @@ typedef struct tn_repeat_args {
 // Output: the same elements
 typedef struct tn_reshape_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints shape;  // extents and codes; default ()
-    bool reverse;   // read codes and extents from the last to the first; default False
+    tn_symbol data;       // of any shape
+    tn_ints shape;        // extents and codes; default ()
+    bool reverse;         // read codes and extents from the last to the first; default False
     // deprecated: extents, of which one may be 0 for what is left over; default (), in [0,)
     tn_ints target_shape;
-    bool keep_highest; // deprecated: target_shape keeps the first extent of data; default False
+    bool keep_highest;    // deprecated: target_shape keeps the first extent of data; default False
     const char *name;
     tn_attrs attrs;
 } tn_reshape_args;
-#define tn_reshape(g, ...) TN_MAKE_(g, "Reshape", tn_reshape_args, __VA_ARGS__)
+#define tn_reshape(g, ...) \
+    TN_MAKE_(g, "Reshape", tn_reshape_args, __VA_ARGS__)
 
 // reshape_like: The elements of lhs in the shape of rhs.
 // Output: in the shape of rhs
 typedef struct tn_reshape_like_args {
     uint32_t size;
-    tn_symbol lhs; // of any shape
-    tn_symbol rhs; // gives the shape
+    tn_symbol lhs;     // of any shape
+    tn_symbol rhs;     // gives the shape
     const char *name;
     tn_attrs attrs;
 } tn_reshape_like_args;
-#define tn_reshape_like(g, ...) TN_MAKE_(g, "reshape_like", tn_reshape_like_args, __VA_ARGS__)
+#define tn_reshape_like(g, ...) \
+    TN_MAKE_(g, "reshape_like", tn_reshape_like_args, __VA_ARGS__)
 
 // reverse: Reverses the order along axes.
 // Output: in the shape of data
 typedef struct tn_reverse_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // the axes; negative: from the end; required
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // the axes; negative: from the end; required
     const char *name;
     tn_attrs attrs;
 } tn_reverse_args;
-#define tn_reverse(g, ...) TN_MAKE_(g, "reverse", tn_reverse_args, __VA_ARGS__)
+#define tn_reverse(g, ...) \
+    TN_MAKE_(g, "reverse", tn_reverse_args, __VA_ARGS__)
 
 // rint: nearest integer, n.5 to the lower. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_rint_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_rint_args;
-#define tn_rint(g, ...) TN_MAKE_(g, "rint", tn_rint_args, __VA_ARGS__)
+#define tn_rint(g, ...) \
+    TN_MAKE_(g, "rint", tn_rint_args, __VA_ARGS__)
 
 // _rminus_scalar: scalar - data: the number stands on the left.
 // Output: in the shape of data
 typedef struct tn_rminus_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_rminus_scalar_args;
-#define tn_rminus_scalar(g, ...) TN_MAKE_(g, "_rminus_scalar", tn_rminus_scalar_args, __VA_ARGS__)
+#define tn_rminus_scalar(g, ...) \
+    TN_MAKE_(g, "_rminus_scalar", tn_rminus_scalar_args, __VA_ARGS__)
 
 // _rmod_scalar: scalar - floor(scalar / data) * data: the number stands on the left.
 // Output: in the shape of data
 typedef struct tn_rmod_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_rmod_scalar_args;
-#define tn_rmod_scalar(g, ...) TN_MAKE_(g, "_rmod_scalar", tn_rmod_scalar_args, __VA_ARGS__)
+#define tn_rmod_scalar(g, ...) \
+    TN_MAKE_(g, "_rmod_scalar", tn_rmod_scalar_args, __VA_ARGS__)
 
 // rmsprop_update: One step of RMSProp: w - lr g / sqrt(n + epsilon), where n is a running mean of
 // g^2. Weight decay is added to the gradient before it is clipped.
@@ -2177,7 +2259,8 @@ typedef struct tn_rmsprop_update_args {
     const char *name;
     tn_attrs attrs;
 } tn_rmsprop_update_args;
-#define tn_rmsprop_update(g, ...) TN_MAKE_(g, "rmsprop_update", tn_rmsprop_update_args, __VA_ARGS__)
+#define tn_rmsprop_update(g, ...) \
+    TN_MAKE_(g, "rmsprop_update", tn_rmsprop_update_args, __VA_ARGS__)
 
 // rmspropalex_update: One step of Graves' RMSProp: delta = gamma2 delta - lr g / sqrt(n - mean(g)^2
 // + epsilon), w + delta.
@@ -2237,38 +2320,41 @@ typedef struct tn_rnn_args {
 // Output: y, in the shape of data
 typedef struct tn_round_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_round_args;
-#define tn_round(g, ...) TN_MAKE_(g, "round", tn_round_args, __VA_ARGS__)
+#define tn_round(g, ...) \
+    TN_MAKE_(g, "round", tn_round_args, __VA_ARGS__)
 
 // _rpower_scalar: scalar to the data: the number stands on the left.
 // Output: in the shape of data
 typedef struct tn_rpower_scalar_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    double scalar;  // the number; required
+    tn_symbol data;    // of any shape
+    double scalar;     // the number; required
     const char *name;
     tn_attrs attrs;
 } tn_rpower_scalar_args;
-#define tn_rpower_scalar(g, ...) TN_MAKE_(g, "_rpower_scalar", tn_rpower_scalar_args, __VA_ARGS__)
+#define tn_rpower_scalar(g, ...) \
+    TN_MAKE_(g, "_rpower_scalar", tn_rpower_scalar_args, __VA_ARGS__)
 
 // rsqrt: 1 / sqrt(x). Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_rsqrt_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_rsqrt_args;
-#define tn_rsqrt(g, ...) TN_MAKE_(g, "rsqrt", tn_rsqrt_args, __VA_ARGS__)
+#define tn_rsqrt(g, ...) \
+    TN_MAKE_(g, "rsqrt", tn_rsqrt_args, __VA_ARGS__)
 
 // SequenceLast: The last step of each sequence. A sequence of length 0 gives zeros.
 // Output: (N, ...)
 typedef struct tn_sequence_last_args {
     uint32_t size;
-    tn_symbol data; // (T, N, ...): steps, sequences
+    tn_symbol data;            // (T, N, ...): steps, sequences
     // (N,): number of steps of each sequence; only with use_sequence_length
     tn_symbol sequence_length;
     // sequences have their own lengths; otherwise all T steps count; default False
@@ -2276,28 +2362,30 @@ typedef struct tn_sequence_last_args {
     const char *name;
     tn_attrs attrs;
 } tn_sequence_last_args;
-#define tn_sequence_last(g, ...) TN_MAKE_(g, "SequenceLast", tn_sequence_last_args, __VA_ARGS__)
+#define tn_sequence_last(g, ...) \
+    TN_MAKE_(g, "SequenceLast", tn_sequence_last_args, __VA_ARGS__)
 
 // SequenceMask: Replaces the steps behind the end of each sequence by a value.
 // Output: in the shape of data
 typedef struct tn_sequence_mask_args {
     uint32_t size;
-    tn_symbol data; // (T, N, ...): steps, sequences
+    tn_symbol data;            // (T, N, ...): steps, sequences
     // (N,): number of steps of each sequence; only with use_sequence_length
     tn_symbol sequence_length;
     // sequences have their own lengths; otherwise all T steps count; default False
     bool use_sequence_length;
-    tn_opt_f64 value; // what stands behind the end; default 0.0
+    tn_opt_f64 value;          // what stands behind the end; default 0.0
     const char *name;
     tn_attrs attrs;
 } tn_sequence_mask_args;
-#define tn_sequence_mask(g, ...) TN_MAKE_(g, "SequenceMask", tn_sequence_mask_args, __VA_ARGS__)
+#define tn_sequence_mask(g, ...) \
+    TN_MAKE_(g, "SequenceMask", tn_sequence_mask_args, __VA_ARGS__)
 
 // SequenceReverse: Reverses the steps of each sequence; those behind its end stay in place.
 // Output: in the shape of data
 typedef struct tn_sequence_reverse_args {
     uint32_t size;
-    tn_symbol data; // (T, N, ...): steps, sequences
+    tn_symbol data;            // (T, N, ...): steps, sequences
     // (N,): number of steps of each sequence; only with use_sequence_length
     tn_symbol sequence_length;
     // sequences have their own lengths; otherwise all T steps count; default False
@@ -2324,7 +2412,8 @@ typedef struct tn_sgd_mom_update_args {
     const char *name;
     tn_attrs attrs;
 } tn_sgd_mom_update_args;
-#define tn_sgd_mom_update(g, ...) TN_MAKE_(g, "sgd_mom_update", tn_sgd_mom_update_args, __VA_ARGS__)
+#define tn_sgd_mom_update(g, ...) \
+    TN_MAKE_(g, "sgd_mom_update", tn_sgd_mom_update_args, __VA_ARGS__)
 
 // sgd_update: One step of stochastic gradient descent: (1 - lr wd) w - lr g.
 // Output: the new weight
@@ -2339,27 +2428,30 @@ typedef struct tn_sgd_update_args {
     const char *name;
     tn_attrs attrs;
 } tn_sgd_update_args;
-#define tn_sgd_update(g, ...) TN_MAKE_(g, "sgd_update", tn_sgd_update_args, __VA_ARGS__)
+#define tn_sgd_update(g, ...) \
+    TN_MAKE_(g, "sgd_update", tn_sgd_update_args, __VA_ARGS__)
 
 // sigmoid: 1 / (1 + exp(-x)). Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_sigmoid_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_sigmoid_args;
-#define tn_sigmoid(g, ...) TN_MAKE_(g, "sigmoid", tn_sigmoid_args, __VA_ARGS__)
+#define tn_sigmoid(g, ...) \
+    TN_MAKE_(g, "sigmoid", tn_sigmoid_args, __VA_ARGS__)
 
 // sign: -1, 0 or 1. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_sign_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_sign_args;
-#define tn_sign(g, ...) TN_MAKE_(g, "sign", tn_sign_args, __VA_ARGS__)
+#define tn_sign(g, ...) \
+    TN_MAKE_(g, "sign", tn_sign_args, __VA_ARGS__)
 
 // silu: x * sigmoid(x). Elementwise.
 // Output: y, in the shape of data
@@ -2376,62 +2468,67 @@ typedef struct tn_silu_args {
 // Output: y, in the shape of data
 typedef struct tn_sin_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_sin_args;
-#define tn_sin(g, ...) TN_MAKE_(g, "sin", tn_sin_args, __VA_ARGS__)
+#define tn_sin(g, ...) \
+    TN_MAKE_(g, "sin", tn_sin_args, __VA_ARGS__)
 
 // sinh: hyperbolic sine. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_sinh_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_sinh_args;
-#define tn_sinh(g, ...) TN_MAKE_(g, "sinh", tn_sinh_args, __VA_ARGS__)
+#define tn_sinh(g, ...) \
+    TN_MAKE_(g, "sinh", tn_sinh_args, __VA_ARGS__)
 
 // slice: A part of data: data[begin:end:step] on each axis, as in NumPy. Not the layer Crop.
 // Output: the part
 typedef struct tn_slice_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints begin;  // first position on each axis, or None; required, may be None
-    tn_ints end;    // position behind the last one, or None; required, may be None
-    tn_ints step;   // step on each axis; negative: backwards; default (), may be None
+    tn_symbol data;    // of any shape
+    tn_ints begin;     // first position on each axis, or None; required, may be None
+    tn_ints end;       // position behind the last one, or None; required, may be None
+    tn_ints step;      // step on each axis; negative: backwards; default (), may be None
     const char *name;
     tn_attrs attrs;
 } tn_slice_args;
-#define tn_slice(g, ...) TN_MAKE_(g, "slice", tn_slice_args, __VA_ARGS__)
+#define tn_slice(g, ...) \
+    TN_MAKE_(g, "slice", tn_slice_args, __VA_ARGS__)
 
 // _slice_assign: lhs with the part that slice would take replaced by rhs.
 // Output: in the shape of lhs
 typedef struct tn_slice_assign_args {
     uint32_t size;
-    tn_symbol lhs; // of any shape
-    tn_symbol rhs; // in the shape of the part
-    tn_ints begin; // first position on each axis, or None; required, may be None
-    tn_ints end;   // position behind the last one, or None; required, may be None
-    tn_ints step;  // step on each axis; negative: backwards; default (), may be None
+    tn_symbol lhs;     // of any shape
+    tn_symbol rhs;     // in the shape of the part
+    tn_ints begin;     // first position on each axis, or None; required, may be None
+    tn_ints end;       // position behind the last one, or None; required, may be None
+    tn_ints step;      // step on each axis; negative: backwards; default (), may be None
     const char *name;
     tn_attrs attrs;
 } tn_slice_assign_args;
-#define tn_slice_assign(g, ...) TN_MAKE_(g, "_slice_assign", tn_slice_assign_args, __VA_ARGS__)
+#define tn_slice_assign(g, ...) \
+    TN_MAKE_(g, "_slice_assign", tn_slice_assign_args, __VA_ARGS__)
 
 // slice_axis: A part of data along one axis: data[begin:end].
 // Output: the part
 typedef struct tn_slice_axis_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    int64_t axis;   // the axis; negative: from the end; required
-    int64_t begin;  // first position; may be negative; required
+    tn_symbol data;    // of any shape
+    int64_t axis;      // the axis; negative: from the end; required
+    int64_t begin;     // first position; may be negative; required
     // position behind the last one; may be negative; None: all; default None, may be None
     tn_opt_i64 end;
     const char *name;
     tn_attrs attrs;
 } tn_slice_axis_args;
-#define tn_slice_axis(g, ...) TN_MAKE_(g, "slice_axis", tn_slice_axis_args, __VA_ARGS__)
+#define tn_slice_axis(g, ...) \
+    TN_MAKE_(g, "slice_axis", tn_slice_axis_args, __VA_ARGS__)
 
 // SliceChannel: Takes data apart into equal parts along an axis.
 // Output: one part
@@ -2444,29 +2541,29 @@ typedef struct tn_slice_channel_args {
     const char *name;
     tn_attrs attrs;
 } tn_slice_channel_args;
-#define tn_slice_channel(g, ...) TN_MAKE_(g, "SliceChannel", tn_slice_channel_args, __VA_ARGS__)
+#define tn_slice_channel(g, ...) \
+    TN_MAKE_(g, "SliceChannel", tn_slice_channel_args, __VA_ARGS__)
 
 // smooth_l1: Smooth L1 loss, elementwise: |x| - 0.5 / s^2 where |x| > 1 / s^2, else 0.5 (s x)^2.
 // Output: in the shape of data
 typedef struct tn_smooth_l1_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
-    double scalar;  // s: the bend is at |x| = 1 / s^2; required
+    tn_symbol data;    // x, of any shape
+    double scalar;     // s: the bend is at |x| = 1 / s^2; required
     const char *name;
     tn_attrs attrs;
 } tn_smooth_l1_args;
-#define tn_smooth_l1(g, ...) TN_MAKE_(g, "smooth_l1", tn_smooth_l1_args, __VA_ARGS__)
+#define tn_smooth_l1(g, ...) \
+    TN_MAKE_(g, "smooth_l1", tn_smooth_l1_args, __VA_ARGS__)
 
 // Softmax: Old name of SoftmaxOutput, found in old files; does the same.
 // Output: probabilities, in the shape of data
 enum { // normalization of tn_softmax_deprecated
-    TN_SOFTMAX_DEPRECATED_NULL = 1,
-    TN_SOFTMAX_DEPRECATED_BATCH = 2,
-    TN_SOFTMAX_DEPRECATED_VALID = 3
+    TN_SOFTMAX_DEPRECATED_NULL = 1, TN_SOFTMAX_DEPRECATED_BATCH = 2, TN_SOFTMAX_DEPRECATED_VALID = 3
 };
 typedef struct tn_softmax_deprecated_args {
     uint32_t size;
-    tn_symbol data; // (n, ...), or (n, k, ...) with multi_output
+    tn_symbol data;          // (n, ...), or (n, k, ...) with multi_output
     // classes: data without its last axis; (n, places), or data without axis 1, with multi_output.
     // Or probabilities in the shape of data
     tn_symbol label;
@@ -2478,7 +2575,7 @@ typedef struct tn_softmax_deprecated_args {
     // the gradient is divided by 1, the number of labels, or of labels that are not ignore_label;
     // with multi_output, null and batch also divide by the number of places; default null
     int normalization;
-    bool out_grad; // multiply by the gradient that arrives; default False
+    bool out_grad;           // multiply by the gradient that arrives; default False
     const char *name;
     tn_attrs attrs;
 } tn_softmax_deprecated_args;
@@ -2496,15 +2593,16 @@ typedef struct tn_softmax_args {
     const char *name;
     tn_attrs attrs;
 } tn_softmax_args;
-#define tn_softmax(g, ...) TN_MAKE_(g, "softmax", tn_softmax_args, __VA_ARGS__)
+#define tn_softmax(g, ...) \
+    TN_MAKE_(g, "softmax", tn_softmax_args, __VA_ARGS__)
 
 // softmax_cross_entropy: Cross entropy of the softmax of data with labels, summed over all rows. A
 // label outside counts nothing. MXNet limits each row to log(1e8), here nothing does.
 // Output: (1,)
 typedef struct tn_softmax_cross_entropy_args {
     uint32_t size;
-    tn_symbol data;  // (n, k)
-    tn_symbol label; // (n,): classes
+    tn_symbol data;    // (n, k)
+    tn_symbol label;   // (n,): classes
     const char *name;
     tn_attrs attrs;
 } tn_softmax_cross_entropy_args;
@@ -2515,12 +2613,11 @@ typedef struct tn_softmax_cross_entropy_args {
 // for mode instance and more than 2 axes; this one is right.
 // Output: in the shape of data
 enum { // mode of tn_softmax_activation
-    TN_SOFTMAX_ACTIVATION_INSTANCE = 1,
-    TN_SOFTMAX_ACTIVATION_CHANNEL = 2
+    TN_SOFTMAX_ACTIVATION_INSTANCE = 1, TN_SOFTMAX_ACTIVATION_CHANNEL = 2
 };
 typedef struct tn_softmax_activation_args {
     uint32_t size;
-    tn_symbol data; // (n, k, ...)
+    tn_symbol data;    // (n, k, ...)
     // instance: each sample sums to 1; channel: axis 1 does at each place; default instance
     int mode;
     const char *name;
@@ -2533,13 +2630,11 @@ typedef struct tn_softmax_activation_args {
 // gradient that arrives is not used unless out_grad is given.
 // Output: probabilities, in the shape of data
 enum { // normalization of tn_softmax_output
-    TN_SOFTMAX_OUTPUT_NULL = 1,
-    TN_SOFTMAX_OUTPUT_BATCH = 2,
-    TN_SOFTMAX_OUTPUT_VALID = 3
+    TN_SOFTMAX_OUTPUT_NULL = 1, TN_SOFTMAX_OUTPUT_BATCH = 2, TN_SOFTMAX_OUTPUT_VALID = 3
 };
 typedef struct tn_softmax_output_args {
     uint32_t size;
-    tn_symbol data; // (n, ...), or (n, k, ...) with multi_output
+    tn_symbol data;          // (n, ...), or (n, k, ...) with multi_output
     // classes: data without its last axis; (n, places), or data without axis 1, with multi_output.
     // Or probabilities in the shape of data
     tn_symbol label;
@@ -2551,11 +2646,12 @@ typedef struct tn_softmax_output_args {
     // the gradient is divided by 1, the number of labels, or of labels that are not ignore_label;
     // with multi_output, null and batch also divide by the number of places; default null
     int normalization;
-    bool out_grad; // multiply by the gradient that arrives; default False
+    bool out_grad;           // multiply by the gradient that arrives; default False
     const char *name;
     tn_attrs attrs;
 } tn_softmax_output_args;
-#define tn_softmax_output(g, ...) TN_MAKE_(g, "SoftmaxOutput", tn_softmax_output_args, __VA_ARGS__)
+#define tn_softmax_output(g, ...) \
+    TN_MAKE_(g, "SoftmaxOutput", tn_softmax_output_args, __VA_ARGS__)
 
 // softplus: log(1 + exp(x)) for all x. Elementwise.
 // Output: y, in the shape of data
@@ -2572,11 +2668,12 @@ typedef struct tn_softplus_args {
 // Output: y, in the shape of data
 typedef struct tn_softrelu_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_softrelu_args;
-#define tn_softrelu(g, ...) TN_MAKE_(g, "softrelu", tn_softrelu_args, __VA_ARGS__)
+#define tn_softrelu(g, ...) \
+    TN_MAKE_(g, "softrelu", tn_softrelu_args, __VA_ARGS__)
 
 // softsign: x / (1 + |x|). Elementwise.
 // Output: y, in the shape of data
@@ -2594,69 +2691,75 @@ typedef struct tn_softsign_args {
 // Hidden output1: where each element stood in data
 typedef struct tn_sort_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;        // of any shape
     // axis to order; negative: from the end; None: all, flattened; default -1, may be None
     tn_opt_i64 axis;
     tn_opt_bool is_ascend; // smallest element first; otherwise the largest; default True
     const char *name;
     tn_attrs attrs;
 } tn_sort_args;
-#define tn_sort(g, ...) TN_MAKE_(g, "sort", tn_sort_args, __VA_ARGS__)
+#define tn_sort(g, ...) \
+    TN_MAKE_(g, "sort", tn_sort_args, __VA_ARGS__)
 
 // sqrt: square root. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_sqrt_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_sqrt_args;
-#define tn_sqrt(g, ...) TN_MAKE_(g, "sqrt", tn_sqrt_args, __VA_ARGS__)
+#define tn_sqrt(g, ...) \
+    TN_MAKE_(g, "sqrt", tn_sqrt_args, __VA_ARGS__)
 
 // square: x * x. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_square_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_square_args;
-#define tn_square(g, ...) TN_MAKE_(g, "square", tn_square_args, __VA_ARGS__)
+#define tn_square(g, ...) \
+    TN_MAKE_(g, "square", tn_square_args, __VA_ARGS__)
 
 // stack: Joins its inputs along a new axis.
 // Output: inputs, with one more axis
 typedef struct tn_stack_args {
     uint32_t size;
-    tn_symbols arg; // all of one shape
-    int64_t axis;   // place of the new axis; negative: from the end; default 0
+    tn_symbols arg;    // all of one shape
+    int64_t axis;      // place of the new axis; negative: from the end; default 0
     const char *name;
     tn_attrs attrs;
 } tn_stack_args;
-#define tn_stack(g, ...) TN_MAKE_(g, "stack", tn_stack_args, __VA_ARGS__)
+#define tn_stack(g, ...) \
+    TN_MAKE_(g, "stack", tn_stack_args, __VA_ARGS__)
 
 // _sub: a - b. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_sub_args {
     uint32_t size;
-    tn_symbol lhs; // a, of any shape
-    tn_symbol rhs; // b, in the shape of lhs
+    tn_symbol lhs;     // a, of any shape
+    tn_symbol rhs;     // b, in the shape of lhs
     const char *name;
     tn_attrs attrs;
 } tn_elemwise_sub_args;
-#define tn_elemwise_sub(g, ...) TN_MAKE_(g, "_sub", tn_elemwise_sub_args, __VA_ARGS__)
+#define tn_elemwise_sub(g, ...) \
+    TN_MAKE_(g, "_sub", tn_elemwise_sub_args, __VA_ARGS__)
 
 // sum: Sum over axes.
 // Output: without the reduced axes; (1,) if none is left
 typedef struct tn_sum_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axis;   // axes to reduce; negative: from the end; (): all; default ()
-    bool keepdims;  // keep reduced axes with extent 1; default False
-    bool exclude;   // reduce all axes but the named ones; default False
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes to reduce; negative: from the end; (): all; default ()
+    bool keepdims;     // keep reduced axes with extent 1; default False
+    bool exclude;      // reduce all axes but the named ones; default False
     const char *name;
     tn_attrs attrs;
 } tn_sum_args;
-#define tn_sum(g, ...) TN_MAKE_(g, "sum", tn_sum_args, __VA_ARGS__)
+#define tn_sum(g, ...) \
+    TN_MAKE_(g, "sum", tn_sum_args, __VA_ARGS__)
 
 // SVMOutput: Passes data on with the gradient of the squared hinge loss against the label, or of
 // the hinge loss with use_linear.
@@ -2671,26 +2774,26 @@ typedef struct tn_svm_output_args {
     const char *name;
     tn_attrs attrs;
 } tn_svm_output_args;
-#define tn_svm_output(g, ...) TN_MAKE_(g, "SVMOutput", tn_svm_output_args, __VA_ARGS__)
+#define tn_svm_output(g, ...) \
+    TN_MAKE_(g, "SVMOutput", tn_svm_output_args, __VA_ARGS__)
 
 // SwapAxis: Exchanges two axes.
 // Output: data with the two axes exchanged
 typedef struct tn_swap_axis_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    int64_t dim1;   // one axis; default 0, in [0,)
-    int64_t dim2;   // the other axis; default 0, in [0,)
+    tn_symbol data;    // of any shape
+    int64_t dim1;      // one axis; default 0, in [0,)
+    int64_t dim2;      // the other axis; default 0, in [0,)
     const char *name;
     tn_attrs attrs;
 } tn_swap_axis_args;
-#define tn_swap_axis(g, ...) TN_MAKE_(g, "SwapAxis", tn_swap_axis_args, __VA_ARGS__)
+#define tn_swap_axis(g, ...) \
+    TN_MAKE_(g, "SwapAxis", tn_swap_axis_args, __VA_ARGS__)
 
 // take: Looks up entries of a along its first axis.
 // Output: indices' shape + a's without d0
 enum { // mode of tn_take
-    TN_TAKE_RAISE = 1,
-    TN_TAKE_WRAP = 2,
-    TN_TAKE_CLIP = 3
+    TN_TAKE_RAISE = 1, TN_TAKE_WRAP = 2, TN_TAKE_CLIP = 3
 };
 typedef struct tn_take_args {
     uint32_t size;
@@ -2703,27 +2806,30 @@ typedef struct tn_take_args {
     const char *name;
     tn_attrs attrs;
 } tn_take_args;
-#define tn_take(g, ...) TN_MAKE_(g, "take", tn_take_args, __VA_ARGS__)
+#define tn_take(g, ...) \
+    TN_MAKE_(g, "take", tn_take_args, __VA_ARGS__)
 
 // tan: tangent of radians. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_tan_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_tan_args;
-#define tn_tan(g, ...) TN_MAKE_(g, "tan", tn_tan_args, __VA_ARGS__)
+#define tn_tan(g, ...) \
+    TN_MAKE_(g, "tan", tn_tan_args, __VA_ARGS__)
 
 // tanh: hyperbolic tangent. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_tanh_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_tanh_args;
-#define tn_tanh(g, ...) TN_MAKE_(g, "tanh", tn_tanh_args, __VA_ARGS__)
+#define tn_tanh(g, ...) \
+    TN_MAKE_(g, "tanh", tn_tanh_args, __VA_ARGS__)
 
 // tile: Repeats the whole of data along its axes, as in NumPy. If data has fewer axes than reps,
 // axes of extent 1 are put in front; if reps is shorter, the axes in front are not repeated.
@@ -2743,46 +2849,46 @@ typedef struct tn_tile_args {
 // Output output0: the elements
 // Hidden output1: where they stood in data
 enum { // ret_typ of tn_topk
-    TN_TOPK_VALUE = 1,
-    TN_TOPK_INDICES = 2,
-    TN_TOPK_MASK = 3,
-    TN_TOPK_BOTH = 4
+    TN_TOPK_VALUE = 1, TN_TOPK_INDICES = 2, TN_TOPK_MASK = 3, TN_TOPK_BOTH = 4
 };
 typedef struct tn_topk_args {
     uint32_t size;
-    tn_symbol data; // of any shape
+    tn_symbol data;    // of any shape
     // axis to order; negative: from the end; None: all, flattened; default -1, may be None
     tn_opt_i64 axis;
-    tn_opt_i64 k; // how many elements; less than 1: all; default 1
+    tn_opt_i64 k;      // how many elements; less than 1: all; default 1
     // the elements, their indices, a mask in the shape of data, or elements and indices; default
     // indices
     int ret_typ;
-    bool is_ascend; // smallest element first; otherwise the largest; default False
+    bool is_ascend;    // smallest element first; otherwise the largest; default False
     const char *name;
     tn_attrs attrs;
 } tn_topk_args;
-#define tn_topk(g, ...) TN_MAKE_(g, "topk", tn_topk_args, __VA_ARGS__)
+#define tn_topk(g, ...) \
+    TN_MAKE_(g, "topk", tn_topk_args, __VA_ARGS__)
 
 // transpose: Permutes the axes; without axes, reverses their order.
 // Output: data with its axes permuted
 typedef struct tn_transpose_args {
     uint32_t size;
-    tn_symbol data; // of any shape
-    tn_ints axes;   // for each axis of the output, that of data; default ()
+    tn_symbol data;    // of any shape
+    tn_ints axes;      // for each axis of the output, that of data; default ()
     const char *name;
     tn_attrs attrs;
 } tn_transpose_args;
-#define tn_transpose(g, ...) TN_MAKE_(g, "transpose", tn_transpose_args, __VA_ARGS__)
+#define tn_transpose(g, ...) \
+    TN_MAKE_(g, "transpose", tn_transpose_args, __VA_ARGS__)
 
 // trunc: nearest integer not further from 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_trunc_args {
     uint32_t size;
-    tn_symbol data; // x, of any shape
+    tn_symbol data;    // x, of any shape
     const char *name;
     tn_attrs attrs;
 } tn_trunc_args;
-#define tn_trunc(g, ...) TN_MAKE_(g, "trunc", tn_trunc_args, __VA_ARGS__)
+#define tn_trunc(g, ...) \
+    TN_MAKE_(g, "trunc", tn_trunc_args, __VA_ARGS__)
 
 // UpSampling: Enlarges height and width. nearest: repeats pixels; further inputs are enlarged to
 // the size of the first one's result, and joined along the channels or added. bilinear: a
@@ -2821,7 +2927,8 @@ typedef struct tn_where_args {
     const char *name;
     tn_attrs attrs;
 } tn_where_args;
-#define tn_where(g, ...) TN_MAKE_(g, "where", tn_where_args, __VA_ARGS__)
+#define tn_where(g, ...) \
+    TN_MAKE_(g, "where", tn_where_args, __VA_ARGS__)
 
 // _zeros: Zeros.
 // Output: of the given shape
@@ -2829,22 +2936,24 @@ typedef struct tn_zeros_args {
     uint32_t size;
     // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
     tn_ints shape;
-    const char *ctx; // read from old files, without effect; default ""
-    tn_dtype dtype;  // of the output; default float32
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // of the output; default float32
     const char *name;
     tn_attrs attrs;
 } tn_zeros_args;
-#define tn_zeros(g, ...) TN_MAKE_(g, "_zeros", tn_zeros_args, __VA_ARGS__)
+#define tn_zeros(g, ...) \
+    TN_MAKE_(g, "_zeros", tn_zeros_args, __VA_ARGS__)
 
 // zeros_like: Zeros in the shape and dtype of data.
 // Output: in the shape of data
 typedef struct tn_zeros_like_args {
     uint32_t size;
-    tn_symbol data; // gives shape and dtype
+    tn_symbol data;    // gives shape and dtype
     const char *name;
     tn_attrs attrs;
 } tn_zeros_like_args;
-#define tn_zeros_like(g, ...) TN_MAKE_(g, "zeros_like", tn_zeros_like_args, __VA_ARGS__)
+#define tn_zeros_like(g, ...) \
+    TN_MAKE_(g, "zeros_like", tn_zeros_like_args, __VA_ARGS__)
 
 TN_END_DECLS
 
