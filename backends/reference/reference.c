@@ -11,6 +11,7 @@ static const tn_kernel_row *const families[] = {
     ref_norm,        ref_leaky,      ref_along,     ref_order,
     ref_rnn,
     ref_multibox,    ref_proposal,
+    ref_rnn, ref_ctc,
     NULL,
 };
 // clang-format on

@@ -252,5 +252,6 @@ extern const tn_kernel_row ref_elementwise[], ref_pointwise[], ref_dense[], ref_
     ref_order[];
 extern const tn_kernel_row ref_rnn[];
 extern const tn_kernel_row ref_multibox[], ref_proposal[];
+extern const tn_kernel_row ref_rnn[], ref_ctc[];
 
 #endif

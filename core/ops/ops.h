@@ -40,6 +40,7 @@ extern const tn_plugin tni_core_plugin;
     /* along.c */ X(positions) X(take_along) X(backward_take_along) \
     /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
     /* rnn.c */ X(rnn) X(backward_rnn) \
+    /* ctc.c */ X(ctc_loss) \
     /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
     /* order.c */ X(argsort_whole) X(sort) X(argsort) X(topk) \
     /* pad.c */ X(pad) X(backward_pad) X(tile) X(backward_tile) \

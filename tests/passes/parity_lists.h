@@ -43,7 +43,6 @@ static parity_note awaited[] = {
     NOTE("ROIPooling", "", "on its way"),
     NOTE("SpatialTransformer", "", "on its way"),
     NOTE("UpSampling", "", "on its way"),
-    NOTE("_contrib_CTCLoss", "", "on its way"),
     NOTE("_contrib_DeformableConvolution", "", "on its way"),
     NOTE("_contrib_DeformablePSROIPooling", "", "on its way"),
     NOTE("_contrib_PSROIPooling", "", "on its way"),
@@ -93,6 +92,9 @@ static parity_note differences[] = {
     NOTE("Concat", "range of dim", "Tenon has 8 axes, MXNet 0.11 had 5"),
     NOTE("Convolution|Deconvolution", "range of workspace",
          "the number has no effect, so no file is refused for it"),
+    NOTE("_contrib_CTCLoss",
+         "parameter use_data_lengths|parameter use_label_lengths|parameter blank_label|arguments",
+         "of MXNet 1.x, as are the lengths that come in by the first two"),
     NOTE("RNN", "hidden outputs", "states are there, and hidden, where they are not asked for; "
          "masks of dropout go to the gradient, where MXNet has a space of its own"),
     // narrower, where MXNet 0.11 fails or divides by zero later

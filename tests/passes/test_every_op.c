@@ -67,7 +67,7 @@ static bool has_no_second_derivative(const char *op)
 static bool first_order_only(const op_row *row)
 {
     return strncmp(row->op, "gamma", 5) == 0 || strcmp(row->op, "BatchNorm") == 0 ||
-           strcmp(row->op, "RNN") == 0 ||
+           strcmp(row->op, "RNN") == 0 || strcmp(row->op, "_contrib_CTCLoss") == 0 ||
            (strcmp(row->op, "Pooling") == 0 && strstr(row->params, "max"));
 }
 

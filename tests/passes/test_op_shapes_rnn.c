@@ -1,5 +1,5 @@
-// tests/passes/test_op_shapes_rnn.c: shape and dtype rules of RNN, both directions. Values were
-// worked out by hand.
+// tests/passes/test_op_shapes_rnn.c: shape and dtype rules of RNN and of the CTC loss, both
+// directions. Values were worked out by hand.
 #include "op_cases.h"
 
 #define LSTM "mode=lstm; state_size=50; num_layers=3"
@@ -47,4 +47,24 @@ static void their_gradients(void)
                "(4,6,3) (56) (1,6,2) (1,6,2)"});
 }
 
-TN_TEST_MAIN({"recurrent layers", recurrent_layers}, {"their gradients", their_gradients})
+#define LENGTHS "use_data_lengths=1; use_label_lengths=1"
+
+static void ctc_loss(void)
+{
+    OP_SHAPES(
+        {"_contrib_CTCLoss", NULL, "(5,2,4) (?,3) ->", "(5,2,4) (2,3) -> (2) (5,2,4)"},
+        {"_contrib_CTCLoss", NULL, "(5,?,4) ? -> (2)", "(5,2,4) (2,?) -> (2) (5,2,4)"},
+        {"_contrib_CTCLoss", NULL, "? ? -> ? (5,2,4)", "(5,2,4) (2,?) -> (2) (5,2,4)"},
+        {"_contrib_CTCLoss", LENGTHS, "(5,?,4) ? ? (2) ->", "(5,2,4) (2,?) (2) (2) -> (2) (5,2,4)"},
+        {"_contrib_CTCLoss", LENGTHS, "(5,?,4) (2,1) (3) ? ->", "!label"},
+        {"_contrib_CTCLoss", NULL, "(0,0,1) ? ->", "(0,0,1) (0,?) -> (0) (0,0,1)"},
+        {"_contrib_CTCLoss", NULL, "(5,2,0) ? ->", "!data: wanted at least 1 class"},
+        {"_contrib_CTCLoss", NULL, "(5,2,4) (3,3) ->", "!label"},
+        {"_contrib_CTCLoss", NULL, "(5,2) ? ->", "!data"});
+    OP_DTYPES({"_contrib_CTCLoss", LENGTHS, "float16 int32 ? int64 ->",
+               "float16 int32 float16 int64 -> float16 float16"},
+              {"_contrib_CTCLoss", NULL, "? ? -> float64", "float64 float64 -> float64 float64"});
+}
+
+TN_TEST_MAIN({"recurrent layers", recurrent_layers}, {"their gradients", their_gradients},
+             {"CTC loss", ctc_loss})

@@ -18,6 +18,7 @@ static const excuse first_order[] = {
     {"BatchNorm", "its fused backward operator has no gradient"},
     {"gamma", "the derivative of digamma is no operator"},
     {"gammaln", "the derivative of digamma is no operator"},
+    {"_contrib_CTCLoss", "the gradient that forward keeps has none"},
     {"RNN", "the gradient goes through its expansion, for which a bind has the shapes"},
 };
 enum { N_FIRST_ORDER = sizeof first_order / sizeof *first_order };
