@@ -622,6 +622,33 @@ typedef struct tn_concat_args {
 #define tn_concat(g, ...) \
     TN_MAKE_(g, "Concat", tn_concat_args, __VA_ARGS__)
 
+// _contrib_CTCLoss: Connectionist temporal classification: -log of the probability, by softmax of
+// data, of all paths that spell the labels once runs of one letter are made one and blanks taken
+// out. Infinite, with gradient 0, where there is no such path or a label is outside of the
+// alphabet.
+// Output: (N,): the loss of each sequence
+// Hidden grad: (T, N, A): gradient of the losses
+enum { // blank_label of tn_ctc_loss
+    TN_CTC_LOSS_FIRST = 1, TN_CTC_LOSS_LAST = 2
+};
+typedef struct tn_ctc_loss_args {
+    uint32_t size;
+    tn_symbol data;          // (T, N, A): activations before softmax
+    // (N, L): labels 1 ... A - 1, ended by 0 or less; with blank_label=last: 0 ... A - 2, ended by
+    // less than 0
+    tn_symbol label;
+    tn_symbol data_lengths;  // (N,): steps of each sequence, at most T; only with use_data_lengths
+    // (N,): labels of each sequence, at most L; nothing else ends them; only with use_label_lengths
+    tn_symbol label_lengths;
+    bool use_data_lengths;   // sequences have their own numbers of steps; default False
+    bool use_label_lengths;  // sequences have their own numbers of labels; default False
+    int blank_label;         // whether class 0 or class A - 1 is the blank; default first
+    const char *name;
+    tn_attrs attrs;
+} tn_ctc_loss_args;
+#define tn_ctc_loss(g, ...) \
+    TN_MAKE_(g, "_contrib_CTCLoss", tn_ctc_loss_args, __VA_ARGS__)
+
 // _contrib_MultiBoxDetection: Detections of a single-shot detector, sorted by falling probability:
 // one for each anchor whose best class, the background aside, reaches the threshold. Then each one
 // removes those behind it of its class that overlap it by nms_threshold or more: they get class -1.
@@ -758,32 +785,6 @@ typedef struct tn_proposal_args {
 } tn_proposal_args;
 #define tn_proposal(g, ...) \
     TN_MAKE_(g, "_contrib_Proposal", tn_proposal_args, __VA_ARGS__)
-// _contrib_CTCLoss: Connectionist temporal classification: -log of the probability, by softmax of
-// data, of all paths that spell the labels once runs of one letter are made one and blanks taken
-// out. Infinite, with gradient 0, where there is no such path or a label is outside of the
-// alphabet.
-// Output: (N,): the loss of each sequence
-// Hidden grad: (T, N, A): gradient of the losses
-enum { // blank_label of tn_ctc_loss
-    TN_CTC_LOSS_FIRST = 1, TN_CTC_LOSS_LAST = 2
-};
-typedef struct tn_ctc_loss_args {
-    uint32_t size;
-    tn_symbol data;          // (T, N, A): activations before softmax
-    // (N, L): labels 1 ... A - 1, ended by 0 or less; with blank_label=last: 0 ... A - 2, ended by
-    // less than 0
-    tn_symbol label;
-    tn_symbol data_lengths;  // (N,): steps of each sequence, at most T; only with use_data_lengths
-    // (N,): labels of each sequence, at most L; nothing else ends them; only with use_label_lengths
-    tn_symbol label_lengths;
-    bool use_data_lengths;   // sequences have their own numbers of steps; default False
-    bool use_label_lengths;  // sequences have their own numbers of labels; default False
-    int blank_label;         // whether class 0 or class A - 1 is the blank; default first
-    const char *name;
-    tn_attrs attrs;
-} tn_ctc_loss_args;
-#define tn_ctc_loss(g, ...) \
-    TN_MAKE_(g, "_contrib_CTCLoss", tn_ctc_loss_args, __VA_ARGS__)
 
 // Convolution: Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not turned
 // round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1.
