@@ -154,9 +154,52 @@ const tn_op_decl tni_op_convolution =
                        TN_PORT(.name = "weight", .doc = "(num_filter, c / num_group, kernel...)"),
                        TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
-          .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS, TNI_CONV_LAYER("False", "1024")),
+          .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
+                              TNI_CONV_LAYER("False", "1024", TNI_CONV_LAYOUTS)),
           .params_size = sizeof(tni_conv), .check = tni_conv_check, .infer_shape = conv_shape,
           .gradient = conv_gradient);
+
+// ------------------------------------------------------------------ Convolution_v1
+//
+// The older registration, for 2 and 3 spatial axes: the same layer.
+
+static tn_status conv_v1_check(const void *params, char *reason, size_t size)
+{
+    static const int8_t layout_of[] = {1, 3, 2, 4}; // index in the list that Convolution has
+    tni_conv p = *(const tni_conv *)params;
+    if (p.kernel.n < 2) {
+        snprintf(reason, size, "kernel: wanted 2 or 3 entries, got %zu", p.kernel.n);
+        return TN_E_INVALID;
+    }
+    if (p.layout >= 0) p.layout = layout_of[p.layout];
+    return tni_conv_check(&p, reason, size);
+}
+
+static tn_status conv_v1_expand(const tn_builder *b)
+{
+    const tni_conv *p = b->params;
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tn_grad_in(b, 0), w = tn_grad_in(b, 1);
+    tni_conv_text(text, p, p->no_bias ? "; no_bias=1" : "");
+    b->set_output(b->ctx, 0,
+                  p->no_bias ? TN_EMIT(b, "Convolution", text, x, w)
+                             : TN_EMIT(b, "Convolution", text, x, w, tn_grad_in(b, 2)));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_convolution_v1 =
+    TN_OP(.name = "Convolution_v1",
+          .doc = "Convolution over 2 or 3 spatial axes, under the name of its older registration.",
+          .source = "MXNet 0.11, src/operator/convolution_v1-inl.h",
+          .inputs =
+              TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)"),
+                       TN_PORT(.name = "weight", .doc = "(num_filter, c / num_group, kernel...)"),
+                       TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
+          .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
+                              TNI_CONV_LAYER("False", "1024", "NCHW|NHWC|NCDHW|NDHWC")),
+          .params_size = sizeof(tni_conv), .check = conv_v1_check, .infer_shape = conv_shape,
+          .gradient = conv_gradient, .expand = conv_v1_expand);
 
 // ------------------------------------------------------------------ gradients of Convolution
 //

@@ -180,8 +180,8 @@ const tn_op_decl tni_op_deconvolution =
                        TN_PORT(.name = "weight", .doc = "(c, num_filter / num_group, kernel...)"),
                        TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
-          .params =
-              TN_PARAMS(TNI_CONV_LISTS, TARGETS, TNI_CONV_COUNTS, TNI_CONV_LAYER("True", "512")),
+          .params = TN_PARAMS(TNI_CONV_LISTS, TARGETS, TNI_CONV_COUNTS,
+                              TNI_CONV_LAYER("True", "512", TNI_CONV_LAYOUTS)),
           .params_size = sizeof(tni_conv), .check = deconv_check, .infer_shape = deconv_shape,
           .gradient = deconv_gradient, .expand = deconv_expand);
 

@@ -89,9 +89,19 @@ static tn_status batch_norm_gradient(const tn_builder *b)
     TN_PARAM(batch_norm_params, fix_gamma, TN_P_BOOL, .def = "True",                               \
              .doc = "count gamma as 1"),                                                           \
     TN_PARAM(batch_norm_params, use_global_stats, TN_P_BOOL, .def = "False",                       \
-             .doc = "use the moving mean and variance while training, too"),                       \
+             .doc = "use the moving mean and variance while training, too")
+#define CHANNEL_AXIS                                                                               \
     TN_PARAM(batch_norm_params, axis, TN_P_I64, .def = "1",                                        \
              .doc = "axis of the channels; negative: from the end")
+#define OUTPUT_MEAN_VAR                                                                            \
+    TN_PARAM(batch_norm_params, output_mean_var, TN_P_BOOL, .def = "False",                        \
+             .doc = "give mean and var out")
+#define BATCH_NORM_OUTPUTS                                                                         \
+    TN_PORT(.name = "output", .doc = "in the shape of data"),                                      \
+    TN_PORT(.name = "mean", .flags = TN_PORT_HIDDEN, .visible = "output_mean_var",                 \
+            .doc = "(c,): the mean in use"),                                                       \
+    TN_PORT(.name = "var", .flags = TN_PORT_HIDDEN, .visible = "output_mean_var",                  \
+            .doc = "(c,): the variance in use")
 // clang-format on
 
 #define STATES                                                                                     \
@@ -109,15 +119,8 @@ const tn_op_decl tni_op_batch_norm =
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "c extents on the axis"),
                              TN_PORT(.name = "gamma", .doc = "(c,)"),
                              TN_PORT(.name = "beta", .doc = "(c,)"), STATES),
-          .outputs =
-              TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data"),
-                       TN_PORT(.name = "mean", .flags = TN_PORT_HIDDEN,
-                               .visible = "output_mean_var", .doc = "(c,): the mean in use"),
-                       TN_PORT(.name = "var", .flags = TN_PORT_HIDDEN, .visible = "output_mean_var",
-                               .doc = "(c,): the variance in use")),
-          .params = TN_PARAMS(BATCH_NORM_PARAMS,
-                              TN_PARAM(batch_norm_params, output_mean_var, TN_P_BOOL,
-                                       .def = "False", .doc = "give mean and var out"),
+          .outputs = TN_PORTS(BATCH_NORM_OUTPUTS),
+          .params = TN_PARAMS(BATCH_NORM_PARAMS, CHANNEL_AXIS, OUTPUT_MEAN_VAR,
                               TN_PARAM(batch_norm_params, cudnn_off, TN_P_BOOL, .def = "False",
                                        .doc = "read from files, without effect")),
           .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_shape,
@@ -155,8 +158,62 @@ const tn_op_decl tni_op_backward_batch_norm =
                        TN_PORT(.name = "var", .doc = "that the forward used"), STATES),
           .outputs = TN_PORTS(TN_PORT(.name = "data_grad"), TN_PORT(.name = "gamma_grad"),
                               TN_PORT(.name = "beta_grad")),
-          .params = TN_PARAMS(BATCH_NORM_PARAMS), .params_size = sizeof(batch_norm_params),
-          .infer_shape = batch_norm_backward_shape, .infer_dtype = batch_norm_backward_dtype);
+          .params = TN_PARAMS(BATCH_NORM_PARAMS, CHANNEL_AXIS),
+          .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_backward_shape,
+          .infer_dtype = batch_norm_backward_dtype);
+
+// ------------------------------------------------------------------ BatchNorm_v1
+//
+// The older registration: the channels always are axis 1.
+
+static batch_norm_params v1_params(const void *params)
+{
+    batch_norm_params p = *(const batch_norm_params *)params;
+    p.axis = 1;
+    return p;
+}
+
+static tn_status batch_norm_v1_shape(const tn_infer *io)
+{
+    const batch_norm_params p = v1_params(io->params);
+    tn_infer as = *io;
+    as.params = &p;
+    return batch_norm_shape(&as);
+}
+
+static tn_status batch_norm_v1_gradient(const tn_builder *b)
+{
+    const batch_norm_params p = v1_params(b->params);
+    tn_builder as = *b;
+    as.params = &p;
+    return batch_norm_gradient(&as);
+}
+
+static tn_status batch_norm_v1_expand(const tn_builder *b)
+{
+    const batch_norm_params *p = b->params;
+    char text[TN_TEXT], eps[TNI_NUMBER], momentum[TNI_NUMBER];
+    tn_text(text, "eps=%s; momentum=%s; fix_gamma=%d; use_global_stats=%d; output_mean_var=1",
+            tni_number(eps, p->eps), tni_number(momentum, p->momentum), p->fix_gamma,
+            p->use_global_stats);
+    const tn_sym y = TN_EMIT(b, "BatchNorm", text, tn_grad_in(b, 0), tn_grad_in(b, 1),
+                             tn_grad_in(b, 2), tn_grad_in(b, 3), tn_grad_in(b, 4));
+    for (uint32_t i = 0; i < 3; i++) b->set_output(b->ctx, i, b->result(b->ctx, y, i));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_batch_norm_v1 =
+    TN_OP(.name = "BatchNorm_v1", .flags = TN_OP_MODE,
+          .doc = "BatchNorm of the channels on axis 1, under the name of its older registration.",
+          .source = "MXNet 0.11, src/operator/batch_norm_v1-inl.h",
+          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...)"),
+                             TN_PORT(.name = "gamma", .doc = "(c,)"),
+                             TN_PORT(.name = "beta", .doc = "(c,)"), STATES),
+          .outputs = TN_PORTS(BATCH_NORM_OUTPUTS),
+          .params = TN_PARAMS(BATCH_NORM_PARAMS, OUTPUT_MEAN_VAR),
+          .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_v1_shape,
+          .infer_dtype = batch_norm_dtype, .gradient = batch_norm_v1_gradient,
+          .expand = batch_norm_v1_expand);
 
 // ------------------------------------------------------------------ LRN
 //

@@ -22,11 +22,11 @@ extern const tn_plugin tni_core_plugin;
     /* regression.c */ X(linear_regression) X(logistic_regression) X(backward_linear_regression) \
     X(mae_regression) X(backward_mae_regression) \
     /* dense.c */ X(fully_connected) X(dot) X(backward_dot_lhs) X(backward_dot_rhs) X(batch_dot) \
-    /* conv.c */ X(convolution) X(backward_convolution_data) X(backward_convolution_weight) \
+    /* conv.c */ X(convolution_v1) X(convolution) X(backward_convolution_data) X(backward_convolution_weight) \
     /* deconv.c */ X(deconvolution) X(backward_deconvolution_data) \
     X(backward_deconvolution_weight) \
-    /* pool.c */ X(pooling) X(backward_pooling_max) X(backward_pooling_sum) \
-    /* norm.c */ X(batch_norm) X(backward_batch_norm) X(lrn) X(backward_lrn) \
+    /* pool.c */ X(pooling_v1) X(backward_pooling_v1) X(pooling_v1_chosen) X(pooling) X(backward_pooling_max) X(backward_pooling_sum) \
+    /* norm.c */ X(batch_norm_v1) X(batch_norm) X(backward_batch_norm) X(lrn) X(backward_lrn) \
     /* leaky.c */ X(leaky_relu) \
     /* reshape.c */ X(flatten) X(reshape) X(reshape_like) X(expand_dims) \
     /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) X(slice_channel) \
@@ -47,6 +47,7 @@ extern const tn_plugin tni_core_plugin;
     /* crop.c */ X(crop) X(backward_crop) X(up_sampling) X(enlarge_like) X(backward_enlarge) \
     /* repeat.c */ X(repeat) X(reverse) \
     /* entropy.c */ X(softmax_activation) X(softmax_cross_entropy) X(svm_output) \
+    /* layer_norm.c */ X(layer_norm) X(group_norm) X(rms_norm) \
     /* instance.c */ X(instance_norm) X(l2_normalization) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
@@ -172,10 +173,9 @@ tn_sym tni_bias_gradient(const tn_builder *b, tn_sym dy);
              .doc = "channels of the output"),                                                     \
     TN_PARAM(tni_conv, num_group, TN_P_I64, .def = "1", .range = "[1,)",                           \
              .doc = "channels are cut into so many groups that do not mix")
-#define TNI_CONV_LAYER(bias_default, workspace_default)                                            \
+#define TNI_CONV_LAYER(bias_default, workspace_default, layouts)                                   \
     TN_PARAM(tni_conv, no_bias, TN_P_BOOL, .def = bias_default, .doc = "leave the bias out"),      \
-    TN_PARAM(tni_conv, layout, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,                      \
-             .choices = "NCW|NCHW|NCDHW|NHWC|NDHWC",                                               \
+    TN_PARAM(tni_conv, layout, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE, .choices = layouts,  \
              .doc = "order of the axes: channels must stand behind the batch"),                    \
     TN_PARAM(tni_conv, workspace, TN_P_I64, .def = workspace_default, .range = "[0,)",             \
              .doc = "read from files, without effect"),                                            \
@@ -183,6 +183,7 @@ tn_sym tni_bias_gradient(const tn_builder *b, tn_sym dy);
              .choices = "off|limited_workspace|fastest", .doc = "read from files, without effect"), \
     TN_PARAM(tni_conv, cudnn_off, TN_P_BOOL, .def = "False",                                       \
              .doc = "read from files, without effect")
+#define TNI_CONV_LAYOUTS "NCW|NCHW|NCDHW|NHWC|NDHWC"
 #define TNI_PORT_LIKE                                                                              \
     TN_PORT(.name = "like", .doc = "gives the shape",                                              \
             .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)

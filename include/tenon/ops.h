@@ -272,6 +272,28 @@ typedef struct tn_batch_norm_args {
 #define tn_batch_norm(g, ...) \
     TN_MAKE_(g, "BatchNorm", tn_batch_norm_args, __VA_ARGS__)
 
+// BatchNorm_v1: BatchNorm of the channels on axis 1, under the name of its older registration.
+// Output: in the shape of data
+// Hidden mean: (c,): the mean in use
+// Hidden var: (c,): the variance in use
+typedef struct tn_batch_norm_v1_args {
+    uint32_t size;
+    tn_symbol data;        // (n, c, ...)
+    tn_symbol gamma;       // (c,)
+    tn_symbol beta;        // (c,)
+    tn_symbol moving_mean; // (c,); state, written in place
+    tn_symbol moving_var;  // (c,); state, written in place
+    tn_opt_f64 eps;        // added to the variance; default 0.001, in [0,)
+    tn_opt_f64 momentum;   // how much of the moving mean and variance is kept; default 0.9
+    tn_opt_bool fix_gamma; // count gamma as 1; default True
+    bool use_global_stats; // use the moving mean and variance while training, too; default False
+    bool output_mean_var;  // give mean and var out; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_batch_norm_v1_args;
+#define tn_batch_norm_v1(g, ...) \
+    TN_MAKE_(g, "BatchNorm_v1", tn_batch_norm_v1_args, __VA_ARGS__)
+
 // BlockGrad: Passes its input on, but no gradient back.
 // Output: in the shape of data
 typedef struct tn_block_grad_args {
@@ -821,6 +843,41 @@ typedef struct tn_convolution_args {
 #define tn_convolution(g, ...) \
     TN_MAKE_(g, "Convolution", tn_convolution_args, __VA_ARGS__)
 
+// Convolution_v1: Convolution over 2 or 3 spatial axes, under the name of its older registration.
+// Output: (n, num_filter, spatial...)
+enum { // layout of tn_convolution_v1
+    TN_CONVOLUTION_V1_NCHW = 1, TN_CONVOLUTION_V1_NHWC = 2, TN_CONVOLUTION_V1_NCDHW = 3,
+    TN_CONVOLUTION_V1_NDHWC = 4
+};
+enum { // cudnn_tune of tn_convolution_v1
+    TN_CONVOLUTION_V1_OFF = 1, TN_CONVOLUTION_V1_LIMITED_WORKSPACE = 2,
+    TN_CONVOLUTION_V1_FASTEST = 3
+};
+typedef struct tn_convolution_v1_args {
+    uint32_t size;
+    tn_symbol data;       // (n, c, spatial...)
+    tn_symbol weight;     // (num_filter, c / num_group, kernel...)
+    tn_symbol bias;       // (num_filter,); absent with no_bias
+    tn_ints kernel;       // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
+    tn_ints stride;       // step on each axis; (): 1; default (), in [1,100000]
+    tn_ints dilate;       // distance of the kernel's elements; (): 1; default (), in [1,100000]
+    // zeros added on both sides of each axis; (): 0; default (), in [0,100000]
+    tn_ints pad;
+    int64_t num_filter;   // channels of the output; required, in [1,100000]
+    // channels are cut into so many groups that do not mix; default 1, in [1,)
+    int64_t num_group;
+    bool no_bias;         // leave the bias out; default False
+    // order of the axes: channels must stand behind the batch; default None, may be None
+    int layout;
+    tn_opt_i64 workspace; // read from files, without effect; default 1024, in [0,)
+    int cudnn_tune;       // read from files, without effect; default None, may be None
+    bool cudnn_off;       // read from files, without effect; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_convolution_v1_args;
+#define tn_convolution_v1(g, ...) \
+    TN_MAKE_(g, "Convolution_v1", tn_convolution_v1_args, __VA_ARGS__)
+
 // _copy: Passes its input on.
 // Output: in the shape of data
 typedef struct tn_identity_args {
@@ -1272,6 +1329,25 @@ typedef struct tn_greater_scalar_args {
 #define tn_greater_scalar(g, ...) \
     TN_MAKE_(g, "_greater_scalar", tn_greater_scalar_args, __VA_ARGS__)
 
+// GroupNorm: Normalises each group of channels of each sample to mean 0 and variance 1, then scales
+// and shifts each channel: gamma (x - mean) / sqrt(var + eps) + beta.
+// Output: in the shape of data
+// Hidden mean: (n, num_groups)
+// Hidden std: (n, num_groups): sqrt(var + eps)
+typedef struct tn_group_norm_args {
+    uint32_t size;
+    tn_symbol data;       // (n, c, ...)
+    tn_symbol gamma;      // (c,): factors
+    tn_symbol beta;       // (c,): added afterwards
+    int64_t num_groups;   // groups, of equally many channels; default 1, in [1,)
+    tn_opt_f64 eps;       // added to the variance; default 1e-5, in [0,)
+    bool output_mean_var; // give mean and std out; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_group_norm_args;
+#define tn_group_norm(g, ...) \
+    TN_MAKE_(g, "GroupNorm", tn_group_norm_args, __VA_ARGS__)
+
 // hard_sigmoid: clip(alpha * x + beta, 0, 1). Elementwise; the gradient is 0 strictly outside.
 // Output: in the shape of data
 typedef struct tn_hard_sigmoid_args {
@@ -1355,6 +1431,25 @@ typedef struct tn_l2normalization_args {
 } tn_l2normalization_args;
 #define tn_l2normalization(g, ...) \
     TN_MAKE_(g, "L2Normalization", tn_l2normalization_args, __VA_ARGS__)
+
+// LayerNorm: Normalises the elements along an axis, of each place by itself, to mean 0 and variance
+// 1, then scales and shifts: gamma (x - mean) / sqrt(var + eps) + beta.
+// Output: in the shape of data
+// Hidden mean: data's shape with 1 on the axis
+// Hidden std: data's shape with 1 on the axis: sqrt(var + eps)
+typedef struct tn_layer_norm_args {
+    uint32_t size;
+    tn_symbol data;       // with k elements along the axis
+    tn_symbol gamma;      // (k,): factors
+    tn_symbol beta;       // (k,): added afterwards
+    tn_opt_i64 axis;      // the axis; negative: from the end; default -1
+    tn_opt_f64 eps;       // added to the variance; default 1e-5, in [0,)
+    bool output_mean_var; // give mean and std out; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_layer_norm_args;
+#define tn_layer_norm(g, ...) \
+    TN_MAKE_(g, "LayerNorm", tn_layer_norm_args, __VA_ARGS__)
 
 // LeakyReLU: Rectifiers that let something through below 0. leaky: slope * x; elu: slope * (exp(x)
 // - 1); prelu: gamma * x; rrelu: a random slope while training; also selu and gelu.
@@ -2051,6 +2146,32 @@ typedef struct tn_pooling_args {
 #define tn_pooling(g, ...) \
     TN_MAKE_(g, "Pooling", tn_pooling_args, __VA_ARGS__)
 
+// Pooling_v1: Maximum, mean or sum over windows of images, as the older registration has it: a mean
+// always divides by the whole kernel, and every maximum gets the gradient.
+// Output: (n, c, height, width)
+enum { // pool_type of tn_pooling_v1
+    TN_POOLING_V1_MAX = 1, TN_POOLING_V1_AVG = 2, TN_POOLING_V1_SUM = 3
+};
+enum { // pooling_convention of tn_pooling_v1
+    TN_POOLING_V1_VALID = 1, TN_POOLING_V1_FULL = 2
+};
+typedef struct tn_pooling_v1_args {
+    uint32_t size;
+    tn_symbol data;         // (n, c, h, w)
+    // extents of the window on 1 to 3 spatial axes; default (), in [1,100000]
+    tn_ints kernel;
+    int pool_type;          // what is taken of a window; default max
+    // one window over all spatial axes; kernel, stride and pad are ignored; default False
+    bool global_pool;
+    int pooling_convention; // round output extents down, or up; default valid
+    tn_ints stride;         // step on each axis; (): 1; default (), in [1,100000]
+    tn_ints pad;            // added on both sides of each axis; (): 0; default (), in [0,100000]
+    const char *name;
+    tn_attrs attrs;
+} tn_pooling_v1_args;
+#define tn_pooling_v1(g, ...) \
+    TN_MAKE_(g, "Pooling_v1", tn_pooling_v1_args, __VA_ARGS__)
+
 // _power: a to the b. Elementwise on two values of one shape.
 // Output: in the shape of lhs
 typedef struct tn_elemwise_power_args {
@@ -2267,6 +2388,21 @@ typedef struct tn_rmod_scalar_args {
 } tn_rmod_scalar_args;
 #define tn_rmod_scalar(g, ...) \
     TN_MAKE_(g, "_rmod_scalar", tn_rmod_scalar_args, __VA_ARGS__)
+
+// RMSNorm: Divides data by the root of its mean square, over all axes from one on, and scales:
+// gamma x / sqrt(mean(x^2) + epsilon).
+// Output: in the shape of data
+typedef struct tn_rms_norm_args {
+    uint32_t size;
+    tn_symbol data;     // of any shape
+    tn_symbol gamma;    // data's shape from the axis on: factors
+    tn_opt_i64 axis;    // the first axis; negative: from the end; default -1
+    tn_opt_f64 epsilon; // added to the mean square; default 1e-5, in [0,)
+    const char *name;
+    tn_attrs attrs;
+} tn_rms_norm_args;
+#define tn_rms_norm(g, ...) \
+    TN_MAKE_(g, "RMSNorm", tn_rms_norm_args, __VA_ARGS__)
 
 // rmsprop_update: One step of RMSProp: w - lr g / sqrt(n + epsilon), where n is a running mean of
 // g^2. Weight decay is added to the gradient before it is clipped.

@@ -36,8 +36,17 @@ static void a_number_replaces_a_part(void)
 
 static void gradients_agree_with_differences(void)
 {
-    TN_CHECK_CASES(TN_CASE("_slice_assign", "begin=(1,); end=(3,)", "4,2 2,2"),
-                   TN_CASE("_crop_assign_scalar", "begin=(0,1); end=(2,2)", "3,2"));
+    TN_CHECK_CASES(
+        TN_CASE("_slice_assign", "begin=(1,); end=(3,)", "4,2 2,2"),
+        TN_CASE("_slice_assign", "begin=(None,1); end=(None,None)", "2,3 2,2"),
+        TN_CASE("_slice_assign", "begin=(5,); end=(None,); step=(-2,)", "6 3"),
+        TN_CASE("_slice_assign", "begin=(0,-2,1); end=(1,None,3)", "2,3,3 1,2,2"),
+        TN_CASE("_slice_assign", "begin=(); end=()", "2,2 2,2"),
+        TN_CASE("_crop_assign_scalar", "begin=(0,1); end=(2,2)", "3,2"),
+        TN_CASE("_crop_assign_scalar", "scalar=3; begin=(1,); end=(None,)", "4"),
+        TN_CASE("_crop_assign_scalar", "scalar=-1; begin=(None,-1); end=(1,None)", "2,3"),
+        TN_CASE("_crop_assign_scalar", "begin=(1,1); end=(1,2)", "3,2"),
+        TN_CASE("_crop_assign_scalar", "scalar=2; begin=(0,0,1); end=(2,1,2)", "2,2,2"));
 }
 
 TN_TEST_MAIN({"a part is replaced", a_part_is_replaced},

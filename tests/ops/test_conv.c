@@ -139,7 +139,50 @@ static void convolution_gradients_agree_with_differences(void)
         TN_CASE("Convolution", "kernel=(1,1); num_filter=3; stride=(2,2); no_bias=1",
                 "1,2,3,4 3,2,1,1"),
         TN_CASE("Convolution", "kernel=(2,1,2); num_filter=1; stride=(1,2,1); pad=(0,0,1)",
-                "1,2,2,3,2 1,2,2,1,2 1"));
+                "1,2,2,3,2 1,2,2,1,2 1"),
+        TN_CASE("Convolution",
+                "kernel=(2,2,2); num_filter=2; num_group=2; dilate=(2,1,1); pad=(1,1,0)",
+                "1,2,2,1,2 2,1,2,2,2 2"),
+        TN_CASE("Convolution", "kernel=3; num_filter=4; num_group=4; pad=1; no_bias=1",
+                "2,4,4 4,1,3"));
+}
+
+// ------------------------------------------------------------------ Convolution_v1
+
+static void the_older_registration_is_the_same_layer(void)
+{
+    tn_exec *e =
+        RUN("Convolution_v1",
+            "kernel=(2,2); num_filter=1; stride=(1,2); dilate=(2,1); pad=(0,1); no_bias=1; "
+            "layout=NCHW",
+            TN_DIMS(1, 1, 3, 4), TN_DIMS(1, 1, 2, 2), 1, 10, 100, 1000);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 9010, 12032, 1204);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 3), 1, 0, 0)});
+    TN_CHECK_VALUES(tn_grad(e, "w"), 0, 0, 1, 0, 9);
+    tn_exec_free(e);
+    tn_fresh();
+    tn_symbol y = tn_op("Convolution_v1", "kernel=(2,2); num_filter=1", tn_var("x"));
+    TN_CHECK_NAMES(tn_arguments(bench.g, y), "x convolution_v10_weight convolution_v10_bias");
+    static const char *const bad[][2] = {{"kernel=2; num_filter=1", "kernel"},
+                                         {"kernel=(2,2); num_filter=1; layout=NHWC", "layout"},
+                                         {"kernel=(2,2); num_filter=1; layout=NCDHW", "layout"},
+                                         {"kernel=(2,2); num_filter=1; layout=NCW", "layout"}};
+    for (int i = 0; i < 4; i++) {
+        tn_fresh();
+        CU_ASSERT_EQUAL(tn_op("Convolution_v1", bad[i][0], tn_var("x")).node, 0);
+        TN_CHECK_HAS(tn_graph_error(bench.g), bad[i][1]);
+        tn_graph_forgive(bench.g);
+    }
+    TN_CHECK_CASES(
+        TN_CASE("Convolution_v1", "kernel=(2,3); num_filter=2", "1,2,3,3 2,2,2,3 2"),
+        TN_CASE("Convolution_v1", "kernel=(2,2); num_filter=2; stride=(2,1); no_bias=1",
+                "2,1,3,2 2,1,2,2"),
+        TN_CASE("Convolution_v1", "kernel=(1,2); num_filter=4; num_group=2; pad=(1,1)",
+                "1,4,1,2 4,2,1,2 4"),
+        TN_CASE("Convolution_v1", "kernel=(2,2); num_filter=1; dilate=(1,2); layout=NCHW",
+                "1,1,3,4 1,1,2,2 1"),
+        TN_CASE("Convolution_v1", "kernel=(2,1,2); num_filter=2; no_bias=1; layout=NCDHW",
+                "1,1,2,2,3 2,1,2,1,2"));
 }
 
 // ------------------------------------------------------------------ Deconvolution
@@ -207,7 +250,14 @@ static void deconvolution_gradients_agree_with_differences(void)
                 "target_shape=(4,5)",
                 "1,2,2,2 2,1,4,4"),
         TN_CASE("Deconvolution", "kernel=(2,1,2); num_filter=1; dilate=(2,1,1)",
-                "1,2,2,1,2 2,1,2,1,2"));
+                "1,2,2,1,2 2,1,2,1,2"),
+        TN_CASE("Deconvolution", "kernel=2; num_filter=4; num_group=2; no_bias=0; pad=1",
+                "2,2,3 2,2,2 4"),
+        TN_CASE("Deconvolution", "kernel=(3,2); num_filter=1; dilate=(1,2); stride=(1,2)",
+                "1,1,2,2 1,1,3,2"),
+        TN_CASE("Deconvolution",
+                "kernel=(2,2,1); num_filter=2; stride=(1,2,1); target_shape=(3,3,2)",
+                "1,1,2,2,2 1,2,2,2,1"));
 }
 
 TN_TEST_MAIN(
@@ -219,6 +269,7 @@ TN_TEST_MAIN(
     {"an empty batch has gradients of zero", an_empty_batch_has_gradients_of_zero},
     {"sums of 16-bit floats are rounded once", sums_of_16_bit_floats_are_rounded_once},
     {"Convolution gradients agree with differences", convolution_gradients_agree_with_differences},
+    {"the older registration is the same layer", the_older_registration_is_the_same_layer},
     {"Deconvolution spreads what it reads", deconvolution_spreads_what_it_reads},
     {"Deconvolution cuts pad off and adds adj", deconvolution_cuts_pad_off_and_adds_adj},
     {"Deconvolution has a bias if asked, and groups", deconvolution_has_a_bias_if_asked_and_groups},

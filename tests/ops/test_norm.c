@@ -7,10 +7,10 @@
 
 // 1 3 in channel 0, 0 4 in channel 1: means 2 2, variances 1 4; moving means 1 1, variances 3 3;
 // gammas 10 100, betas 5 7.
-static tn_exec *run(const char *params, bool train, const char *wrt)
+static tn_exec *run_as(const char *op, const char *params, bool train, const char *wrt)
 {
     tn_fresh();
-    const tn_symbol y = tn_op("BatchNorm", params, tn_var("x"), tn_var("gamma"), tn_var("beta"),
+    const tn_symbol y = tn_op(op, params, tn_var("x"), tn_var("gamma"), tn_var("beta"),
                               tn_var("mean"), tn_var("var"));
     const tn_tensors given = TN_TENSORS({"x", TN_TENSOR(TN_F64, TN_DIMS(2, 2), 1, 0, 3, 4)},
                                         {"gamma", TN_TENSOR(TN_F64, TN_DIMS(2), 10, 100)},
@@ -18,6 +18,11 @@ static tn_exec *run(const char *params, bool train, const char *wrt)
                                         {"mean", TN_TENSOR(TN_F64, TN_DIMS(2), 1, 1)},
                                         {"var", TN_TENSOR(TN_F64, TN_DIMS(2), 3, 3)});
     return tn_try(y, .wrt = wrt, .train = train, .given = given);
+}
+
+static tn_exec *run(const char *params, bool train, const char *wrt)
+{
+    return run_as("BatchNorm", params, train, wrt);
 }
 
 static void back(tn_exec *e)
@@ -247,7 +252,57 @@ static void gradients_at_inference_agree_with_differences(void)
     TN_CHECK_CASES(
         TN_CASE("BatchNorm", "eps=0.5; fix_gamma=0", "3,2,2 2 2", .first_order = 1),
         TN_CASE("BatchNorm", "eps=0.5; fix_gamma=0; axis=2", "3,2,4 4 4", .first_order = 1),
-        TN_CASE("BatchNorm", "eps=0.5", "3,2 2 2", .first_order = 1, .fixed = "1"));
+        TN_CASE("BatchNorm", "eps=0.5", "3,2 2 2", .first_order = 1, .fixed = "1"),
+        TN_CASE("BatchNorm", "eps=1; fix_gamma=0; axis=0", "2,3,1,2 2 2", .first_order = 1),
+        TN_CASE("BatchNorm", "eps=0.5; fix_gamma=0; use_global_stats=1; axis=-2", "2,3,2 3 3",
+                .first_order = 1));
+}
+
+// ------------------------------------------------------------------ BatchNorm_v1
+
+static void the_older_registration_is_the_same_layer(void)
+{
+    tn_exec *e = run_as("BatchNorm_v1", "eps=3; output_mean_var=True", true, "x");
+    CU_ASSERT_EQUAL(e ? tn_exec_num_outputs(e) : 0, 3);
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-15, 4.5, 7 - 2 / sqrt(7), 5.5, 7 + 2 / sqrt(7));
+    TN_CHECK_VALUES(tn_out(e, 1), 0, 2, 2);
+    TN_CHECK_VALUES(tn_out(e, 2), 0, 1, 4); // the variance
+    tn_exec_free(e);
+    e = run_as("BatchNorm_v1", "eps=0; fix_gamma=False", true, "x gamma beta");
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-15, -5, -93, 15, 107);
+    check_states(e, 1, 1, 3, 3);
+    back(e);
+    TN_CHECK_VALUES(tn_grad(e, "gamma"), 1e-15, 2, 4);
+    TN_CHECK_VALUES(tn_grad(e, "beta"), 0, 4, 8);
+    check_states(e, 1.1, 1.1, 2.8, 3.1);
+    tn_exec_free(e);
+    check_moving_are_used(run_as("BatchNorm_v1", "eps=1", false, "x beta"));
+    check_moving_are_used(run_as("BatchNorm_v1", "eps=1; use_global_stats=True", true, "x beta"));
+}
+
+static void names_of_the_older_registration(void)
+{
+    tn_symbol y = tn_op("BatchNorm_v1", NULL, tn_var("x"));
+    TN_CHECK_NAMES(tn_arguments(bench.g, y), "x batchnorm_v10_gamma batchnorm_v10_beta");
+    TN_CHECK_NAMES(tn_auxiliary_states(bench.g, y),
+                   "batchnorm_v10_moving_mean batchnorm_v10_moving_var");
+    TN_CHECK_NAMES(tn_outputs(bench.g, y), "batchnorm_v10_output");
+    tn_symbol var = tn_output_named(bench.g, tn_internals(bench.g, y), "batchnorm_v10_moving_var");
+    TN_CHECK_STR(tn_attr_get(bench.g, var, "__init__"), "[\"one\", {}]");
+    tn_fresh();
+    CU_ASSERT_EQUAL(tn_op("BatchNorm_v1", "axis=0", tn_var("x")).node, 0);
+    TN_CHECK_HAS(tn_graph_error(bench.g), "axis");
+    tn_graph_forgive(bench.g);
+}
+
+static void gradients_of_the_older_registration_agree_with_differences(void)
+{
+    TN_CHECK_CASES(TN_CASE("BatchNorm_v1", "eps=0.5; fix_gamma=0", "3,2,2 2 2", .first_order = 1),
+                   TN_CASE("BatchNorm_v1", "eps=0.5", "3,2 2 2", .first_order = 1, .fixed = "1"),
+                   TN_CASE("BatchNorm_v1", "eps=1; fix_gamma=0", "2,3,1,2 3 3", .first_order = 1),
+                   TN_CASE("BatchNorm_v1", "eps=0.2; fix_gamma=0; use_global_stats=1", "1,2,3 2 2",
+                           .first_order = 1),
+                   TN_CASE("BatchNorm_v1", "eps=0.5; fix_gamma=0", "5,1 1 1", .first_order = 1));
 }
 
 // ------------------------------------------------------------------ LRN
@@ -294,7 +349,9 @@ static void lrn_gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(TN_CASE("LRN", "nsize=3; alpha=1", "2,4,1,2"),
                    TN_CASE("LRN", "nsize=5; alpha=2; beta=0.5; knorm=1", "1,7,1,1"),
-                   TN_CASE("LRN", "nsize=9; alpha=1; beta=1.5", "1,3,2,1"));
+                   TN_CASE("LRN", "nsize=9; alpha=1; beta=1.5", "1,3,2,1"),
+                   TN_CASE("LRN", "nsize=1; alpha=0.5; knorm=1", "2,2,2,2"),
+                   TN_CASE("LRN", "nsize=3; alpha=3; beta=0.25", "1,5,1,1"));
 }
 
 TN_TEST_MAIN({"gamma counts as one unless freed", gamma_counts_as_one_unless_freed},
@@ -312,6 +369,10 @@ TN_TEST_MAIN({"gamma counts as one unless freed", gamma_counts_as_one_unless_fre
              {"inference between other operators", inference_between_other_operators},
              {"gradients at inference agree with differences",
               gradients_at_inference_agree_with_differences},
+             {"the older registration is the same layer", the_older_registration_is_the_same_layer},
+             {"names of the older registration", names_of_the_older_registration},
+             {"gradients of the older registration agree with differences",
+              gradients_of_the_older_registration_agree_with_differences},
              {"LRN divides alpha by nsize", lrn_divides_alpha_by_nsize},
              {"LRN by default", lrn_by_default}, {"LRN of 16-bit floats", lrn_of_16_bit_floats},
              {"LRN gradients agree with differences", lrn_gradients_agree_with_differences})

@@ -81,8 +81,13 @@ static void gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(TN_CASE("sort", NULL, "2,5"), TN_CASE("sort", "axis=None", "2,3"),
                    TN_CASE("sort", "axis=0; is_ascend=0", "4,2"),
+                   TN_CASE("sort", "axis=1", "2,4,2"),
+                   TN_CASE("sort", "axis=-2; is_ascend=0", "2,3,2"),
                    TN_CASE("topk", "k=2; ret_typ=value", "2,5"),
-                   TN_CASE("topk", "k=2; ret_typ=value; axis=None; is_ascend=1", "2,3"));
+                   TN_CASE("topk", "k=2; ret_typ=value; axis=None; is_ascend=1", "2,3"),
+                   TN_CASE("topk", "k=3; ret_typ=value; axis=0", "4,2"),
+                   TN_CASE("topk", "k=1; ret_typ=value; axis=1; is_ascend=1", "2,3,2"),
+                   TN_CASE("topk", "k=0; ret_typ=value; axis=-1", "2,4"));
 }
 
 TN_TEST_MAIN({"sort goes either way", sort_goes_either_way},

@@ -115,11 +115,29 @@ static void cast_passes_the_gradient_back(void)
 static void gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(
-        TN_CASE("clip", "a_min=-1; a_max=0.5", "3,4"), TN_CASE("smooth_l1", "scalar=1", "3,4"),
-        TN_CASE("smooth_l1", "scalar=3", "6"), TN_CASE("where", NULL, "2,3 2,3 2,3", .fixed = "0"),
+        TN_CASE("clip", "a_min=-1; a_max=0.5", "3,4"), TN_CASE("clip", "a_min=0; a_max=1", "7"),
+        TN_CASE("clip", "a_min=-3; a_max=3", "2,2"), TN_CASE("clip", "a_min=1.5; a_max=9", "6"),
+        TN_CASE("clip", "a_min=-0.5; a_max=0.5", "2,1,3"), TN_CASE("smooth_l1", "scalar=1", "3,4"),
+        TN_CASE("smooth_l1", "scalar=3", "6"), TN_CASE("smooth_l1", "scalar=0.5", "5"),
+        TN_CASE("smooth_l1", "scalar=2", "2,1,2"), TN_CASE("smooth_l1", "scalar=0", "3"),
+        TN_CASE("where", NULL, "2,3 2,3 2,3", .fixed = "0"),
         TN_CASE("where", NULL, "2 2,3 2,3", .fixed = "0"),
-        TN_CASE("add_n", "num_args=3", "2,2 2,2 2,2"), TN_CASE("add_n", "num_args=1", "3"),
-        TN_CASE("_grad_add", NULL, "3 3"), TN_CASE("Cast", "dtype=float64", "3"));
+        TN_CASE("where", NULL, "5 5 5", .fixed = "0"),
+        TN_CASE("where", NULL, "2,1,2 2,1,2 2,1,2", .fixed = "0"),
+        TN_CASE("where", NULL, "3 3,2,2 3,2,2", .fixed = "0"));
+}
+
+static void gradients_of_sums_and_casts_agree_with_differences(void)
+{
+    TN_CHECK_CASES(TN_CASE("add_n", "num_args=3", "2,2 2,2 2,2"),
+                   TN_CASE("add_n", "num_args=1", "3"), TN_CASE("add_n", "num_args=2", "5 5"),
+                   TN_CASE("add_n", "num_args=4", "2 2 2 2"),
+                   TN_CASE("add_n", "num_args=2", "2,1,3 2,1,3"), TN_CASE("_grad_add", NULL, "3 3"),
+                   TN_CASE("_grad_add", NULL, "2,3 2,3"), TN_CASE("_grad_add", NULL, "1 1"),
+                   TN_CASE("_grad_add", NULL, "2,2,2 2,2,2"), TN_CASE("_grad_add", NULL, "4,1 4,1"),
+                   TN_CASE("Cast", "dtype=float64", "3"), TN_CASE("Cast", "dtype=float64", "2,3"),
+                   TN_CASE("Cast", "dtype=float64", "1"), TN_CASE("Cast", "dtype=float64", "2,1,2"),
+                   TN_CASE("Cast", "dtype=float64", "2,2,2,1"));
 }
 
 TN_TEST_MAIN({"clip has no gradient strictly outside", clip_has_no_gradient_strictly_outside},
@@ -129,4 +147,6 @@ TN_TEST_MAIN({"clip has no gradient strictly outside", clip_has_no_gradient_stri
              {"add_n sums all its inputs", add_n_sums_all_its_inputs},
              {"casts between all dtypes", casts_between_all_dtypes},
              {"Cast passes the gradient back", cast_passes_the_gradient_back},
-             {"gradients agree with differences", gradients_agree_with_differences})
+             {"gradients agree with differences", gradients_agree_with_differences},
+             {"gradients of sums and casts agree with differences",
+              gradients_of_sums_and_casts_agree_with_differences})

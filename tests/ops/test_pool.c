@@ -172,26 +172,123 @@ static void an_empty_batch_stays_empty(void)
     tn_exec_free(e);
 }
 
+// ------------------------------------------------------------------ Pooling_v1
+
+#define RUN_V1(params, dims, ...) run_v1((params), dims, (const double[]){__VA_ARGS__})
+static tn_exec *run_v1(const char *params, tn_dims dims, const double *x)
+{
+    tn_fresh();
+    return tn_try(tn_op("Pooling_v1", params, tn_var("x")), .wrt = "x",
+                  .given = TN_TENSORS({"x", tn_tensor_from(bench.env, TN_F64, dims, x)}));
+}
+
+// Windows of 1 2 3 4 5 6 with a pad: (0 1 2), (2 3 4), (4 5 6), (6 0): all divided by 3.
+static void the_older_mean_divides_by_the_whole_kernel(void)
+{
+    tn_exec *e = RUN_V1("kernel=(1,3); stride=(1,2); pad=(0,1); pooling_convention=full; "
+                        "pool_type=avg",
+                        TN_DIMS(1, 1, 1, 6), 1, 2, 3, 4, 5, 6);
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-15, 1, 3, 5, 2);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 4), 3, 3, 3, 3)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 1e-15, 1, 2, 1, 2, 1, 2);
+    tn_exec_free(e);
+    e = RUN_V1("global_pool=1; pool_type=avg; kernel=(1,1); pad=(0,0)", TN_DIMS(1, 1, 2, 2), 1, 2,
+               3, 4);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 2.5);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 1), 4)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, 1, 1, 1, 1);
+    tn_exec_free(e);
+    e = RUN_V1("kernel=(2,2); pool_type=sum", TN_DIMS(1, 1, 2, 2), 1, 2, 3, 4);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 10);
+    tn_exec_free(e);
+}
+
+static void in_the_older_layer_every_maximum_gets_the_gradient(void)
+{
+    tn_exec *e = RUN_V1("kernel=(1,2)", TN_DIMS(1, 1, 1, 3), 2, 2, 1);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 2, 2);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 2), 1, 10)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, 1, 11, 0);
+    tn_exec_free(e);
+    e = RUN_V1("kernel=(2,2)", TN_DIMS(1, 1, 2, 3), 7, 7, 5, 7, 1, 7);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 2), 1, 10)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, 1, 11, 0, 1, 0, 10);
+    tn_exec_free(e);
+    e = RUN_V1("global_pool=1", TN_DIMS(1, 2, 1, 2), 3, 3, 1, 2);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 3, 2);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 2, 1, 1), 1, 10)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, 1, 1, 0, 10);
+    tn_exec_free(e);
+}
+
+// A window at the edge sees each of its elements once, and the pad never.
+static void padding_takes_no_gradient_in_the_older_layer(void)
+{
+    tn_exec *e = RUN_V1("kernel=(1,3); pad=(0,1); stride=(1,2); pooling_convention=full",
+                        TN_DIMS(1, 1, 1, 4), -1, -1, -3, -2);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, -1, -1, -2);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 3), 1, 10, 100)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, 1, 11, 0, 100);
+    tn_exec_free(e);
+}
+
+static void the_older_layer_is_for_images(void)
+{
+    static const char *const bad[][2] = {{"kernel=2", "kernel"},
+                                         {"kernel=(2,2,2)", "kernel"},
+                                         {"kernel=(0,2)", "kernel"},
+                                         {"kernel=(2,2); pad=(2,2)", "pad"},
+                                         {"pool_type=max", "kernel"}};
+    for (int i = 0; i < 5; i++) {
+        tn_fresh();
+        CU_ASSERT_EQUAL(tn_op("Pooling_v1", bad[i][0], tn_var("x")).node, 0);
+        TN_CHECK_HAS(tn_graph_error(bench.g), bad[i][1]);
+        tn_graph_forgive(bench.g);
+    }
+    tn_exec *e = RUN_V1("kernel=(1,2)", TN_DIMS(0, 1, 1, 3), 0);
+    tn_back(e, {NULL, tn_tensor_new(bench.env, TN_F64, TN_DIMS(0, 1, 1, 2))});
+    TN_CHECK_DIMS(tn_grad(e, "x"), 0, 1, 1, 3);
+    tn_exec_free(e);
+}
+
+static void gradients_of_the_older_layer_agree_with_differences(void)
+{
+    TN_CHECK_CASES(
+        TN_CASE("Pooling_v1", "kernel=(2,2)", "2,2,3,3"),
+        TN_CASE("Pooling_v1", "kernel=(3,2); stride=(2,1); pad=(1,1); pooling_convention=full",
+                "1,2,4,3"),
+        TN_CASE("Pooling_v1", "global_pool=1", "2,2,3,2"),
+        TN_CASE("Pooling_v1", "kernel=(3,3); stride=(2,2); pad=(1,1); pool_type=avg", "1,2,5,4"),
+        TN_CASE("Pooling_v1", "kernel=(2,3); stride=(3,2); pooling_convention=full; pool_type=avg",
+                "1,1,4,4"),
+        TN_CASE("Pooling_v1", "kernel=(2,1); pool_type=sum", "1,2,3,2"),
+        TN_CASE("Pooling_v1", "global_pool=1; pool_type=avg", "1,2,2,3"));
+}
+
+// ------------------------------------------------------------------ differences
+
 static void gradients_agree_with_differences(void)
 {
-    TN_CHECK_CASES(TN_CASE("Pooling", "kernel=2", "2,2,5", .first_order = 1),
-                   TN_CASE("Pooling",
-                           "kernel=(3,2); stride=(2,1); pad=(1,1); pooling_convention=full",
-                           "1,2,4,3", .first_order = 1),
-                   TN_CASE("Pooling", "kernel=(2,2,1)", "1,1,3,2,2", .first_order = 1),
-                   TN_CASE("Pooling", "global_pool=1", "2,2,3,2", .first_order = 1),
-                   TN_CASE("Pooling", "kernel=3; stride=2; pad=1; pool_type=avg", "1,2,5"),
-                   TN_CASE("Pooling",
-                           "kernel=(3,2); stride=(2,3); pad=(2,1); pooling_convention=full; "
-                           "pool_type=avg",
-                           "1,1,4,3"),
-                   TN_CASE("Pooling",
-                           "kernel=(3,2); stride=(2,3); pad=(1,1); pooling_convention=full; "
-                           "pool_type=avg; count_include_pad=0",
-                           "1,1,4,3"),
-                   TN_CASE("Pooling", "kernel=(2,2); pad=(1,0); pool_type=sum", "1,2,2,3"),
-                   TN_CASE("Pooling", "kernel=(1,2,2); stride=(2,1,2); pool_type=avg", "1,1,3,2,2"),
-                   TN_CASE("Pooling", "global_pool=1; pool_type=avg", "2,1,2,3"));
+    TN_CHECK_CASES(
+        TN_CASE("Pooling", "kernel=2", "2,2,5", .first_order = 1),
+        TN_CASE("Pooling", "kernel=(3,2); stride=(2,1); pad=(1,1); pooling_convention=full",
+                "1,2,4,3", .first_order = 1),
+        TN_CASE("Pooling", "kernel=(2,2,1)", "1,1,3,2,2", .first_order = 1),
+        TN_CASE("Pooling", "global_pool=1", "2,2,3,2", .first_order = 1),
+        TN_CASE("Pooling", "kernel=3; stride=2; pad=1; pool_type=avg", "1,2,5"),
+        TN_CASE("Pooling",
+                "kernel=(3,2); stride=(2,3); pad=(2,1); pooling_convention=full; "
+                "pool_type=avg",
+                "1,1,4,3"),
+        TN_CASE("Pooling",
+                "kernel=(3,2); stride=(2,3); pad=(1,1); pooling_convention=full; "
+                "pool_type=avg; count_include_pad=0",
+                "1,1,4,3"),
+        TN_CASE("Pooling", "kernel=(2,2); pad=(1,0); pool_type=sum", "1,2,2,3"),
+        TN_CASE("Pooling", "kernel=(1,2,2); stride=(2,1,2); pool_type=avg", "1,1,3,2,2"),
+        TN_CASE("Pooling", "global_pool=1; pool_type=avg", "2,1,2,3"),
+        TN_CASE("Pooling", "global_pool=1; pool_type=sum", "1,2,2,2,2"),
+        TN_CASE("Pooling", "kernel=4; stride=3; pool_type=sum; pooling_convention=full", "2,1,9"));
 }
 
 TN_TEST_MAIN({"the stride is one if not given", the_stride_is_one_if_not_given},
@@ -206,4 +303,13 @@ TN_TEST_MAIN({"the stride is one if not given", the_stride_is_one_if_not_given},
              {"every axis has its own window", every_axis_has_its_own_window},
              {"means of 16-bit floats are rounded once", means_of_16_bit_floats_are_rounded_once},
              {"an empty batch stays empty", an_empty_batch_stays_empty},
+             {"the older mean divides by the whole kernel",
+              the_older_mean_divides_by_the_whole_kernel},
+             {"in the older layer every maximum gets the gradient",
+              in_the_older_layer_every_maximum_gets_the_gradient},
+             {"padding takes no gradient in the older layer",
+              padding_takes_no_gradient_in_the_older_layer},
+             {"the older layer is for images", the_older_layer_is_for_images},
+             {"gradients of the older layer agree with differences",
+              gradients_of_the_older_layer_agree_with_differences},
              {"gradients agree with differences", gradients_agree_with_differences})

@@ -68,8 +68,16 @@ static void gradients_agree_with_differences(void)
     TN_CHECK_CASES(
         TN_CASE("repeat", "repeats=3", "2,3"), TN_CASE("repeat", "repeats=2; axis=1", "2,3,2"),
         TN_CASE("repeat", "repeats=2; axis=-3", "2,3,2"),
-        TN_CASE("reverse", "axis=(0,-1)", "2,3,2"), TN_CASE("nansum", "axis=1; keepdims=1", "2,3"),
-        TN_CASE("nanprod", "axis=0", "3,2"));
+        TN_CASE("repeat", "repeats=1; axis=0", "3,2"),
+        TN_CASE("repeat", "repeats=4; axis=-1", "2,2"), TN_CASE("reverse", "axis=(0,-1)", "2,3,2"),
+        TN_CASE("reverse", "axis=0", "4"), TN_CASE("reverse", "axis=1", "2,3,2"),
+        TN_CASE("reverse", "axis=(-1,-2,-3)", "2,2,2"), TN_CASE("reverse", "axis=-1", "3,1"),
+        TN_CASE("nansum", "axis=1; keepdims=1", "2,3"), TN_CASE("nansum", NULL, "5"),
+        TN_CASE("nansum", "axis=(0,2)", "2,3,2"), TN_CASE("nansum", "axis=1; exclude=1", "2,3,2"),
+        TN_CASE("nansum", "axis=-1", "3,2"), TN_CASE("nanprod", "axis=0", "3,2"),
+        TN_CASE("nanprod", NULL, "4"), TN_CASE("nanprod", "axis=(1,); keepdims=1", "2,3"),
+        TN_CASE("nanprod", "axis=(0,-1)", "2,2,2"),
+        TN_CASE("nanprod", "axis=0; exclude=1", "2,2,2"));
 }
 
 TN_TEST_MAIN({"repeat along an axis or flattened", repeat_along_an_axis_or_flattened},

@@ -78,12 +78,33 @@ static void reshape_like_takes_the_shape_of_another(void)
 
 static void gradients_agree_with_differences(void)
 {
-    TN_CHECK_CASES(TN_CASE("Reshape", "shape=(3,-1)", "2,3"),
-                   TN_CASE("Reshape", "shape=(-3,0)", "2,2,3"), TN_CASE("Flatten", NULL, "2,2,2"),
-                   TN_CASE("expand_dims", "axis=1", "2,3"),
-                   TN_CASE("reshape_like", NULL, "2,3 3,2", .fixed = "1"),
+    TN_CHECK_CASES(
+        TN_CASE("Reshape", "shape=(3,-1)", "2,3"), TN_CASE("Reshape", "shape=(-3,0)", "2,2,3"),
+        TN_CASE("Reshape", "shape=(0,-4,-1,2,-2)", "2,4,3"),
+        TN_CASE("Reshape", "shape=(-1,0); reverse=1", "2,3,2"),
+        TN_CASE("Reshape", "target_shape=(0,2)", "2,3"), TN_CASE("Flatten", NULL, "2,2,2"),
+        TN_CASE("Flatten", NULL, "5"), TN_CASE("Flatten", NULL, "2,3"),
+        TN_CASE("Flatten", NULL, "1,2,1,3"), TN_CASE("Flatten", NULL, "3,1,2"),
+        TN_CASE("expand_dims", "axis=1", "2,3"), TN_CASE("expand_dims", "axis=0", "2,3"),
+        TN_CASE("expand_dims", "axis=2", "2,3"), TN_CASE("expand_dims", "axis=-1", "2,2,2"),
+        TN_CASE("expand_dims", "axis=0", "4"));
+}
+
+static void gradients_of_what_has_another_shape_agree_with_differences(void)
+{
+    TN_CHECK_CASES(TN_CASE("reshape_like", NULL, "2,3 3,2", .fixed = "1"),
+                   TN_CASE("reshape_like", NULL, "6 1,6", .fixed = "1"),
+                   TN_CASE("reshape_like", NULL, "2,2,2 4,2", .fixed = "1"),
+                   TN_CASE("reshape_like", NULL, "2,4 2,2,2", .fixed = "1"),
+                   TN_CASE("reshape_like", NULL, "3,1 3", .fixed = "1"),
                    TN_CASE("_identity_with_attr_like_rhs", NULL, "2,3 2,3", .fixed = "1"),
-                   TN_CASE("_copy", NULL, "2,3"));
+                   TN_CASE("_identity_with_attr_like_rhs", NULL, "5 5", .fixed = "1"),
+                   TN_CASE("_identity_with_attr_like_rhs", NULL, "2,1,2 2,1,2", .fixed = "1"),
+                   TN_CASE("_identity_with_attr_like_rhs", NULL, "1 1", .fixed = "1"),
+                   TN_CASE("_identity_with_attr_like_rhs", NULL, "3,3 3,3", .fixed = "1"),
+                   TN_CASE("_copy", NULL, "2,3"), TN_CASE("_copy", NULL, "7"),
+                   TN_CASE("_copy", NULL, "2,1,2"), TN_CASE("_copy", NULL, "1"),
+                   TN_CASE("_copy", NULL, "2,2,2,1"));
 }
 
 TN_TEST_MAIN({"codes copy, infer, merge and split", codes_copy_infer_merge_and_split},
@@ -91,4 +112,6 @@ TN_TEST_MAIN({"codes copy, infer, merge and split", codes_copy_infer_merge_and_s
              {"target_shape is read for old models", target_shape_is_read_for_old_models},
              {"axes are flattened and inserted", axes_are_flattened_and_inserted},
              {"reshape_like takes the shape of another", reshape_like_takes_the_shape_of_another},
-             {"gradients agree with differences", gradients_agree_with_differences})
+             {"gradients agree with differences", gradients_agree_with_differences},
+             {"gradients of what has another shape agree with differences",
+              gradients_of_what_has_another_shape_agree_with_differences})

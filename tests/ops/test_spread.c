@@ -77,11 +77,34 @@ static void gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(TN_CASE("broadcast_to", "shape=(2,3)", "1,3"),
                    TN_CASE("broadcast_to", "shape=(2,0,2)", "1,3,1"),
+                   TN_CASE("broadcast_to", "shape=4", "1"),
+                   TN_CASE("broadcast_to", "shape=(0,0)", "2,3"),
+                   TN_CASE("broadcast_to", "shape=(2,1,2,3)", "2,1,1,1"),
                    TN_CASE("broadcast_axis", "axis=1; size=3", "2,1,2"),
+                   TN_CASE("broadcast_axis", "axis=(0,2); size=(2,3)", "1,2,1"),
+                   TN_CASE("broadcast_axis", "axis=-1; size=4", "3,1"),
+                   TN_CASE("broadcast_axis", "axis=0; size=1", "1,3"),
+                   TN_CASE("broadcast_axis", "axis=0; size=5", "1"),
                    TN_CASE("broadcast_like", NULL, "1,3 2,3", .fixed = "1"),
-                   TN_CASE("_broadcast_reduced", "axis=1", "2,2 2,3,2", .fixed = "1"),
-                   TN_CASE("_broadcast_reduced", "axis=1; scale_by_count=1", "2 2,3", .fixed = "1"),
-                   TN_CASE("_sum_like", NULL, "2,3,2 3,1", .fixed = "1"));
+                   TN_CASE("broadcast_like", NULL, "3 2,3", .fixed = "1"),
+                   TN_CASE("broadcast_like", NULL, "1 2,2,2", .fixed = "1"),
+                   TN_CASE("broadcast_like", NULL, "2,1 3,2,2", .fixed = "1"),
+                   TN_CASE("broadcast_like", NULL, "2,3 2,3", .fixed = "1"));
+}
+
+static void gradients_of_what_undoes_it_agree_with_differences(void)
+{
+    TN_CHECK_CASES(
+        TN_CASE("_broadcast_reduced", "axis=1", "2,2 2,3,2", .fixed = "1"),
+        TN_CASE("_broadcast_reduced", "axis=1; scale_by_count=1", "2 2,3", .fixed = "1"),
+        TN_CASE("_broadcast_reduced", NULL, "1 2,3", .fixed = "1"),
+        TN_CASE("_broadcast_reduced", "axis=0; exclude=1; keepdims=1", "3,1 3,2", .fixed = "1"),
+        TN_CASE("_broadcast_reduced", "axis=(0,2); scale_by_count=1", "3 2,3,2", .fixed = "1"),
+        TN_CASE("_sum_like", NULL, "2,3,2 3,1", .fixed = "1"),
+        TN_CASE("_sum_like", NULL, "2,3 1", .fixed = "1"),
+        TN_CASE("_sum_like", NULL, "2,3 2,3", .fixed = "1"),
+        TN_CASE("_sum_like", NULL, "2,3 1,3", .fixed = "1"),
+        TN_CASE("_sum_like", NULL, "2,2,2 2,1,2", .fixed = "1"));
 }
 
 TN_TEST_MAIN({"broadcast_to repeats axes of extent one", broadcast_to_repeats_axes_of_extent_one},
@@ -91,4 +114,6 @@ TN_TEST_MAIN({"broadcast_to repeats axes of extent one", broadcast_to_repeats_ax
              {"repeating into nothing", repeating_into_nothing},
              {"a reduction is spread over its axes", a_reduction_is_spread_over_its_axes},
              {"_sum_like undoes broadcasting", sum_like_undoes_broadcasting},
-             {"gradients agree with differences", gradients_agree_with_differences})
+             {"gradients agree with differences", gradients_agree_with_differences},
+             {"gradients of what undoes it agree with differences",
+              gradients_of_what_undoes_it_agree_with_differences})

@@ -142,7 +142,7 @@ static void every_second_gradient_builds(void)
         tn_symbol x[8], dx[8], ddx[8];
         size_t n = 0;
         if (!op || (op->decl.flags & (TN_OP_NO_GRAD | TN_OP_LOSS | TN_OP_INTERNAL))) continue;
-        if (first_order_only(row)) continue;
+        if (first_order_only(row) || strcmp(row->op, "BatchNorm_v1") == 0) continue;
         const tni_entry y = op_row_call(row, x, &n, TN_F64);
         if (n == 0 || !y.node) continue;
         const tn_symbol call = {y.node, TN_ALL_OUTPUTS, x[0].graph};
