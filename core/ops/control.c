@@ -21,6 +21,20 @@ const tn_op_decl tni_op_identity =
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
           .inputs = TN_PORTS(DATA), .outputs = TN_PORTS(OUTPUT), .gradient = pass_gradient);
 
+// In MXNet a function that copies from array to array; as a symbol it is _copy.
+static tn_status copyto_expand(const tn_builder *b)
+{
+    b->set_output(b->ctx, 0, tni_call(b, "_copy", tn_grad_in(b, 0)));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_copyto =
+    TN_OP(.name = "_copyto", .c_name = "copyto", .flags = TN_OP_IDENTITY,
+          .doc = "Passes its input on.", .source = "MXNet 0.11, src/ndarray/ndarray.cc",
+          .inputs = TN_PORTS(TN_PORT(.name = "src", .doc = "of any shape")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of src")),
+          .gradient = pass_gradient, .expand = copyto_expand);
+
 const tn_op_decl tni_op_block_grad =
     TN_OP(.name = "BlockGrad", .aliases = "stop_gradient",
           .flags = TN_OP_IDENTITY | TN_OP_ZERO_GRAD,

@@ -39,6 +39,7 @@ extern const tn_plugin tni_core_plugin;
     /* index.c */ X(embedding) X(backward_embedding) X(take) X(backward_take) X(one_hot) \
     /* along.c */ X(positions) X(take_along) X(backward_take_along) \
     /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
+    X(onehot_encode) \
     /* rnn.c */ X(rnn) X(backward_rnn) \
     /* ctc.c */ X(ctc_loss) \
     /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
@@ -55,7 +56,7 @@ extern const tn_plugin tni_core_plugin;
     X(rmspropalex_update) X(mp_sgd_update) X(mp_sgd_mom_update) \
     /* multibox.c */ X(multibox_prior) X(multibox_target) X(multibox_detection) \
     /* proposal.c */ X(proposal) X(multi_proposal) \
-    /* control.c */ X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
+    /* control.c */ X(copyto) X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
     X(add_n) X(grad_add) X(fused) X(cross_device_copy) X(reorder)
 // clang-format on
 

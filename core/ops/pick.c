@@ -269,3 +269,48 @@ const tn_op_decl tni_op_fill_element =
                              TN_PORT(.name = "mhs", .doc = "(n,): the new elements"), INDEX("rhs")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, k)")),
           .infer_shape = fill_shape, .infer_dtype = fill_dtype, .expand = fill_expand);
+
+// ------------------------------------------------------------------ _onehot_encode
+//
+//     output[i, j] = 1 where j = lhs[i], else 0, in the shape and dtype of rhs
+//
+// MXNet writes into rhs; here a new value takes its place.
+
+static tn_status encode_shape(const tn_infer *io)
+{
+    TNI_TRY(tni_merge(io, TNI_IN(0), tn_shape_1d(-1)));
+    TNI_TRY(tni_link(io, TNI_IN(1), TNI_OUT(0)));
+    TNI_TRY(tni_merge(io, TNI_OUT(0), tn_shape_2d(tni_shape(io, TNI_IN(0)).dim[0], -1)));
+    TNI_TRY(tni_merge(io, TNI_IN(0), tn_shape_1d(tni_shape(io, TNI_OUT(0)).dim[0])));
+    return tni_link(io, TNI_IN(1), TNI_OUT(0));
+}
+
+static tn_status encode_dtype(const tn_infer *io)
+{
+    TNI_TRY(tni_link_dtype(io, TNI_IN(1), TNI_OUT(0)));
+    if (tni_dtype(io, TNI_IN(0)) != TN_DTYPE_NONE) return TN_OK;
+    return tni_merge_dtype(io, TNI_IN(0), tni_dtype(io, TNI_OUT(0)));
+}
+
+static tn_status encode_expand(const tn_builder *b)
+{
+    const tn_sym given = tn_grad_in(b, 0), like = tn_grad_in(b, 1);
+    const tn_sym whole = tn_emit(b, "Cast", "dtype=int64", &given, 1);
+    const tn_sym at = TN_EMIT(b, "_broadcast_reduced", "axis=(1,)", whole, like);
+    const tn_sym here = tni_call2(b, "_equal", tn_emit(b, "_positions", "axis=1", &like, 1), at);
+    b->set_output(b->ctx, 0, tni_call2(b, "_cast_like", here, like));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_onehot_encode =
+    TN_OP(.name = "_onehot_encode", .c_name = "onehot_encode", .flags = TN_OP_ZERO_GRAD,
+          .doc =
+              "Indices as rows with 1 at the index and 0 elsewhere. An index outside gives a row "
+              "of zeros.",
+          .source = "MXNet 0.11, src/ndarray/ndarray.cc",
+          .inputs = TN_PORTS(TN_PORT(.name = "lhs", .flags = TN_PORT_NO_GRAD,
+                                     .doc = "(n,): indices, of any dtype"),
+                             TN_PORT(.name = "rhs", .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD,
+                                     .doc = "(n, k): gives shape and dtype")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, k)")),
+          .infer_shape = encode_shape, .infer_dtype = encode_dtype, .expand = encode_expand);

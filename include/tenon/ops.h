@@ -889,6 +889,17 @@ typedef struct tn_identity_args {
 #define tn_identity(g, ...) \
     TN_MAKE_(g, "_copy", tn_identity_args, __VA_ARGS__)
 
+// _copyto: Passes its input on.
+// Output: in the shape of src
+typedef struct tn_copyto_args {
+    uint32_t size;
+    tn_symbol src;     // of any shape
+    const char *name;
+    tn_attrs attrs;
+} tn_copyto_args;
+#define tn_copyto(g, ...) \
+    TN_MAKE_(g, "_copyto", tn_copyto_args, __VA_ARGS__)
+
 // cos: cosine of radians. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_cos_args {
@@ -2046,6 +2057,19 @@ typedef struct tn_one_hot_args {
 } tn_one_hot_args;
 #define tn_one_hot(g, ...) \
     TN_MAKE_(g, "one_hot", tn_one_hot_args, __VA_ARGS__)
+
+// _onehot_encode: Indices as rows with 1 at the index and 0 elsewhere. An index outside gives a row
+// of zeros.
+// Output: (n, k)
+typedef struct tn_onehot_encode_args {
+    uint32_t size;
+    tn_symbol lhs;     // (n,): indices, of any dtype
+    tn_symbol rhs;     // (n, k): gives shape and dtype
+    const char *name;
+    tn_attrs attrs;
+} tn_onehot_encode_args;
+#define tn_onehot_encode(g, ...) \
+    TN_MAKE_(g, "_onehot_encode", tn_onehot_encode_args, __VA_ARGS__)
 
 // _ones: Ones.
 // Output: of the given shape

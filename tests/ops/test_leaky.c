@@ -173,13 +173,31 @@ static void of_16_bit_floats(void)
     }
 }
 
+// Five samples of each kind.
 static void gradients_agree_with_differences(void)
 {
-    TN_CHECK_CASES(
-        TN_CASE("LeakyReLU", NULL, "2,3"), TN_CASE("LeakyReLU", "act_type=prelu", "2,3,2 3"),
-        TN_CASE("LeakyReLU", "act_type=elu; slope=0.7", "2,3"),
-        TN_CASE("LeakyReLU", "act_type=selu", "2,3"), TN_CASE("LeakyReLU", "act_type=gelu", "2,3"),
-        TN_CASE("LeakyReLU", "act_type=rrelu", "2,3"));
+    static const char *const params[] = {NULL,
+                                         "act_type=leaky; slope=-0.5",
+                                         "act_type=elu; slope=0.7",
+                                         "act_type=selu",
+                                         "act_type=gelu",
+                                         "act_type=rrelu"};
+    static const char *const shapes[] = {"7", "2,3", "2,1,3", "2,2,2", "1"};
+    for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+        tn_case cases[5];
+        for (int k = 0; k < 5; k++)
+            cases[k] = (tn_case){.op = "LeakyReLU",
+                                 .params = params[i],
+                                 .shapes = shapes[k],
+                                 .lo = k == 1 ? -4 : -2,
+                                 .hi = k == 2 ? 4 : 2};
+        tn_check_cases(__LINE__, __FILE__, cases, 5);
+    }
+    TN_CHECK_CASES(TN_CASE("LeakyReLU", "act_type=prelu", "2,3,2 3"),
+                   TN_CASE("LeakyReLU", "act_type=prelu", "5,1 1"),
+                   TN_CASE("LeakyReLU", "act_type=prelu", "1,4 4"),
+                   TN_CASE("LeakyReLU", "act_type=prelu", "2,2,2,2 2"),
+                   TN_CASE("LeakyReLU", "act_type=prelu", "3,2,1,2,1 2"));
 }
 
 TN_TEST_MAIN({"leaky has a slope below zero", leaky_has_a_slope_below_zero},

@@ -161,6 +161,8 @@ static const op_row op_rows[] = {
     {"batch_take", NULL, "2,3 2"},
     {"choose_element_0index", NULL, "2,3 2"},
     {"fill_element_0index", NULL, "2,3 2 2"},
+    {"_onehot_encode", NULL, "2 2,3"},
+    {"_copyto", NULL, "2,3"},
     {"SequenceLast", NULL, "3,2,4"},
     {"SequenceLast", "use_sequence_length=1", "3,2,4 2"},
     {"SequenceMask", "value=2", "3,2,4"},
