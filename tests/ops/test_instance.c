@@ -54,15 +54,18 @@ static void gradients_agree_with_differences(void)
                    TN_CASE("InstanceNorm", "eps=1", "2,1,4 1 1"),
                    TN_CASE("InstanceNorm", "eps=0.1", "1,2,2,1,2 2 2"),
                    TN_CASE("InstanceNorm", "eps=0.5", "3,1,2 1 1"));
-    static const char *const params[] = {"eps=0.1", "mode=spatial; eps=0.1",
-                                         "mode=channel; eps=0.1"};
-    static const char *const shapes[] = {"2,3,2", "1,2,4", "3,1,2", "2,2,2,2", "1,3,1,2"};
-    for (int i = 0; i < 3; i++) {
-        tn_case cases[5];
-        for (int k = 0; k < 5; k++)
-            cases[k] = (tn_case){.op = "L2Normalization", .params = params[i], .shapes = shapes[k]};
-        tn_check_cases(__LINE__, __FILE__, cases, 5);
-    }
+    TN_CHECK_CASES(TN_CASE("L2Normalization", "eps=0.1", "2,3,2"),
+                   TN_CASE("L2Normalization", "eps=0.1", "1,2,4"),
+                   TN_CASE("L2Normalization", "eps=0.1", "2,2,2,2"),
+                   TN_CASE("L2Normalization", "eps=0.1", "1,3,1,2"),
+                   TN_CASE("L2Normalization", "mode=spatial; eps=0.1", "2,3,2"),
+                   TN_CASE("L2Normalization", "mode=spatial; eps=0.1", "1,2,4"),
+                   TN_CASE("L2Normalization", "mode=spatial; eps=0.1", "2,2,2,2"),
+                   TN_CASE("L2Normalization", "mode=spatial; eps=0.1", "1,3,1,2"),
+                   TN_CASE("L2Normalization", "mode=channel; eps=0.1", "2,3,2"),
+                   TN_CASE("L2Normalization", "mode=channel; eps=0.1", "1,2,4"),
+                   TN_CASE("L2Normalization", "mode=channel; eps=0.1", "2,2,2,2"),
+                   TN_CASE("L2Normalization", "mode=channel; eps=0.1", "1,3,1,2"));
 }
 
 TN_TEST_MAIN({"InstanceNorm of each channel", instance_norm_of_each_channel},

@@ -329,6 +329,11 @@ static void activation_gradients_agree_with_differences(void)
                                  .hi = k == 2 ? 4 : 2};
         tn_check_cases(__LINE__, __FILE__, cases, 5);
     }
+    TN_CHECK_CASES(TN_CASE("Activation", "act_type=relu", "2,3"),
+                   TN_CASE("Activation", "act_type=sigmoid", "5", .lo = -9, .hi = 9),
+                   TN_CASE("Activation", "act_type=tanh", "2,2", .lo = -4, .hi = 4),
+                   TN_CASE("Activation", "act_type=softrelu", "6", .lo = -19, .hi = 19),
+                   TN_CASE("Activation", "act_type=gelu", "2,1,3", .lo = -5, .hi = 5));
 }
 
 // 0.2 x + 0.5 between -2.5 and 2.5

@@ -16,6 +16,7 @@ typedef struct excuse {
 // Operators whose gradient has none of its own.
 static const excuse first_order[] = {
     {"BatchNorm", "its fused backward operator has no gradient"},
+    {"BatchNorm_v1", "as BatchNorm"},
     {"gamma", "the derivative of digamma is no operator"},
     {"gammaln", "the derivative of digamma is no operator"},
     {"_contrib_CTCLoss", "the gradient that forward keeps has none"},
