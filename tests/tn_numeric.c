@@ -177,11 +177,18 @@ static tn_tensor *weights_like(tn_tensor *output, size_t i)
     return tn_sample(TN_F64, (tn_dims){(size_t)s.ndim, s.dim}, 0.1, 1.1, 77 + i);
 }
 
+// A forward run that draws the same random numbers as every other.
+static void run_forward(tn_exec *e)
+{
+    tn_exec_seed(e, 1);
+    tn_forward(e, false);
+}
+
 // Σ weight · output over all outputs, after a forward run
 static double weighted_sum(tn_exec *e, tn_tensor *const *weights)
 {
     double sum = 0;
-    tn_forward(e, false);
+    run_forward(e);
     for (size_t i = 0; i < tn_exec_num_outputs(e); i++) {
         tn_tensor *y = tn_exec_output(e, i);
         for (int64_t j = 0; j < tn_tensor_size(y); j++)
@@ -253,7 +260,7 @@ static bool compare_all(const comparison *c, tn_symbol gradient, size_t n_with_h
     tn_exec *e = bind_points(gradient, c->points, n_with_heads);
     bool ok = tn_check_ok(c->line, c->file, tn_graph_status(bench.g), tn_graph_error(bench.g));
     if (e && ok) {
-        tn_forward(e, false);
+        run_forward(e);
         ok = tn_check_ok(c->line, c->file, tn_exec_status(e), tn_exec_error(e));
     }
     for (size_t i = 0, out = 0; e && ok && i < c->n; i++) {
@@ -297,7 +304,7 @@ bool tn_check_gradient(int line, const char *file, const char *what, tn_symbol y
     c.e = bind_points(y, points, n);
     bool ok = tn_check_ok(line, file, tn_graph_status(bench.g), tn_graph_error(bench.g)) && c.e;
     if (ok) {
-        tn_forward(c.e, false);
+        run_forward(c.e);
         ok = tn_check_ok(line, file, tn_exec_status(c.e), tn_exec_error(c.e));
         c.n_out = tn_exec_num_outputs(c.e);
     }

@@ -1,8 +1,9 @@
-// backends/blas/blas_random.c: random tensors and Dropout, by the draws of <tenon/philox.h>.
+// backends/blas/blas_random.c: random tensors and Dropout, by the draws of <tenon/philox.h>
+// and <tenon/draws.h>.
 //
 // Element i depends on the run's key and counter and on i alone, so blocks of elements may be drawn
 // by any thread. Draws are made for CHUNK elements at a time: whole blocks of the generator.
-#include <tenon/philox.h>
+#include <tenon/draws.h>
 
 #include "blas.h"
 
@@ -131,6 +132,43 @@ static tn_status random_normal(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// ------------------------------------------------------------------ _standard_gamma, _poisson
+
+typedef struct rejection {
+    blas_run r;
+    double (*draw)(uint64_t key, uint64_t counter, uint64_t i, double param);
+} rejection;
+
+static void rejection_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const rejection *s = ctx;
+    const tn_run_args *a = s->r.a;
+    const tn_dtype dtype = s->r.k->call->out[0]->dtype;
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        double v[CHUNK];
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        blas_load_f64(dtype, a->in[0].host, i, n, v);
+        for (int64_t j = 0; j < n; j++)
+            v[j] = s->draw(a->rng_key, a->rng_counter, (uint64_t)(i + j), v[j]);
+        blas_store_f64(dtype, a->out[0].host, i, n, v);
+    }
+}
+
+static tn_status standard_gamma(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    rejection s = {{k, a}, tn_draw_gamma};
+    blas_elements(k, a, k->call->out[0]->size, BLAS_COSTLY, rejection_range, &s);
+    return TN_OK;
+}
+
+static tn_status poisson(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    rejection s = {{k, a}, tn_draw_poisson};
+    blas_elements(k, a, k->call->out[0]->size, BLAS_COSTLY, rejection_range, &s);
+    return TN_OK;
+}
+
 // ------------------------------------------------------------------ Dropout
 
 // Where the draw of each element comes from: along `axes` all elements share one.
@@ -228,6 +266,8 @@ static tn_status dropout(const tn_sdk_kernel *k, const tn_run_args *a)
 const tn_kernel_row blas_random[] = {
     {.op = "random_uniform", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = random_uniform},
     {.op = "random_normal", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = random_normal},
+    {.op = "_standard_gamma", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = standard_gamma},
+    {.op = "_poisson", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = poisson},
     {.op = "Dropout",
      .dtypes = TN_FLOATS,
      .flags = BLAS_FLAGS,

@@ -12,6 +12,7 @@ static const tn_kernel_row *const families[] = {
     ref_rnn,
     ref_multibox,    ref_proposal,
     ref_rnn, ref_ctc,
+    ref_fourier,     ref_sparse_reg,
     NULL,
 };
 // clang-format on

@@ -253,5 +253,6 @@ extern const tn_kernel_row ref_elementwise[], ref_pointwise[], ref_dense[], ref_
 extern const tn_kernel_row ref_rnn[];
 extern const tn_kernel_row ref_multibox[], ref_proposal[];
 extern const tn_kernel_row ref_rnn[], ref_ctc[];
+extern const tn_kernel_row ref_fourier[], ref_sparse_reg[];
 
 #endif

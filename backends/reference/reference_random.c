@@ -1,6 +1,7 @@
 // backends/reference/reference_random.c: random tensors and Dropout, by the draws of
-// <tenon/philox.h>: element i of a value depends on the run's key and counter and on i alone.
-#include <tenon/philox.h>
+// <tenon/philox.h> and <tenon/draws.h>: element i of a value depends on the run's key and counter
+// and on i alone.
+#include <tenon/draws.h>
 
 #include "reference.h"
 
@@ -33,6 +34,65 @@ static tn_status random_normal(const tn_sdk_kernel *k, const tn_run_args *a)
     const ref_array y = ref_out(k, a, 0);
     const double loc = tn_call_f64(k->call, "loc", 0), scale = tn_call_f64(k->call, "scale", 1);
     for (int64_t i = 0; i < y.n; i++) ref_put_real(y, i, loc + scale * normal(a, y.dtype, i));
+    return TN_OK;
+}
+
+// Input: the parameter of each draw.
+static tn_status standard_gamma(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const ref_array x = ref_in(k, a, 0), y = ref_out(k, a, 0);
+    for (int64_t i = 0; i < y.n; i++)
+        ref_put_real(y, i,
+                     tn_draw_gamma(a->rng_key, a->rng_counter, (uint64_t)i, ref_get_real(x, i)));
+    return TN_OK;
+}
+
+static tn_status poisson(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const ref_array x = ref_in(k, a, 0), y = ref_out(k, a, 0);
+    for (int64_t i = 0; i < y.n; i++)
+        ref_put_real(y, i,
+                     tn_draw_poisson(a->rng_key, a->rng_counter, (uint64_t)i, ref_get_real(x, i)));
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ sample_multinomial
+
+// Weight j of a row; what is negative or no number counts as 0.
+static double weight(ref_array x, int64_t row, int64_t n, int64_t j)
+{
+    const double p = ref_get_real(x, row * n + j);
+    return p > 0 ? p : 0;
+}
+
+// The first class whose weight and those before it are together more than u of all weights.
+static int64_t category(ref_array x, int64_t row, int64_t n, double u)
+{
+    double total = 0, sum = 0;
+    int64_t chosen = n - 1;
+    for (int64_t j = 0; j < n; j++) total += weight(x, row, n, j);
+    for (int64_t j = 0; j < n; j++) {
+        const double p = weight(x, row, n, j);
+        if (p > 0) chosen = j; // so that rounding never leads to a class of weight 0
+        sum += p;
+        if (sum > u * total) break;
+    }
+    return chosen;
+}
+
+// data (rows, n); indices (rows, draws of a row), and the logarithms of the weights drawn.
+static tn_status multinomial(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const ref_array x = ref_in(k, a, 0), y = ref_out(k, a, 0);
+    const int64_t n = k->call->in[0]->dims[k->call->in[0]->ndim - 1];
+    const int64_t draws = y.n == 0 ? 1 : y.n / (x.n / n);
+    for (int64_t i = 0; i < y.n; i++) {
+        tn_draws d = tn_draws_of(a->rng_key, a->rng_counter, (uint64_t)i);
+        const int64_t row = i / draws, j = category(x, row, n, tn_draws_next(&d));
+        ref_put_int(y, i, j);
+        if (k->call->n_out > 1)
+            ref_put_real(ref_out(k, a, 1), i, log(ref_get_real(x, row * n + j)));
+    }
     return TN_OK;
 }
 
@@ -77,6 +137,9 @@ static tn_status dropout(const tn_sdk_kernel *k, const tn_run_args *a)
 const tn_kernel_row ref_random[] = {
     {.op = "random_uniform", .dtypes = TN_FLOATS, .flags = REF_FLAGS, .run = random_uniform},
     {.op = "random_normal", .dtypes = TN_FLOATS, .flags = REF_FLAGS, .run = random_normal},
+    {.op = "_standard_gamma", .dtypes = TN_FLOATS, .flags = REF_FLAGS, .run = standard_gamma},
+    {.op = "_poisson", .dtypes = TN_FLOATS, .flags = REF_FLAGS, .run = poisson},
+    {.op = "sample_multinomial", .dtypes = TN_FLOATS, .flags = REF_FLAGS, .run = multinomial},
     {.op = "Dropout",
      .dtypes = TN_FLOATS,
      .flags = REF_FLAGS,

@@ -52,6 +52,16 @@ extern const tn_plugin tni_core_plugin;
     /* instance.c */ X(instance_norm) X(l2_normalization) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
+    /* random.c */ X(random_gamma) X(random_exponential) X(random_poisson) \
+    X(random_negative_binomial) X(random_generalized_negative_binomial) \
+    /* sample.c */ X(standard_gamma) X(poisson) X(sample_uniform) X(sample_normal) \
+    X(sample_gamma) X(sample_exponential) X(sample_poisson) X(sample_negative_binomial) \
+    X(sample_generalized_negative_binomial) \
+    /* multinomial.c */ X(sample_multinomial) \
+    /* fourier.c */ X(fft) X(ifft) \
+    /* sketch.c */ X(count_sketch) \
+    /* quantize.c */ X(quantize) X(dequantize) \
+    /* sparse_reg.c */ X(sparse_reg) X(backward_sparse_reg) \
     /* optimizer.c */ X(sgd_update) X(sgd_mom_update) X(adam_update) X(rmsprop_update) \
     X(rmspropalex_update) X(mp_sgd_update) X(mp_sgd_mom_update) \
     /* multibox.c */ X(multibox_prior) X(multibox_target) X(multibox_detection) \
@@ -118,6 +128,9 @@ const char *tni_show(char buffer[TNI_SHOW], const tn_shape *shape);
 
 // Shape parameter of an operator without inputs: 0 and -1 are unknown extents, () unknown rank.
 tn_status tni_merge_param_shape(const tn_infer *io, tn_ints shape);
+
+// Is `dtype` a floating one, or NONE? Otherwise writes into reason what is wanted. (sample.c)
+tn_status tni_check_float(tn_dtype dtype, char *reason, size_t size);
 
 // ------------------------------------------------------------------ builder (rules.c)
 

@@ -1,17 +1,25 @@
-// core/ops/random.c: random_uniform, random_normal, Dropout.
+// core/ops/random.c: random_uniform, random_normal, random_gamma, … with numbers as parameters, and
+// Dropout.
 //
 // Draws come from Philox 4x32-10 with the key and counter of the run (<tenon/philox.h>), so every
 // backend draws the same numbers.
+#include "core/base/base.h"
 #include "core/ops/ops.h"
 
 // ------------------------------------------------------------------ random_uniform, random_normal
 
 typedef struct random_params {
-    double a, b; // low and high, or mean and standard deviation
+    double a, b; // low and high, or mean and standard deviation; those of the other distributions
+    int64_t k;
     tn_ints shape;
     const char *ctx;
     tn_dtype dtype;
 } random_params;
+
+static tn_status random_check(const void *params, char *reason, size_t size)
+{
+    return tni_check_float(((const random_params *)params)->dtype, reason, size);
+}
 
 static tn_status random_shape(const tn_infer *io)
 {
@@ -31,11 +39,12 @@ static tn_status random_dtype(const tn_infer *io)
         .offset = offsetof(random_params, field), __VA_ARGS__               \
     }
 
-#define RANDOM                                                                   \
-    .flags = TN_OP_RANDOM | TN_OP_ZERO_GRAD,                                     \
-    .source = "MXNet 0.11, src/operator/random/sample_op.h",                     \
-    .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "of the given shape")), \
-    .params_size = sizeof(random_params), .infer_shape = random_shape, .infer_dtype = random_dtype
+#define RANDOM                                                                                \
+    .flags = TN_OP_RANDOM | TN_OP_ZERO_GRAD,                                                  \
+    .source = "MXNet 0.11, src/operator/random/sample_op.h",                                  \
+    .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "of the given shape")),              \
+    .params_size = sizeof(random_params), .check = random_check, .infer_shape = random_shape, \
+    .infer_dtype = random_dtype
 
 #define RANDOM_PARAMS                                                                     \
     TN_PARAM(random_params, shape, TN_P_I64S, .def = "()", .max_len = TN_MAX_NDIM,        \
@@ -60,6 +69,106 @@ const tn_op_decl tni_op_random_normal =
               NUMBER(a, "loc", .def = "0.0", .doc = "mean"),
               NUMBER(b, "scale", .def = "1.0", .range = "[0,)", .doc = "standard deviation"),
               RANDOM_PARAMS));
+
+// ------------------------------------------------------------------ other distributions
+//
+// Draws of sample_gamma, … with arrays of one number as parameters.
+
+static tn_sym constant(const tn_builder *b, double value)
+{
+    const random_params *p = b->params;
+    char text[TNI_LONG_TEXT], number[TNI_NUMBER];
+    snprintf(text, sizeof text, "value=%s; dtype=%s; ", tni_number(number, value),
+             p->dtype == TN_F64 ? "float64" : "float32");
+    tni_text_list(text, "shape", p->shape);
+    return tn_emit(b, "_full", text, NULL, 0);
+}
+
+static tn_status draw(const tn_builder *b, const char *op, const tn_sym *params, uint32_t n)
+{
+    const random_params *p = b->params;
+    char text[TN_TEXT];
+    tn_text(text, "dtype=%s", tn_dtype_name(p->dtype == TN_DTYPE_NONE ? TN_F32 : p->dtype));
+    b->set_output(b->ctx, 0, tn_emit(b, op, text, params, n));
+    return TN_OK;
+}
+
+static tn_status gamma_expand(const tn_builder *b)
+{
+    const random_params *p = b->params;
+    return draw(b, "sample_gamma", (const tn_sym[]){constant(b, p->a), constant(b, p->b)}, 2);
+}
+
+static tn_status exponential_expand(const tn_builder *b)
+{
+    const random_params *p = b->params;
+    return draw(b, "sample_exponential", (const tn_sym[]){constant(b, p->a)}, 1);
+}
+
+static tn_status poisson_expand(const tn_builder *b)
+{
+    const random_params *p = b->params;
+    return draw(b, "sample_poisson", (const tn_sym[]){constant(b, p->a)}, 1);
+}
+
+static tn_status negative_binomial_expand(const tn_builder *b)
+{
+    const random_params *p = b->params;
+    return draw(b, "sample_negative_binomial",
+                (const tn_sym[]){constant(b, (double)p->k), constant(b, p->a)}, 2);
+}
+
+static tn_status generalized_expand(const tn_builder *b)
+{
+    const random_params *p = b->params;
+    return draw(b, "sample_generalized_negative_binomial",
+                (const tn_sym[]){constant(b, p->a), constant(b, p->b)}, 2);
+}
+
+const tn_op_decl tni_op_random_gamma =
+    TN_OP(.name = "random_gamma", .aliases = "_sample_gamma|_random_gamma",
+          .doc = "Numbers drawn from a gamma distribution: of mean alpha beta.", RANDOM,
+          .params = TN_PARAMS(NUMBER(a, "alpha", .def = "1.0", .range = "(0,)", .doc = "shape"),
+                              NUMBER(b, "beta", .def = "1.0", .range = "(0,)", .doc = "scale"),
+                              RANDOM_PARAMS),
+          .expand = gamma_expand);
+
+const tn_op_decl tni_op_random_exponential =
+    TN_OP(.name = "random_exponential", .aliases = "_sample_exponential|_random_exponential",
+          .doc = "Numbers drawn from an exponential distribution: of mean 1 / lam.", RANDOM,
+          .params = TN_PARAMS(NUMBER(a, "lam", .def = "1.0", .range = "(0,)", .doc = "rate"),
+                              RANDOM_PARAMS),
+          .expand = exponential_expand);
+
+const tn_op_decl tni_op_random_poisson =
+    TN_OP(.name = "random_poisson", .aliases = "_sample_poisson|_random_poisson",
+          .doc = "Whole numbers drawn from a Poisson distribution.", RANDOM,
+          .params = TN_PARAMS(NUMBER(a, "lam", .def = "1.0", .range = "[0,)", .doc = "mean"),
+                              RANDOM_PARAMS),
+          .expand = poisson_expand);
+
+const tn_op_decl tni_op_random_negative_binomial =
+    TN_OP(.name = "random_negative_binomial",
+          .aliases = "_sample_negbinomial|_random_negative_binomial",
+          .doc = "Numbers of failures before the k-th success.", RANDOM,
+          .params = TN_PARAMS(
+              TN_PARAM(random_params, k, TN_P_I64, .def = "1", .range = "[0,)",
+                       .doc = "number of successes"),
+              NUMBER(a, "p", .def = "1.0", .range = "(0,1]", .doc = "probability of success"),
+              RANDOM_PARAMS),
+          .expand = negative_binomial_expand);
+
+const tn_op_decl tni_op_random_generalized_negative_binomial =
+    TN_OP(.name = "random_generalized_negative_binomial",
+          .aliases = "_sample_gennegbinomial|_random_generalized_negative_binomial",
+          .doc = "Whole numbers drawn from a negative binomial distribution of mean mu and "
+                 "variance mu + alpha mu^2.",
+          RANDOM,
+          .params = TN_PARAMS(NUMBER(a, "mu", .def = "1.0", .range = "[0,)", .doc = "mean"),
+                              NUMBER(b, "alpha", .def = "1.0", .range = "[0,)",
+                                     .doc = "dispersion; 0: a Poisson distribution"),
+                              RANDOM_PARAMS),
+          .expand = generalized_expand);
 
 // ------------------------------------------------------------------ Dropout
 //

@@ -74,6 +74,49 @@ static tn_status build(tni_placer *p, const tni_view *view, uint32_t id, const t
     return grow_values(p) ? TN_OK : tni_place_nomem(p);
 }
 
+// Is a value of the nodes first … last of the scratch graph not known yet?
+static bool is_open(const tni_placer *p, uint32_t first, uint32_t last)
+{
+    const tni_types *types = &p->scratch_types;
+    for (uint32_t id = first; id <= last; id++) {
+        const tni_node *n = tni_node_at(p->scratch.g, id);
+        for (uint32_t v = n->value0; v < n->value0 + n->n_out; v++)
+            if (!types->dtype[v] || tn_shape_size(tni_types_shape(types, v)) < 0) return true;
+    }
+    return false;
+}
+
+// Nodes are asked one by one as they are built, inputs first. What is not known then, such as the
+// shape of values that are made from nothing, comes from their users and from the node's outputs.
+static tn_status complete(tni_placer *p, const tni_view *view, uint32_t id, uint32_t first,
+                          const tni_entry *results)
+{
+    tn_graph *g = p->scratch.g;
+    tni_types *types = &p->scratch_types;
+    const tni_node *n = tni_node_at(view->g, id);
+    const uint32_t last = (uint32_t)g->n_nodes;
+    if (!is_open(p, first, last)) return TN_OK;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        if (!results[i].node) continue;
+        const uint32_t v = tni_value(g, results[i]), u = n->value0 + i;
+        const tn_shape shape = *tni_types_shape(view->types, u);
+        if (tni_types_merge_shape(types, v, &shape) != TN_OK ||
+            tni_types_merge_dtype(types, v, view->types->dtype[u]) != TN_OK)
+            return TN_OK; // take_results() says that they differ
+    }
+    uint32_t *nodes = malloc((size_t)(last - first + 1) * sizeof *nodes);
+    if (!nodes) return tni_place_nomem(p);
+    for (uint32_t k = first; k <= last; k++) nodes[k - first] = k;
+    const tn_status s =
+        tni_infer(g, types, nodes, last - first + 1, TNI_INFER_SHAPES | TNI_INFER_DTYPES);
+    free(nodes);
+    if (s != TN_OK) return tni_place_take_error(p, g);
+    if (!is_open(p, first, last)) return TN_OK;
+    return tni_fail(&p->src->error, TN_E_INTERNAL, NULL,
+                    "%s (%s): its expansion does not say the shape and dtype of all its values",
+                    n->name, n->op->decl.name);
+}
+
 // The outputs of node id are the results, if they are of the same kind.
 static tn_status take_results(tni_placer *p, tni_view *view, uint32_t id, const tni_entry *results)
 {
@@ -117,6 +160,7 @@ tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_
     tn_status s = in && scratch_begin(p) ? bring_inputs(p, view, id, in) : tni_place_nomem(p);
     const uint32_t first = p->scratch.g ? (uint32_t)p->scratch.g->n_nodes + 1 : 1;
     if (s == TN_OK) s = build(p, view, id, in, results);
+    if (s == TN_OK) s = complete(p, view, id, first, results);
     if (s == TN_OK) s = place_children(p, first, (uint32_t)p->scratch.g->n_nodes, context);
     if (s == TN_OK) s = take_results(p, view, id, results);
     free(in);

@@ -66,6 +66,7 @@ static bool has_no_second_derivative(const char *op)
 // Is the gradient of this call an operator without a gradient?
 static bool first_order_only(const op_row *row)
 {
+    if (strcmp(row->op, "IdentityAttachKLSparseReg") == 0) return true;
     return strncmp(row->op, "gamma", 5) == 0 || strcmp(row->op, "BatchNorm") == 0 ||
            strcmp(row->op, "RNN") == 0 || strcmp(row->op, "_contrib_CTCLoss") == 0 ||
            (strcmp(row->op, "Pooling") == 0 && strstr(row->params, "max"));
