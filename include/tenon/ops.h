@@ -644,6 +644,22 @@ typedef struct tn_concat_args {
 #define tn_concat(g, ...) \
     TN_MAKE_(g, "Concat", tn_concat_args, __VA_ARGS__)
 
+// _contrib_count_sketch: Count sketch: adds s[j] data[..., j] to element h[j] of the result. An
+// index outside is moved to the nearest end.
+// Output: (..., out_dim)
+typedef struct tn__contrib_count_sketch_args {
+    uint32_t size;
+    tn_symbol data;                   // (..., d)
+    tn_symbol h;                      // (1, d) or (d,): an index below out_dim for each element
+    tn_symbol s;                      // (1, d) or (d,): factors, 1 or -1
+    int64_t out_dim;                  // length of the result; required, in [1,)
+    tn_opt_i64 processing_batch_size; // read from files, without effect; default 32
+    const char *name;
+    tn_attrs attrs;
+} tn__contrib_count_sketch_args;
+#define tn__contrib_count_sketch(g, ...) \
+    TN_MAKE_(g, "_contrib_count_sketch", tn__contrib_count_sketch_args, __VA_ARGS__)
+
 // _contrib_CTCLoss: Connectionist temporal classification: -log of the probability, by softmax of
 // data, of all paths that spell the labels once runs of one letter are made one and blanks taken
 // out. Infinite, with gradient 0, where there is no such path or a label is outside of the
@@ -670,6 +686,47 @@ typedef struct tn_ctc_loss_args {
 } tn_ctc_loss_args;
 #define tn_ctc_loss(g, ...) \
     TN_MAKE_(g, "_contrib_CTCLoss", tn_ctc_loss_args, __VA_ARGS__)
+
+// _contrib_dequantize: Numbers of a range from bytes: input (max_range - min_range) / 255 +
+// min_range.
+// Output: in the shape of input
+typedef struct tn__contrib_dequantize_args {
+    uint32_t size;
+    tn_symbol input;     // bytes, of any shape
+    tn_symbol min_range; // (1,): what 0 stands for
+    tn_symbol max_range; // (1,): what 255 stands for
+    tn_dtype out_type;   // dtype of the result: a floating one; required
+    const char *name;
+    tn_attrs attrs;
+} tn__contrib_dequantize_args;
+#define tn__contrib_dequantize(g, ...) \
+    TN_MAKE_(g, "_contrib_dequantize", tn__contrib_dequantize_args, __VA_ARGS__)
+
+// _contrib_fft: Fourier transform of the last axis: sum of x[n] exp(-2 pi i n k / d), real and
+// imaginary parts in turn.
+// Output: (..., 2d)
+typedef struct tn__contrib_fft_args {
+    uint32_t size;
+    tn_symbol data;       // (..., d): real numbers
+    int64_t compute_size; // read from files, without effect; default 128, in [1,)
+    const char *name;
+    tn_attrs attrs;
+} tn__contrib_fft_args;
+#define tn__contrib_fft(g, ...) \
+    TN_MAKE_(g, "_contrib_fft", tn__contrib_fft_args, __VA_ARGS__)
+
+// _contrib_ifft: Real part of the inverse Fourier transform of the last axis, not divided by d:
+// _contrib_ifft of _contrib_fft is d times the data.
+// Output: (..., d)
+typedef struct tn__contrib_ifft_args {
+    uint32_t size;
+    tn_symbol data;       // (..., 2d): real and imaginary parts in turn
+    int64_t compute_size; // read from files, without effect; default 128, in [1,)
+    const char *name;
+    tn_attrs attrs;
+} tn__contrib_ifft_args;
+#define tn__contrib_ifft(g, ...) \
+    TN_MAKE_(g, "_contrib_ifft", tn__contrib_ifft_args, __VA_ARGS__)
 
 // _contrib_MultiBoxDetection: Detections of a single-shot detector, sorted by falling probability:
 // one for each anchor whose best class, the background aside, reaches the threshold. Then each one
@@ -807,6 +864,26 @@ typedef struct tn_proposal_args {
 } tn_proposal_args;
 #define tn_proposal(g, ...) \
     TN_MAKE_(g, "_contrib_Proposal", tn_proposal_args, __VA_ARGS__)
+
+// _contrib_quantize: Numbers of a range as bytes: (input - min_range) 255 / (max_range -
+// min_range), rounded. What lies outside of the range is cut off. The bytes have no gradient.
+// Output output0: bytes, in the shape of input
+// Output output1: (1,): min_range
+// Output output2: (1,): max_range
+enum { // out_type of tn__contrib_quantize
+    TN__CONTRIB_QUANTIZE_UINT8 = 1
+};
+typedef struct tn__contrib_quantize_args {
+    uint32_t size;
+    tn_symbol input;     // of any shape
+    tn_symbol min_range; // (1,): becomes 0
+    tn_symbol max_range; // (1,): becomes 255
+    int out_type;        // dtype of the bytes; default uint8
+    const char *name;
+    tn_attrs attrs;
+} tn__contrib_quantize_args;
+#define tn__contrib_quantize(g, ...) \
+    TN_MAKE_(g, "_contrib_quantize", tn__contrib_quantize_args, __VA_ARGS__)
 
 // Convolution: Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not turned
 // round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1.
@@ -1406,6 +1483,23 @@ typedef struct tn_hypot_scalar_args {
 } tn_hypot_scalar_args;
 #define tn_hypot_scalar(g, ...) \
     TN_MAKE_(g, "_hypot_scalar", tn_hypot_scalar_args, __VA_ARGS__)
+
+// IdentityAttachKLSparseReg: Passes the results of a sigmoid on, and adds to their gradient that of
+// a penalty on units whose average is not sparseness_target.
+// Output: data
+typedef struct tn_identity_attach_kl_sparse_reg_args {
+    uint32_t size;
+    tn_symbol data;               // (n, c, ...), between 0 and 1
+    tn_symbol moving_avg;         // (c,): moving average of each unit; state, written in place
+    // how active units are meant to be on average; default 0.1, in [0,1]
+    tn_opt_f64 sparseness_target;
+    tn_opt_f64 penalty;           // weight of the penalty; default 0.001
+    tn_opt_f64 momentum;          // how much of the moving average is kept; default 0.9, in [0,1]
+    const char *name;
+    tn_attrs attrs;
+} tn_identity_attach_kl_sparse_reg_args;
+#define tn_identity_attach_kl_sparse_reg(g, ...) \
+    TN_MAKE_(g, "IdentityAttachKLSparseReg", tn_identity_attach_kl_sparse_reg_args, __VA_ARGS__)
 
 // InstanceNorm: Normalises each channel of each sample to mean 0 and variance 1, then scales and
 // shifts the channels.
@@ -2245,6 +2339,70 @@ typedef struct tn_radians_args {
 #define tn_radians(g, ...) \
     TN_MAKE_(g, "radians", tn_radians_args, __VA_ARGS__)
 
+// random_exponential: Numbers drawn from an exponential distribution: of mean 1 / lam.
+// Output: of the given shape
+typedef struct tn_random_exponential_args {
+    uint32_t size;
+    tn_opt_f64 lam;    // rate; default 1.0, in (0,)
+    // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
+    tn_ints shape;
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_random_exponential_args;
+#define tn_random_exponential(g, ...) \
+    TN_MAKE_(g, "random_exponential", tn_random_exponential_args, __VA_ARGS__)
+
+// random_gamma: Numbers drawn from a gamma distribution: of mean alpha beta.
+// Output: of the given shape
+typedef struct tn_random_gamma_args {
+    uint32_t size;
+    tn_opt_f64 alpha;  // shape; default 1.0, in (0,)
+    tn_opt_f64 beta;   // scale; default 1.0, in (0,)
+    // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
+    tn_ints shape;
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_random_gamma_args;
+#define tn_random_gamma(g, ...) \
+    TN_MAKE_(g, "random_gamma", tn_random_gamma_args, __VA_ARGS__)
+
+// random_generalized_negative_binomial: Whole numbers drawn from a negative binomial distribution
+// of mean mu and variance mu + alpha mu^2.
+// Output: of the given shape
+typedef struct tn_random_generalized_negative_binomial_args {
+    uint32_t size;
+    tn_opt_f64 mu;     // mean; default 1.0, in [0,)
+    tn_opt_f64 alpha;  // dispersion; 0: a Poisson distribution; default 1.0, in [0,)
+    // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
+    tn_ints shape;
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_random_generalized_negative_binomial_args;
+#define tn_random_generalized_negative_binomial(g, ...) \
+    TN_MAKE_(g, "random_generalized_negative_binomial", tn_random_generalized_negative_binomial_args, __VA_ARGS__)
+
+// random_negative_binomial: Numbers of failures before the k-th success.
+// Output: of the given shape
+typedef struct tn_random_negative_binomial_args {
+    uint32_t size;
+    tn_opt_i64 k;      // number of successes; default 1, in [0,)
+    tn_opt_f64 p;      // probability of success; default 1.0, in (0,1]
+    // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
+    tn_ints shape;
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_random_negative_binomial_args;
+#define tn_random_negative_binomial(g, ...) \
+    TN_MAKE_(g, "random_negative_binomial", tn_random_negative_binomial_args, __VA_ARGS__)
+
 // random_normal: Numbers drawn from a normal distribution.
 // Output: of the given shape
 typedef struct tn_random_normal_args {
@@ -2260,6 +2418,21 @@ typedef struct tn_random_normal_args {
 } tn_random_normal_args;
 #define tn_random_normal(g, ...) \
     TN_MAKE_(g, "random_normal", tn_random_normal_args, __VA_ARGS__)
+
+// random_poisson: Whole numbers drawn from a Poisson distribution.
+// Output: of the given shape
+typedef struct tn_random_poisson_args {
+    uint32_t size;
+    tn_opt_f64 lam;    // mean; default 1.0, in [0,)
+    // extents; 0 and -1, or (): to be inferred from what uses the value; default (), in [-1,)
+    tn_ints shape;
+    const char *ctx;   // read from old files, without effect; default ""
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_random_poisson_args;
+#define tn_random_poisson(g, ...) \
+    TN_MAKE_(g, "random_poisson", tn_random_poisson_args, __VA_ARGS__)
 
 // random_uniform: Numbers drawn evenly from [low, high).
 // Output: of the given shape
@@ -2536,6 +2709,125 @@ typedef struct tn_rsqrt_args {
 } tn_rsqrt_args;
 #define tn_rsqrt(g, ...) \
     TN_MAKE_(g, "rsqrt", tn_rsqrt_args, __VA_ARGS__)
+
+// sample_exponential: Numbers drawn from exponential distributions, for each element of lam. Has
+// the gradient of -log(1 - u) / lam with u as drawn.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_exponential_args {
+    uint32_t size;
+    tn_symbol lam;     // rates; NaN below 0
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_exponential_args;
+#define tn_sample_exponential(g, ...) \
+    TN_MAKE_(g, "sample_exponential", tn_sample_exponential_args, __VA_ARGS__)
+
+// sample_gamma: Numbers drawn from gamma distributions, for each element of alpha and beta. beta
+// has the gradient of beta g with g as drawn, alpha has none.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_gamma_args {
+    uint32_t size;
+    tn_symbol alpha;   // shapes; NaN unless above 0
+    tn_symbol beta;    // scales, of the shape of alpha; NaN below 0
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_gamma_args;
+#define tn_sample_gamma(g, ...) \
+    TN_MAKE_(g, "sample_gamma", tn_sample_gamma_args, __VA_ARGS__)
+
+// sample_generalized_negative_binomial: Whole numbers drawn from negative binomial distributions of
+// mean mu and variance mu + alpha mu^2, for each element of mu and alpha.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_generalized_negative_binomial_args {
+    uint32_t size;
+    tn_symbol mu;      // means; NaN below 0
+    tn_symbol alpha;   // dispersions, of the shape of mu; NaN below 0
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_generalized_negative_binomial_args;
+#define tn_sample_generalized_negative_binomial(g, ...) \
+    TN_MAKE_(g, "sample_generalized_negative_binomial", tn_sample_generalized_negative_binomial_args, __VA_ARGS__)
+
+// sample_multinomial: Indices of classes, drawn with the probabilities in the rows of data. Rows
+// are taken to sum to 1: the draws are as if divided by their sum, the logarithms not.
+// Output: indices, ... + shape
+// Output output0: indices, ... + shape
+// Output output1: logarithms of the probabilities of what was drawn
+typedef struct tn_sample_multinomial_args {
+    uint32_t size;
+    tn_symbol data;    // (..., k): probabilities
+    tn_ints shape;     // of the block of draws from each row; (): one draw; default (), in [0,)
+    bool get_prob;     // give the logarithms, too; default False
+    tn_dtype dtype;    // of the indices: int32 or int64; default int32
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_multinomial_args;
+#define tn_sample_multinomial(g, ...) \
+    TN_MAKE_(g, "sample_multinomial", tn_sample_multinomial_args, __VA_ARGS__)
+
+// sample_negative_binomial: Numbers of failures before the k-th success, drawn for each element of
+// k and p. k need not be whole.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_negative_binomial_args {
+    uint32_t size;
+    tn_symbol k;       // numbers of successes; NaN below 0
+    tn_symbol p;       // probabilities of success, of the shape of k; NaN outside of [0, 1]
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_negative_binomial_args;
+#define tn_sample_negative_binomial(g, ...) \
+    TN_MAKE_(g, "sample_negative_binomial", tn_sample_negative_binomial_args, __VA_ARGS__)
+
+// sample_normal: Numbers drawn from normal distributions, for each element of mu and sigma. Has the
+// gradient of mu + sigma z with z as drawn.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_normal_args {
+    uint32_t size;
+    tn_symbol mu;      // means
+    tn_symbol sigma;   // standard deviations, of the shape of mu
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_normal_args;
+#define tn_sample_normal(g, ...) \
+    TN_MAKE_(g, "sample_normal", tn_sample_normal_args, __VA_ARGS__)
+
+// sample_poisson: Numbers drawn from Poisson distributions, for each element of lam.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_poisson_args {
+    uint32_t size;
+    tn_symbol lam;     // means; NaN below 0
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_poisson_args;
+#define tn_sample_poisson(g, ...) \
+    TN_MAKE_(g, "sample_poisson", tn_sample_poisson_args, __VA_ARGS__)
+
+// sample_uniform: Numbers drawn evenly from [low, high), for each element of low and high. Has the
+// gradient of low + u (high - low) with u as drawn.
+// Output: the parameters' shape + shape
+typedef struct tn_sample_uniform_args {
+    uint32_t size;
+    tn_symbol low;     // smallest numbers
+    tn_symbol high;    // ends, not reached; of the shape of low
+    tn_ints shape;     // of the block of draws for each element; (): one draw; default (), in [0,)
+    tn_dtype dtype;    // a floating dtype; None: float32; default None, may be None
+    const char *name;
+    tn_attrs attrs;
+} tn_sample_uniform_args;
+#define tn_sample_uniform(g, ...) \
+    TN_MAKE_(g, "sample_uniform", tn_sample_uniform_args, __VA_ARGS__)
 
 // SequenceLast: The last step of each sequence. A sequence of length 0 gives zeros.
 // Output: (N, ...)
