@@ -143,9 +143,11 @@ static void add_op(tni_text *t, const tni_op *op)
     tni_text_printf(t, "typedef struct tn_%s_args {\n", name);
     add_fields(t, op);
     tni_text_printf(t, "} tn_%s_args;\n", name);
+    // 41: what stands around the two names; no line is longer than 100
+    const bool breaks = strlen(op->decl.name) + strlen(name) + 41 > 100;
     tni_text_printf(t,
-                    "#define tn_%s(g, ...) \\\n    TN_MAKE_(g, \"%s\", tn_%s_args, __VA_ARGS__)\n",
-                    name, op->decl.name, name);
+                    "#define tn_%s(g, ...) \\\n    TN_MAKE_(g, \"%s\",%stn_%s_args, __VA_ARGS__)\n",
+                    name, op->decl.name, breaks ? " \\\n             " : " ", name);
 }
 
 void genops_header(tni_text *t, const tni_op *const *ops, uint32_t n)

@@ -2385,7 +2385,8 @@ typedef struct tn_random_generalized_negative_binomial_args {
     tn_attrs attrs;
 } tn_random_generalized_negative_binomial_args;
 #define tn_random_generalized_negative_binomial(g, ...) \
-    TN_MAKE_(g, "random_generalized_negative_binomial", tn_random_generalized_negative_binomial_args, __VA_ARGS__)
+    TN_MAKE_(g, "random_generalized_negative_binomial", \
+             tn_random_generalized_negative_binomial_args, __VA_ARGS__)
 
 // random_negative_binomial: Numbers of failures before the k-th success.
 // Output: of the given shape
@@ -2752,7 +2753,8 @@ typedef struct tn_sample_generalized_negative_binomial_args {
     tn_attrs attrs;
 } tn_sample_generalized_negative_binomial_args;
 #define tn_sample_generalized_negative_binomial(g, ...) \
-    TN_MAKE_(g, "sample_generalized_negative_binomial", tn_sample_generalized_negative_binomial_args, __VA_ARGS__)
+    TN_MAKE_(g, "sample_generalized_negative_binomial", \
+             tn_sample_generalized_negative_binomial_args, __VA_ARGS__)
 
 // sample_multinomial: Indices of classes, drawn with the probabilities in the rows of data. Rows
 // are taken to sum to 1: the draws are as if divided by their sum, the logarithms not.
