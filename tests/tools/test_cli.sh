@@ -80,7 +80,7 @@ tenon 0 ops sgd_mom_update && out '^Auxiliary states$' && out '^  mom '
 tenon 0 ops Activation && out 'relu\|sigmoid\|tanh'
 tenon 0 ops swish && out '^From plugin swish'
 tenon 1 ops NoSuchOperator && err '^tenon ops: no operator "NoSuchOperator"'
-tenon 1 ops convolut && err 'there is Convolution Deconvolution$'
+tenon 1 ops convolut && err 'there is Convolution Convolution_v1 Deconvolution$'
 
 tenon 0 ops --json && valid_json out && quiet
 # Every object has all keys. jansson indents: keys of an operator stand at four spaces.
