@@ -56,7 +56,8 @@ static void wrong_calls_say_who_what_and_where(void)
                  .params = TN_ATTRS({"act_type", "rely"})),
             TN_E_INVALID,
             "a (Activation): act_type: 'rely' is none of relu, sigmoid, tanh, "
-            "softrelu — did you mean relu?");
+            "softrelu, softsign, softplus, gelu, gelu_tanh, silu, mish, hard_sigmoid, hard_swish "
+            "— did you mean relu, gelu?");
     REFUSED(CALL("Flatten", .name = "", .inputs = TN_SYMS(x)), TN_E_INVALID,
             "Flatten: name: empty");
     REFUSED(CALL("Flatten", .params = TN_ATTRS({"a", NULL})), TN_E_INVALID,
