@@ -144,6 +144,14 @@ static tn_status check_value(tn_exec *e, const char *where, const char *name, co
     return status;
 }
 
+// Constant rows have to run again if the tensor is that of a constant.
+static void note_change(tn_exec *e, const tn_tensor *to)
+{
+    for (size_t i = 0; e->inference && e->is_fresh && i < e->args.n + e->auxs.n; i++)
+        if ((i < e->args.n ? e->arg[i] : e->aux[i - e->args.n]) == to && e->constant[i])
+            e->is_fresh = false;
+}
+
 static tn_status copy_value(tn_exec *e, const char *where, const char *name, tn_tensor *to,
                             tn_tensor *src)
 {
@@ -160,6 +168,7 @@ tn_status tn_exec_set(tn_exec *e, const char *name, tn_tensor *src)
         return tni_exec_unknown(e, "tn_exec_set", "argument or state", name ? name : "", &e->args,
                                 &e->auxs);
     const tn_status status = check_value(e, "tn_exec_set", name, to, src);
+    note_change(e, to);
     return status ? status : copy_value(e, "tn_exec_set", name, to, src);
 }
 
@@ -183,8 +192,14 @@ tn_status tn_exec_set_all(tn_exec *e, tn_tensors values, bool allow_extra)
     for (size_t i = 0; !status && i < values.n; i++) {
         tn_tensor *to = values.v[i].name ? target(e, values.v[i].name) : NULL;
         if (to) status = copy_value(e, where, values.v[i].name, to, values.v[i].tensor);
+        note_change(e, to);
     }
     return status;
+}
+
+void tn_exec_refresh(tn_exec *e)
+{
+    if (e) e->is_fresh = false;
 }
 
 void tn_exec_seed(tn_exec *e, uint64_t seed)

@@ -7,7 +7,7 @@ static tn_bind_options options_of(const tn_bind_options *theirs)
     tn_bind_options mine;
     memset(&mine, 0, sizeof mine);
     if (!theirs) return mine;
-    const size_t first = TN_END_OF(tn_bind_options, flags);
+    const size_t first = TN_END_OF(tn_bind_options, flags); // what came later reads as zero
     const size_t size = theirs->size < first ? first : theirs->size;
     memcpy(&mine, theirs, size < sizeof mine ? size : sizeof mine);
     return mine;
@@ -45,8 +45,11 @@ static bool keep_options(tni_bind *b)
     e->flags = b->o.flags;
     e->workers = b->o.threads > 0 && (uint32_t)b->o.threads < pool ? (uint32_t)b->o.threads : pool;
     e->stop_at_nan = nan && strcmp(nan, "stop") == 0;
+    e->compute = b->o.compute;
     if (b->o.backends) e->backends = tni_strdup(&e->arena, b->o.backends);
-    return keep_groups(e, b->o.groups) && (!b->o.backends || e->backends);
+    if (b->o.inputs) e->inputs = tni_strdup(&e->arena, b->o.inputs);
+    return keep_groups(e, b->o.groups) && (!b->o.backends || e->backends) &&
+           (!b->o.inputs || e->inputs);
 }
 
 // ------------------------------------------------------------------ the private graph
@@ -93,6 +96,10 @@ static tn_status check_options(const tni_bind *b)
     if (o->flags & ~known)
         return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .flags: unknown bits 0x%x",
                               o->flags & ~known);
+    if (o->compute != TN_DTYPE_NONE && o->compute != TN_BF16)
+        return tni_graph_fail(b->g, TN_E_INVALID, 0,
+                              "bind: .compute: wanted TN_BF16 or TN_DTYPE_NONE, got %s",
+                              tn_dtype_name(o->compute));
     if (o->share && o->share->env != b->g->env)
         return tni_graph_fail(b->g, TN_E_INVALID, 0,
                               "bind: .share: that executor is of another env than the graph");
@@ -109,6 +116,7 @@ static tn_status bind_steps(tni_bind *b, tn_graph *from, tni_entries heads)
     if (!status) status = tni_bind_options(b);
     if (!status) status = tni_bind_types(b);
     if (!status) status = tni_bind_gradients(b);
+    if (!status) status = tni_bind_constants(b);
     if (!status) status = tni_bind_place(b);
     if (!status) status = tni_bind_tensors(b);
     if (!status) status = tni_bind_plan(b);
@@ -190,6 +198,7 @@ void tn_exec_free(tn_exec *e)
     free(e->row_node);
     free(e->value_names);
     if (e->is_placed) tni_placed_free(&e->placed);
+    tni_folded_free(&e->folded);
     tn_graph_free(e->source);
     tni_map_free(&e->args.index);
     tni_map_free(&e->auxs.index);

@@ -53,28 +53,96 @@ static void wishes_free(wishes *w)
     free(w->homes);
 }
 
-static tn_status place(tni_bind *b)
+// What is placed: the source, or what it was folded to.
+typedef struct subject {
+    tn_graph *g;
+    const tni_types *types;
+    uint32_t n_forward;
+    uint8_t *constants; // by node; NULL: nothing is
+} subject;
+
+// Values and variables of the wishes become those of the folded graph.
+static bool move_wishes(const tn_exec *e, wishes *w)
+{
+    const tni_folded *f = &e->folded;
+    tni_device **homes = calloc(f->g->n_nodes + 1, sizeof *homes);
+    if (!homes) return false;
+    for (size_t i = 0; i <= f->g->n_nodes; i++) homes[i] = &tni_home_auto;
+    for (uint32_t id = 1; id <= e->n_source; id++) {
+        const tni_node *n = &e->source->nodes[id];
+        if (tni_is_variable(n)) homes[f->values[n->value0].node] = w->homes[id];
+    }
+    for (size_t i = 0; i < w->n_keep; i++) w->keep[i] = f->values[tni_value(e->source, w->keep[i])];
+    free(w->homes);
+    w->homes = homes;
+    return true;
+}
+
+static tn_status choose_subject(tni_bind *b, wishes *w, subject *s)
 {
     tn_exec *e = b->e;
-    wishes w = {0};
-    tn_status status = TN_OK;
-    if (!wishes_make(&w, b)) {
-        wishes_free(&w);
-        return out_of_memory(b);
+    *s = (subject){e->source, &b->types, e->n_source, NULL};
+    if (!e->inference) return TN_OK;
+    if (!(e->flags & TN_BIND_NO_REUSE) &&
+        tni_fold(e->source, &b->types, w->keep, w->n_keep, &e->folded))
+        return tni_bind_take_error(b, e->source);
+    const tni_folded *f = &e->folded;
+    if (f->g) *s = (subject){f->g, &f->types, (uint32_t)f->g->n_nodes, NULL};
+    if (f->g && !move_wishes(e, w)) return out_of_memory(b);
+    s->constants = calloc(s->g->n_nodes + 1, 1);
+    if (!s->constants) return out_of_memory(b);
+    for (size_t i = 0; i < e->args.n + e->auxs.n; i++) {
+        const tni_entry var = e->vars[i];
+        const uint32_t node = f->g ? f->values[tni_value(e->source, var)].node : var.node;
+        s->constants[node] = e->constant[i];
     }
+    return TN_OK;
+}
+
+// Values of the folded graph were placed: find them by those of the source.
+static bool unfold_values(tn_exec *e)
+{
+    const tni_folded *f = &e->folded;
+    tni_entry *values = f->g ? calloc((size_t)e->source->n_values + 1, sizeof *values) : NULL;
+    if (!values) return !f->g;
+    for (uint32_t v = 0; v < e->source->n_values; v++)
+        if (f->values[v].node) values[v] = e->placed.values[tni_value(f->g, f->values[v])];
+    free(e->placed.values);
+    e->placed.values = values;
+    return true;
+}
+
+static tn_status place_subject(tni_bind *b, const wishes *w, const subject *s)
+{
+    tn_exec *e = b->e;
     const tni_place_options options = {.backends = e->backends,
                                        .groups = e->groups,
                                        .training = e->training,
+                                       .inference = e->inference,
+                                       .compute = e->compute,
                                        .exact = (e->flags & TN_BIND_NO_REUSE) != 0,
                                        .apart = (e->flags & TN_BIND_NO_FUSE) || e->stop_at_nan,
-                                       .keep = w.keep,
-                                       .n_keep = w.n_keep,
-                                       .keep_homes = w.keep_homes,
-                                       .homes = w.homes};
+                                       .keep = w->keep,
+                                       .n_keep = w->n_keep,
+                                       .keep_homes = w->keep_homes,
+                                       .homes = w->homes,
+                                       .constants = s->constants};
     e->is_placed = true;
-    status = tni_place_graph(e->source, &b->types, e->n_source, &options, &e->placed);
+    if (tni_place_graph(s->g, s->types, s->n_forward, &options, &e->placed))
+        return tni_bind_take_error(b, s->g);
+    return unfold_values(e) ? TN_OK : out_of_memory(b);
+}
+
+static tn_status place(tni_bind *b)
+{
+    wishes w = {0};
+    subject s = {0};
+    tn_status status = wishes_make(&w, b) ? TN_OK : out_of_memory(b);
+    if (!status) status = choose_subject(b, &w, &s);
+    if (!status) status = place_subject(b, &w, &s);
+    free(s.constants);
     wishes_free(&w);
-    return status ? tni_bind_take_error(b, e->source) : TN_OK;
+    return status;
 }
 
 // ------------------------------------------------------------------ spaces

@@ -147,6 +147,7 @@ typedef struct tni_plan {
     uint32_t *scratch;  // by node: block, or 0
     uint32_t *stash;    // by node: block, or 0 (of the forward node)
     uint8_t *elided;    // by node: an identity that shares memory and does not run
+    uint8_t *lasting;   // by value: made of constants, and read in each run
     uint8_t *written;   // by node: a variable whose memory something writes to; while planning
     tni_overlap *overlaps;
     size_t n_overlaps, overlaps_capacity;
@@ -196,6 +197,7 @@ struct tn_exec {
     tni_error error;
     tni_arena arena;   // names, lists, rows
     tn_graph *source;  // private copy of the symbol, then its gradients
+    tni_folded folded; // what is placed in its stead, for inference
     uint32_t n_source; // nodes of the symbol itself
     tni_entry *heads;  // outputs, in source
     tni_entry *vars;   // arguments, then auxiliary states, in source
@@ -224,7 +226,11 @@ struct tn_exec {
     tni_row *rows;      // forward, then backward
     uint32_t *row_node; // by row: node of the placed graph; 0: copies at the borders
     size_t n_rows, n_forward_rows;
-    uint32_t *mode_rows; // rows that are told TN_RUN_TRAIN
+    size_t n_constant_rows; // the first: they run when constants are new
+    bool *constant;         // by argument, then state: it never changes
+    bool inference;         // no gradients, and no mode but that
+    bool is_fresh;          // what the constant rows computed is still right
+    uint32_t *mode_rows;    // rows that are told TN_RUN_TRAIN
     size_t n_mode_rows;
     tni_random_row *random_rows;
     size_t n_random_rows;
@@ -239,7 +245,8 @@ struct tn_exec {
     const char **value_names; // for the monitor, by value of the placed graph
     tn_memory_report memory;
 
-    char *backends; // options, for tn_exec_reshape
+    char *backends, *inputs; // options, for tn_exec_reshape
+    tn_dtype compute;
     tn_attrs groups;
     uint32_t flags;
     tni_text report_text, report_json, plan_text;
@@ -284,6 +291,7 @@ tn_status tni_bind_names(tni_bind *b);     // bind_names.c: arguments, states, o
 tn_status tni_bind_options(tni_bind *b);   // bind_names.c: checks and merges what was given
 tn_status tni_bind_types(tni_bind *b);     // bind_types.c: inference; nothing stays unknown
 tn_status tni_bind_gradients(tni_bind *b); // bind_gradients.c: appends the backward nodes
+tn_status tni_bind_constants(tni_bind *b); // bind_constants.c: for inference: what never changes
 tn_status tni_bind_place(tni_bind *b);     // bind_tensors.c: devices; spaces and their queues
 tn_status tni_bind_tensors(tni_bind *b);   // bind_tensors.c: tensors of arguments, …; sinks
 tn_status tni_bind_plan(tni_bind *b);      // plan.c: kernels are prepared, memory is planned
@@ -294,6 +302,13 @@ tn_status tni_kernel_prepare(tni_bind *b, uint32_t node, tn_kernel_info *info);
 void tni_kernel_destroy(tn_exec *e, uint32_t node);
 // Plugin that brought the kernel of a node; NULL for copies.
 const struct tni_plugin *tni_kernel_plugin(const tn_exec *e, uint32_t node);
+
+// Does the node run only when constants are new?
+static inline bool tni_is_constant(const tn_exec *e, uint32_t node)
+{
+    const tni_node *n = &e->placed.g->nodes[node];
+    return e->inference && n->op && n->n_out && e->placed.constant[n->value0];
+}
 
 // Number of the space of a device's memory.
 uint32_t tni_space_of(const tn_exec *e, const tni_device *memory);
@@ -337,6 +352,7 @@ typedef struct tni_report_row {
     uint64_t scratch, stash; // bytes
     bool inplace;            // an output lies over an input
     bool elided;             // an identity that shares memory and does not run
+    bool once;               // runs when constants are new, not in each forward
 } tni_report_row;
 
 typedef struct tni_report_value {

@@ -62,7 +62,7 @@ static uint32_t block_of_value(const tni_bind *b, uint32_t node, uint32_t value,
                        .begin = time,
                        .end = p->last[value] > time ? p->last[value] : time,
                        .space = tni_space_of(e, e->placed.at[node].memory)};
-    if (e->flags & TN_BIND_NO_REUSE) {
+    if (e->flags & TN_BIND_NO_REUSE || p->lasting[value]) {
         block.begin = 0;
         block.end = p->n_times;
     }
@@ -73,6 +73,14 @@ static uint32_t block_of_tensor(tn_exec *e, uint32_t tensor)
 {
     const tni_block block = {.bytes = tn_tensor_bytes(e->tensors[tensor]), .tensor = tensor};
     return block_new(&e->plan, &block);
+}
+
+// The block of a lasting value is nobody else's.
+static void make_last(tni_plan *p, uint32_t value, uint32_t block)
+{
+    if (!p->lasting[value] || p->blocks.v[block].tensor) return;
+    p->blocks.v[block].begin = 0;
+    p->blocks.v[block].end = p->n_times;
 }
 
 // ------------------------------------------------------------------ preparation
@@ -90,9 +98,10 @@ static bool plan_make(tn_exec *e)
     p->scratch = calloc(n_nodes, sizeof *p->scratch);
     p->stash = calloc(n_nodes, sizeof *p->stash);
     p->elided = calloc(n_nodes, 1);
+    p->lasting = calloc(n_values, 1);
     e->kernels = calloc(n_nodes, sizeof *e->kernels);
     return p->of_value && p->last && p->sink_of && p->scratch && p->stash && p->elided &&
-           e->kernels;
+           p->lasting && e->kernels;
 }
 
 static void drop_scratch(tni_plan *p)
@@ -114,6 +123,7 @@ void tni_plan_free(tni_plan *p)
     free(p->scratch);
     free(p->stash);
     free(p->elided);
+    free(p->lasting);
     memset(p, 0, sizeof *p);
 }
 
@@ -125,6 +135,12 @@ static bool reads_later(const tn_exec *e, uint32_t node, uint32_t from)
     return to->kind == TNI_COPY && to->memory && !e->placed.at[from].memory;
 }
 
+// Value v, made by `node`, is read in each run.
+static void note_lasting(tn_exec *e, uint32_t node, uint32_t v)
+{
+    if (tni_is_constant(e, node)) e->plan.lasting[v] = 1;
+}
+
 static void find_last_readers(tn_exec *e)
 {
     tni_plan *p = &e->plan;
@@ -134,6 +150,7 @@ static void find_last_readers(tn_exec *e)
         for (uint32_t i = 0; i < n->n_in; i++) {
             const uint32_t value = tni_value(g, n->in[i]);
             if (is_shape_only(e, id, i)) continue;
+            if (!tni_is_constant(e, id)) note_lasting(e, n->in[i].node, value);
             const uint32_t t =
                 reads_later(e, id, n->in[i].node) ? phase_end(p, id) : tni_time(p, id);
             if (t > p->last[value]) p->last[value] = t;
@@ -156,8 +173,9 @@ static void find_sinks(tn_exec *e)
         const bool same_memory =
             e->tensors[s->tensor]->storage->device == e->placed.at[s->entry.node].memory;
         if (sink_end(p, s) > p->last[value]) p->last[value] = sink_end(p, s);
-        if (!p->sink_of[value] && in_phase && same_memory && !e->placed.layout[value].domain &&
-            !tni_is_variable(&g->nodes[s->entry.node]))
+        note_lasting(e, s->entry.node, value);
+        if (!p->sink_of[value] && in_phase && !p->lasting[value] && same_memory &&
+            !e->placed.layout[value].domain && !tni_is_variable(&g->nodes[s->entry.node]))
             p->sink_of[value] = (uint32_t)i + 1;
     }
 }
@@ -253,6 +271,7 @@ static uint32_t block_of_output(tni_bind *b, uint32_t node, uint32_t out,
     if (sink) sink->direct = p->blocks.v[taken].tensor == sink->tensor;
     p->blocks.v[taken].taken = t;
     if (p->last[value] > p->blocks.v[taken].end) p->blocks.v[taken].end = p->last[value];
+    make_last(p, value, taken);
     p->n_inplace++;
     return taken;
 }
@@ -282,6 +301,7 @@ static bool elide(tn_exec *e, uint32_t node)
     }
     p->of_value[to] = p->of_value[from];
     if (p->last[to] > block->end) block->end = p->last[to];
+    make_last(p, to, p->of_value[from]);
     p->elided[node] = 1;
     p->n_elided++;
     return true;

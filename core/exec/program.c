@@ -11,6 +11,7 @@ static tn_status out_of_memory(tni_bind *b)
 // Memory of the executor that is shared, if it is large enough.
 static tni_storage *shared_storage(const tn_exec *share, const tni_space *s, uint64_t bytes)
 {
+    if (share && share->n_constant_rows) return NULL; // what constants became must stay there
     for (uint32_t i = 0; share && i < share->n_spaces; i++) {
         tni_storage *storage = share->spaces[i].storage;
         if (share->spaces[i].device == s->device && storage->bytes >= bytes)
@@ -34,7 +35,7 @@ static tn_status allocate(tni_bind *b)
     for (uint32_t i = 0; i < e->n_spaces; i++) {
         tni_space *s = &e->spaces[i];
         const uint64_t bytes = s->bytes + (i == 0 ? align - TNI_ALIGN : 0);
-        s->storage = shared_storage(b->o.share, s, bytes);
+        s->storage = e->inference ? NULL : shared_storage(b->o.share, s, bytes);
         if (!s->storage) s->storage = tni_storage_new(e->env, s->device, bytes);
         if (!s->storage)
             return tni_graph_fail(b->g, tn_env_status(e->env), 0, "bind: planned memory: %s",
@@ -302,7 +303,11 @@ static tn_status write_rows(writer *w)
 {
     tn_exec *e = w->e;
     const uint32_t n = (uint32_t)e->placed.g->n_nodes;
-    for (uint32_t id = 1; id <= e->plan.n_forward; id++) add_node(w, id);
+    for (uint32_t id = 1; id <= e->plan.n_forward; id++)
+        if (tni_is_constant(e, id)) add_node(w, id);
+    if (e->inference) e->n_constant_rows = e->n_rows;
+    for (uint32_t id = 1; id <= e->plan.n_forward; id++)
+        if (!tni_is_constant(e, id)) add_node(w, id);
     add_sinks(w, false);
     e->n_forward_rows = e->n_rows;
     const tn_status status = add_zeros(w);

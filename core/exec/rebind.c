@@ -218,7 +218,9 @@ tn_exec *tn_exec_reshape(tn_exec *e, tn_shapes shapes)
                       .share = e,
                       .seed = e->seed,
                       .threads = (int32_t)e->workers,
-                      .flags = e->flags}};
+                      .flags = e->flags,
+                      .inputs = e->inputs,
+                      .compute = e->compute}};
     tn_exec *made = NULL;
     if (e->error.status) return NULL;
     tn_status status = find_shapes(&r, shapes);

@@ -182,6 +182,7 @@ static void add_fused(const tni_fused *fused, tni_text *t)
 static void add_row(const tni_report_row *row, tni_text *t)
 {
     if (row->elided) tni_text_add(t, "  no run");
+    if (row->once) tni_text_add(t, "  once");
     if (row->inplace) tni_text_add(t, "  in place");
     if (row->scratch) {
         tni_text_add(t, "  scratch ");
@@ -214,7 +215,7 @@ static void add_kernel(const tni_placed *p, const tni_report_info *info, uint32_
     add_refusals("not ", at->refusals, t);
 }
 
-static void add_move(const tni_placed *p, uint32_t id, tni_text *t)
+static void add_move(const tni_placed *p, const tni_report_info *info, uint32_t id, tni_text *t)
 {
     const tni_place *at = &p->at[id];
     const tni_node *n = tni_node_at(p->g, id);
@@ -233,6 +234,7 @@ static void add_move(const tni_placed *p, uint32_t id, tni_text *t)
     }
     tni_text_add(t, "  ");
     tni_report_bytes(bytes_of_output(p, id), t);
+    if (info->row && info->row(info->ctx, id).once) tni_text_add(t, "  once");
     tni_text_add(t, "\n");
 }
 
@@ -247,7 +249,7 @@ void tni_report_text(const tni_placed *p, const tni_report_info *info, tni_text 
         if (id == p->n_forward + 1) tni_text_add(t, "backward\n");
         if (at->kind == TNI_VARIABLE) continue;
         if (at->kind != TNI_KERNEL) {
-            add_move(p, id, t);
+            add_move(p, info, id, t);
             continue;
         }
         if (at->origin && at->origin != whole) {

@@ -40,6 +40,7 @@ static tni_report_row row_of(const void *ctx, uint32_t node)
         .stash = block_bytes(&e->plan, e->plan.stash[node]),
         .inplace = !elided && is_inplace(e, tni_node_at(e->placed.g, node)),
         .elided = elided,
+        .once = !elided && tni_is_constant(e, node),
     };
 }
 

@@ -116,8 +116,9 @@ static void add_node(tni_text *t, const tni_placed *p, const tni_report_info *in
     add_fused(t, at->fused);
     add_refusals(t, "why_not", at->refusals);
     if (at->origin) add_refusals(t, "why_not_whole", at->no_whole);
-    tni_text_printf(t, ", \"inplace\": %s, \"elided\": %s", row.inplace ? "true" : "false",
-                    row.elided ? "true" : "false");
+    tni_text_printf(t, ", \"inplace\": %s, \"elided\": %s, \"once\": %s",
+                    row.inplace ? "true" : "false", row.elided ? "true" : "false",
+                    row.once ? "true" : "false");
     add_number(t, "scratch", row.scratch);
     add_number(t, "stash", row.stash);
     tni_text_add(t, ", \"inputs\": [");
@@ -130,7 +131,7 @@ static void add_node(tni_text *t, const tni_placed *p, const tni_report_info *in
     tni_text_add(t, "}");
 }
 
-static void add_move(tni_text *t, const tni_placed *p, uint32_t id)
+static void add_move(tni_text *t, const tni_placed *p, const tni_report_info *info, uint32_t id)
 {
     const tni_node *n = tni_node_at(p->g, id);
     const tni_place *at = &p->at[id];
@@ -143,7 +144,8 @@ static void add_move(tni_text *t, const tni_placed *p, uint32_t id)
         add_layout(t, "to", &p->layout[n->value0]);
     }
     add_number(t, "bytes", p->layout[n->value0].bytes);
-    tni_text_add(t, "}");
+    const bool once = info->row && info->row(info->ctx, id).once;
+    tni_text_printf(t, ", \"once\": %s}", once ? "true" : "false");
 }
 
 // All nodes of one kind, as a list.
@@ -156,7 +158,7 @@ static void add_list(tni_text *t, const tni_placed *p, const tni_report_info *in
         if (kind == TNI_KERNEL)
             add_node(t, p, info, id);
         else
-            add_move(t, p, id);
+            add_move(t, p, info, id);
     }
     tni_text_add(t, first ? "]" : "\n  ]");
 }

@@ -84,10 +84,15 @@ tn_status tn_forward(tn_exec *e, bool is_train)
 {
     if (!e) return TN_E_INVALID;
     if (e->error.status) return e->error.status;
+    if (e->inference && is_train)
+        return tni_fail(&e->error, TN_E_INVALID, NULL,
+                        "forward: is_train, and the executor is for inference: it was bound with "
+                        ".inputs");
     e->can_backward = false;
     set_mode(e, is_train);
     set_counters(e);
-    const tn_status status = run_rows(e, 0, e->n_forward_rows);
+    const tn_status status = run_rows(e, e->is_fresh ? e->n_constant_rows : 0, e->n_forward_rows);
+    e->is_fresh = !status;
     e->can_backward = !status; // after an inference forward: gradients of the inference mode
     return status;
 }

@@ -80,20 +80,45 @@ static tn_status run_row(tn_exec *e, size_t row)
     return status ? tni_run_failed(e, row, status) : tni_run_finish(e);
 }
 
+// Rows and the nodes that they go with: those made of constants, or the others.
+typedef struct stretch {
+    size_t begin, end;
+    uint32_t node, last;
+    bool constants;
+} stretch;
+
+static tn_status look_until(tn_exec *e, stretch *s, uint32_t end)
+{
+    tn_status status = TN_OK;
+    for (; !status && s->node < end; s->node++)
+        if (tni_is_constant(e, s->node) == s->constants) status = look_at_node(e, s->node);
+    return status;
+}
+
+static tn_status run_stretch(tn_exec *e, stretch s)
+{
+    tn_status status = TN_OK;
+    for (size_t row = s.begin; !status && row < s.end; row++) {
+        const uint32_t at = e->row_node[row];
+        // Nodes in between do not run: identities that share memory, empty values.
+        if (at) status = look_until(e, &s, at);
+        if (!status) status = run_row(e, row);
+        if (!status && at) status = look_until(e, &s, at + 1);
+    }
+    return status ? status : look_until(e, &s, s.last + 1);
+}
+
 tn_status tni_run_watched(tn_exec *e, size_t begin, size_t end)
 {
     const bool forward = begin < e->n_forward_rows || e->n_rows == e->n_forward_rows;
-    uint32_t node = forward ? 1 : e->plan.n_forward + 1;
+    const uint32_t first = forward ? 1 : e->plan.n_forward + 1;
     const uint32_t last = forward ? e->plan.n_forward : (uint32_t)e->placed.g->n_nodes;
     tn_status status = TN_OK;
-    for (size_t row = begin; !status && row < end; row++) {
-        const uint32_t at = e->row_node[row];
-        // Nodes in between do not run: identities that share memory, empty values.
-        while (!status && at && node < at) status = look_at_node(e, node++);
-        if (!status) status = run_row(e, row);
-        if (!status && at) status = look_at_node(e, node++);
+    if (begin < e->n_constant_rows) {
+        status = run_stretch(e, (stretch){begin, e->n_constant_rows, first, last, true});
+        begin = e->n_constant_rows;
     }
-    while (!status && node <= last) status = look_at_node(e, node++);
+    if (!status) status = run_stretch(e, (stretch){begin, end, first, last, false});
     e->can_backward = e->can_backward && !status;
     return status;
 }

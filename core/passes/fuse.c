@@ -34,6 +34,12 @@ static const tni_place *place_of(const finder *f, uint32_t node)
 
 // ------------------------------------------------------------------ what may be fused
 
+// Operators with a mode write their states while training only.
+static bool writes_states(const finder *f, const tni_node *n)
+{
+    return !(n->op->decl.flags & TN_OP_MODE && f->p->options->inference);
+}
+
 static uint32_t phase_of(const finder *f, uint32_t node)
 {
     return node > f->p->out->n_forward;
@@ -51,9 +57,11 @@ static bool is_plain(const finder *f, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
     const tni_place *at = place_of(f, node);
-    return at->kind == TNI_KERNEL && at->device && !at->kernel &&
-           !(n->op->decl.flags & (TN_OP_RANDOM | TN_OP_MODE)) && !tni_has_aux(n) &&
-           !reads_written(f, n);
+    if (at->kind != TNI_KERNEL || !at->device || at->kernel) return false;
+    const uint32_t flags = n->op->decl.flags;
+    if (flags & TN_OP_RANDOM || reads_written(f, n)) return false;
+    if (flags & TN_OP_MODE && f->p->options->inference) return true; // it writes no state
+    return !(flags & TN_OP_MODE) && !tni_has_aux(n);
 }
 
 static bool same_types(const finder *f, uint32_t a, uint32_t b)
@@ -230,7 +238,8 @@ static bool begin(finder *f)
         f->linked[n->forward] = 1;
         for (uint32_t i = 0; i < n->n_in; i++) {
             f->units->readers[tni_value(f->g, n->in[i])]++;
-            if (tni_port_flags(n, i) & TN_PORT_AUX) f->written[n->in[i].node] = 1;
+            if (tni_port_flags(n, i) & TN_PORT_AUX && writes_states(f, n))
+                f->written[n->in[i].node] = 1;
         }
     }
     for (size_t i = 0; i < f->p->options->n_keep; i++)

@@ -116,6 +116,21 @@ static inline tni_device *tni_device_memory(tni_device *d)
 // Compares node → device with the JSON of an earlier report. Fails with the first difference.
 tn_status tni_placement_check(const tni_placed *p, const char *json, tni_error *error);
 
+// ------------------------------------------------------------------ folding (fold.c)
+
+// A graph for inference made from another one.
+typedef struct tni_folded {
+    tn_graph *g; // NULL: there was nothing to fold. Shares names, parameters, attributes
+    tni_types types;
+    tni_entry *values; // by value number of the source → entry of g; {0,0}: gone
+} tni_folded;
+
+// Folds batch norms into the layers before them and passes by dropouts. Values in keep stay. All
+// types are known; src must outlive *out, and gets the error. tni_folded_free() either way.
+tn_status tni_fold(tn_graph *src, const tni_types *types, const tni_entry *keep, size_t n_keep,
+                   tni_folded *out);
+void tni_folded_free(tni_folded *f);
+
 // ------------------------------------------------------------------ simplification (simplify.c)
 
 // What of a graph is needed. Nodes are not touched.

@@ -49,6 +49,14 @@ typedef struct tn_bind_options {
     uint64_t seed;   // of random operators; 0: 1
     int32_t threads; // most threads a kernel may use; 0: the pool's size
     uint32_t flags;  // TN_BIND_*
+    // For inference: names of the arguments that change from run to run, as in "data mask". All
+    // other arguments and all auxiliary states are constants then: what depends on them only, such
+    // as weights in a backend's own layout, is computed by the first forward after the bind, after
+    // tn_exec_set() of a constant, and after tn_exec_refresh(). Batch norms become part of the
+    // layers before them. Neither gradients nor forwards with is_train are possible. NULL: every
+    // argument may change at any time.
+    const char *inputs;
+    tn_dtype compute; // TN_BF16: kernels may compute float32 in bfloat16; TN_DTYPE_NONE: they don't
 } tn_bind_options;
 enum {
     TN_BIND_NO_REUSE = 1, // every value keeps its memory: for looking at internals after a run
@@ -130,6 +138,10 @@ TN_API tn_status tn_exec_set_all(tn_exec *e, tn_tensors values, bool allow_extra
 // enough, so the two must not be run at the same time, and outputs of e are overwritten. e must
 // outlive it. NULL on error, and the error is in e.
 TN_API tn_exec *tn_exec_reshape(tn_exec *e, tn_shapes shapes);
+
+// The next forward computes again what depends on constants (tn_bind_options.inputs) only: to be
+// called after their memory was written by other means than tn_exec_set().
+TN_API void tn_exec_refresh(tn_exec *e);
 
 // Restarts the random stream: two runs from the same seed draw the same numbers.
 TN_API void tn_exec_seed(tn_exec *e, uint64_t seed);
