@@ -185,7 +185,7 @@ enum {                   // flags of an operator
     TN_OP_NO_GRAD = 1,   // asking for a gradient through it is an error
     TN_OP_ZERO_GRAD = 2, // gradients of all inputs are zero
     TN_OP_RANDOM = 4,    // kernels get a Philox key and counter
-    TN_OP_MODE = 8, // result depends on TN_RUN_TRAIN; states are written only with it
+    TN_OP_MODE = 8,      // result depends on TN_RUN_TRAIN; states are written only with it
     TN_OP_LOSS = 16,     // gradient does not use the head gradient
     TN_OP_IDENTITY = 32, // output 0 has the bytes of input 0: the planner may drop the copy
     TN_OP_INTERNAL = 64, // not listed to users: backward operators and machinery
