@@ -13,6 +13,7 @@ static const tn_kernel_row *const families[] = {
     ref_multibox,    ref_proposal,
     ref_rnn, ref_ctc,
     ref_fourier,     ref_sparse_reg,
+    ref_roi, ref_bilinear, ref_correlation,
     NULL,
 };
 // clang-format on

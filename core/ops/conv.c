@@ -70,8 +70,7 @@ static tn_status conv_axis(const tn_infer *io, int32_t i, tn_shape *x, tn_shape 
     return TN_OK;
 }
 
-// What data, weight and output say of each other, wherever these are in a call.
-static tn_status conv_rule(const tn_infer *io, tni_slot data, tni_slot weight, tni_slot output)
+tn_status tni_conv_rule(const tn_infer *io, tni_slot data, tni_slot weight, tni_slot output)
 {
     const tni_conv *p = io->params;
     const int32_t n = (int32_t)p->kernel.n;
@@ -109,7 +108,7 @@ static tn_status conv_shape(const tn_infer *io)
 {
     const tni_conv *p = io->params;
     if (!p->no_bias) TNI_TRY(tni_merge(io, TNI_IN(2), tn_shape_1d(p->num_filter)));
-    return conv_rule(io, TNI_IN(0), TNI_IN(1), TNI_OUT(0));
+    return tni_conv_rule(io, TNI_IN(0), TNI_IN(1), TNI_OUT(0));
 }
 
 const char *tni_conv_text(char text[TNI_LONG_TEXT], const tni_conv *p, const char *more)
@@ -221,7 +220,7 @@ tn_status tni_conv_check_lists(const void *params, char *reason, size_t size)
 static tn_status conv_data_shape(const tn_infer *io)
 {
     TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(0)));
-    TNI_TRY(conv_rule(io, TNI_OUT(0), TNI_IN(1), TNI_IN(0)));
+    TNI_TRY(tni_conv_rule(io, TNI_OUT(0), TNI_IN(1), TNI_IN(0)));
     return tni_link(io, TNI_IN(2), TNI_OUT(0));
 }
 
@@ -246,7 +245,7 @@ const tn_op_decl tni_op_backward_convolution_data =
 static tn_status conv_weight_shape(const tn_infer *io)
 {
     TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(0)));
-    TNI_TRY(conv_rule(io, TNI_IN(1), TNI_OUT(0), TNI_IN(0)));
+    TNI_TRY(tni_conv_rule(io, TNI_IN(1), TNI_OUT(0), TNI_IN(0)));
     return tni_link(io, TNI_IN(2), TNI_OUT(0));
 }
 

@@ -37,6 +37,11 @@ extern const tn_plugin tni_core_plugin;
     X(argmax) X(argmin) X(argmax_channel) \
     /* broadcast.c */ X(broadcast_to) X(broadcast_axis) X(broadcast_like) X(sum_like) \
     /* index.c */ X(embedding) X(backward_embedding) X(take) X(backward_take) X(one_hot) \
+    /* deferred.c, bilinear.c */ X(extent) X(cast_as) X(bilinear) X(backward_bilinear) \
+    /* grid.c */ X(bilinear_sampler) X(grid_generator) X(spatial_transformer) \
+    /* roi.c */ X(roi_pooling) X(backward_roi_pooling) X(psroi_pooling) X(backward_psroi_pooling) \
+    /* deformable.c */ X(deformable_convolution) X(deformable_psroi_pooling) \
+    /* correlation.c */ X(zero_border) X(correlation) \
     /* along.c */ X(positions) X(take_along) X(backward_take_along) \
     /* pick.c */ X(pick) X(backward_pick) X(batch_take) X(choose_element) X(fill_element) \
     X(onehot_encode) \
@@ -148,6 +153,16 @@ tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i);
 // Sums x down to the shape of `like`; x itself if both shapes are known and equal.
 tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like);
 
+// ------------------------------------------------------------------ before a bind (deferred.c)
+
+tn_sym tni_call_with(const tn_builder *b, const char *op, const char *params, tn_sym x);
+// Element i of an axis, which stays with extent 1.
+tn_sym tni_part(const tn_builder *b, tn_sym x, int32_t axis, int64_t i);
+// The extent of an axis as (1,), int64: for expansions that are made before shapes are known.
+tn_sym tni_extent(const tn_builder *b, tn_sym like, int32_t axis);
+// All inputs and outputs have one floating dtype.
+tn_status tni_dtype_one_float(const tn_infer *io);
+
 // ------------------------------------------------------------------ convolutions (conv.c)
 
 // Parameters of Convolution, Deconvolution and their gradients.
@@ -160,6 +175,8 @@ enum { TNI_MOST_SPATIAL = 3 };
 // Longer spatial axes are refused, so that sums with kernel, stride and pad stay inside int64_t.
 #define TNI_MOST_EXTENT (INT64_C(1) << 40)
 
+// What data, weight and output say of each other's shapes, wherever these are in a call.
+tn_status tni_conv_rule(const tn_infer *io, tni_slot data, tni_slot weight, tni_slot output);
 // Entry i of a list, or what an empty list means.
 int64_t tni_conv_entry(tn_ints list, int32_t i, int64_t otherwise);
 // Extent that the kernel covers on spatial axis i: d (k - 1) + 1.
