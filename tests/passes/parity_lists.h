@@ -95,6 +95,22 @@ static parity_note differences[] = {
     NOTE("Convolution|Deconvolution|Pooling",
          "range of kernel|range of stride|range of dilate|range of pad|range of adj",
          "an extent is at least 1 (a padding 0); a limit keeps sums inside 64 bits"),
+    NOTE("Correlation",
+         "range of kernel_size|range of max_displacement|range of stride1|range of stride2|"
+         "range of pad_size",
+         "a step is at least 1, and a limit keeps sums inside 64 bits"),
+    NOTE("_contrib_DeformableConvolution",
+         "range of kernel|range of stride|range of dilate|range of pad|range of num_group|"
+         "range of num_deformable_group",
+         "as for Convolution"),
+    NOTE("GridGenerator|SpatialTransformer", "range of target_shape",
+         "extents are not negative, and limited: positions are counted in float32"),
+    NOTE("ROIPooling", "range of pooled_size", "at least one bin; a limit keeps products inside "
+         "64 bits"),
+    NOTE("_contrib_PSROIPooling|_contrib_DeformablePSROIPooling",
+         "range of output_dim|range of pooled_size|range of group_size|range of part_size|"
+         "range of sample_per_part",
+         "at least one of each; a limit keeps products inside 64 bits"),
     NOTE("Deconvolution|Reshape", "range of target_shape", "extents are not negative"),
     NOTE("Convolution|Deconvolution", "range of num_group", "0 groups divide by zero"),
     NOTE("LRN", "range of nsize", "a window of 0 divides by zero"),
