@@ -294,6 +294,21 @@ typedef struct tn_batch_norm_v1_args {
 #define tn_batch_norm_v1(g, ...) \
     TN_MAKE_(g, "BatchNorm_v1", tn_batch_norm_v1_args, __VA_ARGS__)
 
+// BilinearSampler: Looks data up at the positions of a grid, linearly between its four nearest
+// points: grid[:, 0] is x and grid[:, 1] is y, -1 the first and 1 the last point of an axis.
+// Outside of data everything is 0. A position that is NaN is outside.
+// Output: (N, C, H', W')
+// Hidden tmp: (N, H', W', 2): the grid, x and y side by side
+typedef struct tn_bilinear_sampler_args {
+    uint32_t size;
+    tn_symbol data;    // (N, C, H, W)
+    tn_symbol grid;    // (N, 2, H', W'): x and y
+    const char *name;
+    tn_attrs attrs;
+} tn_bilinear_sampler_args;
+#define tn_bilinear_sampler(g, ...) \
+    TN_MAKE_(g, "BilinearSampler", tn_bilinear_sampler_args, __VA_ARGS__)
+
 // BlockGrad: Passes its input on, but no gradient back.
 // Output: in the shape of data
 typedef struct tn_block_grad_args {
@@ -687,6 +702,74 @@ typedef struct tn_ctc_loss_args {
 #define tn_ctc_loss(g, ...) \
     TN_MAKE_(g, "_contrib_CTCLoss", tn_ctc_loss_args, __VA_ARGS__)
 
+// _contrib_DeformableConvolution: Convolution over two spatial axes whose kernel looks at displaced
+// places: for each deformable group and each element of the kernel, offset has two channels that
+// move it down and to the right. Data is linear between its points, constant from the last point of
+// an axis to its extent, and 0 elsewhere and at NaN.
+// Output: (N, num_filter, H', W')
+enum { // layout of tn_deformable_convolution
+    TN_DEFORMABLE_CONVOLUTION_NCW = 1, TN_DEFORMABLE_CONVOLUTION_NCHW = 2,
+    TN_DEFORMABLE_CONVOLUTION_NCDHW = 3
+};
+typedef struct tn_deformable_convolution_args {
+    uint32_t size;
+    tn_symbol data;               // (N, C, H, W)
+    // (N, 2 num_deformable_group kernel, H', W'): y, x of each element
+    tn_symbol offset;
+    tn_symbol weight;             // (num_filter, C / num_group, kernel)
+    tn_symbol bias;               // (num_filter,); absent with no_bias
+    // extents of the kernel on 1 to 3 spatial axes; required, in [1,100000]
+    tn_ints kernel;
+    tn_ints stride;               // step on each axis; (): 1; default (), in [1,100000]
+    // distance of the kernel's elements; (): 1; default (), in [1,100000]
+    tn_ints dilate;
+    // zeros added on both sides of each axis; (): 0; default (), in [0,100000]
+    tn_ints pad;
+    int64_t num_filter;           // channels of the output; required, in [1,100000]
+    // channels are cut into so many groups that do not mix; default 1, in [1,)
+    int64_t num_group;
+    // the channels of data are cut into so many groups with offsets of their own; default 1, in
+    // [1,1000000]
+    int64_t num_deformable_group;
+    tn_opt_i64 workspace;         // read from files, without effect; default 1024, in [0,8192]
+    bool no_bias;                 // leave the bias out; default False
+    // order of the axes: only NCHW has two spatial axes; default None, may be None
+    int layout;
+    const char *name;
+    tn_attrs attrs;
+} tn_deformable_convolution_args;
+#define tn_deformable_convolution(g, ...) \
+    TN_MAKE_(g, "_contrib_DeformableConvolution", tn_deformable_convolution_args, __VA_ARGS__)
+
+// _contrib_DeformablePSROIPooling: Means of samples in the bins of regions, each of a channel of
+// its own as in _contrib_PSROIPooling. trans moves the bins by parts of the region's size: channel
+// 2 k moves those of class k to the right, 2 k + 1 down. Samples outside of data do not count.
+// Regions of images that do not exist give zeros. rois get no gradient.
+// Output: (R, output_dim, pooled_size, pooled_size)
+// Hidden top_count: number of samples that count
+typedef struct tn_deformable_psroi_pooling_args {
+    uint32_t size;
+    tn_symbol data;          // (B, output_dim group_size^2, H, W)
+    tn_symbol rois;          // (R, 5): image, x1, y1, x2, y2 of each region
+    // (R, 2 classes, part_size, part_size): x and y of each class; absent with no_trans
+    tn_symbol trans;
+    double spatial_scale;    // points of data for one unit of rois; required, in [0,1]
+    int64_t output_dim;      // channels of the output; required, in [1,1000000]
+    // each output channel has so many channels of data each way; required, in [1,1000000]
+    int64_t group_size;
+    int64_t pooled_size;     // bins of a region each way; required, in [1,1000000]
+    // parts of a region each way that are moved; 0: pooled_size; default 0, in [0,1000000]
+    int64_t part_size;
+    int64_t sample_per_part; // samples of a bin each way; default 1, in [1,1000000]
+    // part of a region's size that a trans of 1 moves by; default 0.0, in [0,1]
+    tn_opt_f64 trans_std;
+    bool no_trans;           // move nothing; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_deformable_psroi_pooling_args;
+#define tn_deformable_psroi_pooling(g, ...) \
+    TN_MAKE_(g, "_contrib_DeformablePSROIPooling", tn_deformable_psroi_pooling_args, __VA_ARGS__)
+
 // _contrib_dequantize: Numbers of a range from bytes: input (max_range - min_range) / 255 +
 // min_range.
 // Output: in the shape of input
@@ -865,6 +948,27 @@ typedef struct tn_proposal_args {
 #define tn_proposal(g, ...) \
     TN_MAKE_(g, "_contrib_Proposal", tn_proposal_args, __VA_ARGS__)
 
+// _contrib_PSROIPooling: Means over the bins of regions, each of a channel of its own: bin (i, j)
+// of output channel o takes channel (o g + floor(i g / p)) g + floor(j g / p), p = pooled_size, g =
+// group_size. A region reaches from round(x1) to round(x2) + 1, times spatial_scale. A bin outside
+// of data is 0, and so is a region with a NaN or of no image. rois get no gradient.
+// Output: (R, output_dim, pooled_size, pooled_size)
+typedef struct tn_psroi_pooling_args {
+    uint32_t size;
+    tn_symbol data;       // (B, output_dim group_size^2, H, W)
+    tn_symbol rois;       // (R, 5): image, x1, y1, x2, y2 of each region
+    double spatial_scale; // points of data for one unit of rois; required, in [0,1]
+    int64_t output_dim;   // channels of the output; required, in [1,1000000]
+    int64_t pooled_size;  // bins of a region each way; required, in [1,1000000]
+    // each output channel has so many channels of data each way; 0: pooled_size; default 0, in
+    // [0,1000000]
+    int64_t group_size;
+    const char *name;
+    tn_attrs attrs;
+} tn_psroi_pooling_args;
+#define tn_psroi_pooling(g, ...) \
+    TN_MAKE_(g, "_contrib_PSROIPooling", tn_psroi_pooling_args, __VA_ARGS__)
+
 // _contrib_quantize: Numbers of a range as bytes: (input - min_range) 255 / (max_range -
 // min_range), rounded. What lies outside of the range is cut off. The bytes have no gradient.
 // Output output0: bytes, in the shape of input
@@ -976,6 +1080,30 @@ typedef struct tn_copyto_args {
 } tn_copyto_args;
 #define tn_copyto(g, ...) \
     TN_MAKE_(g, "_copyto", tn_copyto_args, __VA_ARGS__)
+
+// Correlation: Compares each patch of data1 with the patches of data2 around its place: means of
+// products, or without is_multiply of absolute differences. Channel q is for the displacement
+// (floor(q / D), q mod D) of D = 2 floor(max_displacement / stride2) + 1 each way, y first. Output
+// extents: ceil((x + 2 pad_size - 2 max_displacement - kernel_size + 1) / stride1).
+// Output: (N, D^2, H', W')
+// Hidden tmp1: data1 with padding, channels last
+// Hidden tmp2: data2 with padding, channels last
+typedef struct tn_correlation_args {
+    uint32_t size;
+    tn_symbol data1;             // (N, C, H, W)
+    tn_symbol data2;             // in the shape of data1
+    // points of a patch each way, an odd number; default 1, in [0,100000]
+    tn_opt_i64 kernel_size;
+    tn_opt_i64 max_displacement; // farthest displacement each way; default 1, in [0,100000]
+    int64_t stride1;             // step from patch to patch of data1; default 1, in [1,100000]
+    int64_t stride2;             // step from displacement to displacement; default 1, in [1,100000]
+    int64_t pad_size;            // zeros on each side of both inputs; default 0, in [0,100000]
+    tn_opt_bool is_multiply;     // products; else absolute differences; default True
+    const char *name;
+    tn_attrs attrs;
+} tn_correlation_args;
+#define tn_correlation(g, ...) \
+    TN_MAKE_(g, "Correlation", tn_correlation_args, __VA_ARGS__)
 
 // cos: cosine of radians. Elementwise.
 // Output: y, in the shape of data
@@ -1416,6 +1544,25 @@ typedef struct tn_greater_scalar_args {
 } tn_greater_scalar_args;
 #define tn_greater_scalar(g, ...) \
     TN_MAKE_(g, "_greater_scalar", tn_greater_scalar_args, __VA_ARGS__)
+
+// GridGenerator: Positions to look an image up at, for BilinearSampler: -1 is the first and 1 the
+// last point of an axis. affine: the points of a regular grid, each multiplied by a matrix of 2
+// rows and 3 columns. warp: the points of the image moved by a flow, which counts in points.
+// Output: (N, 2, H, W): x and y
+// Hidden grid_dst: the points that are mapped: (3, H W) or (2, H, W)
+enum { // transform_type of tn_grid_generator
+    TN_GRID_GENERATOR_AFFINE = 1, TN_GRID_GENERATOR_WARP = 2
+};
+typedef struct tn_grid_generator_args {
+    uint32_t size;
+    tn_symbol data;       // affine: (N, 6); warp: (N, 2, H, W), x and y
+    int transform_type;   // what data is; required
+    tn_ints target_shape; // height and width of the grid; default (0,0), in [0,1000000]
+    const char *name;
+    tn_attrs attrs;
+} tn_grid_generator_args;
+#define tn_grid_generator(g, ...) \
+    TN_MAKE_(g, "GridGenerator", tn_grid_generator_args, __VA_ARGS__)
 
 // GroupNorm: Normalises each group of channels of each sample to mean 0 and variance 1, then scales
 // and shifts each channel: gamma (x - mean) / sqrt(var + eps) + beta.
@@ -2677,6 +2824,24 @@ typedef struct tn_rnn_args {
 #define tn_rnn(g, ...) \
     TN_MAKE_(g, "RNN", tn_rnn_args, __VA_ARGS__)
 
+// ROIPooling: Maxima over the bins of regions. The corners of a region are multiplied by
+// spatial_scale and rounded; both belong to it. It is cut into pooled_size bins, which overlap
+// where the size is no multiple. A bin outside of data is 0, and so is a region with a NaN or of an
+// image that does not exist. rois get no gradient.
+// Output: (R, C, pooled_size)
+// Hidden maxidx: int64: y W + x of the maximum, -1 for none
+typedef struct tn_roi_pooling_args {
+    uint32_t size;
+    tn_symbol data;       // (B, C, H, W)
+    tn_symbol rois;       // (R, 5): image, x1, y1, x2, y2 of each region
+    tn_ints pooled_size;  // bins of a region: height and width; required, in [1,1000000]
+    double spatial_scale; // points of data for one unit of rois; required, in [0,1]
+    const char *name;
+    tn_attrs attrs;
+} tn_roi_pooling_args;
+#define tn_roi_pooling(g, ...) \
+    TN_MAKE_(g, "ROIPooling", tn_roi_pooling_args, __VA_ARGS__)
+
 // round: nearest integer, n.5 away from 0. Elementwise.
 // Output: y, in the shape of data
 typedef struct tn_round_args {
@@ -3181,6 +3346,30 @@ typedef struct tn_sort_args {
 } tn_sort_args;
 #define tn_sort(g, ...) \
     TN_MAKE_(g, "sort", tn_sort_args, __VA_ARGS__)
+
+// SpatialTransformer: Turns, scales and moves images by matrices that a network computes:
+// BilinearSampler at the positions that GridGenerator gives for loc.
+// Output: (N, C, target_shape)
+// Hidden grid_dst: (3, H' W'): the points that are mapped
+// Hidden grid_src: (N, 2, H' W'): where they are looked up
+enum { // transform_type of tn_spatial_transformer
+    TN_SPATIAL_TRANSFORMER_AFFINE = 1
+};
+enum { // sampler_type of tn_spatial_transformer
+    TN_SPATIAL_TRANSFORMER_BILINEAR = 1
+};
+typedef struct tn_spatial_transformer_args {
+    uint32_t size;
+    tn_symbol data;       // (N, C, H, W)
+    tn_symbol loc;        // (N, 6): matrices of 2 rows and 3 columns
+    tn_ints target_shape; // height and width of the grid; default (0,0), in [0,1000000]
+    int transform_type;   // what loc is; required
+    int sampler_type;     // how data is looked up; required
+    const char *name;
+    tn_attrs attrs;
+} tn_spatial_transformer_args;
+#define tn_spatial_transformer(g, ...) \
+    TN_MAKE_(g, "SpatialTransformer", tn_spatial_transformer_args, __VA_ARGS__)
 
 // sqrt: square root. Elementwise.
 // Output: y, in the shape of data
