@@ -2,10 +2,14 @@
 // rest, in float32 and float64; operators that only move or compare take every dtype.
 #include "blas.h"
 
+// clang-format off
 static const tn_kernel_row *const families[] = {
     blas_elementwise, blas_pointwise, blas_dense, blas_softmaxes, blas_loss,
     blas_reduce,      blas_shape,     blas_slice, blas_index,     blas_values,
-    blas_random,      blas_optimizer, blas_fuse,  NULL,
+    blas_random,      blas_optimizer, blas_fuse,
+    blas_linalg,
+    NULL,
 };
+// clang-format on
 
 TN_HOST_BACKEND(blas, 50, families, "CPU kernels on OpenBLAS", .driver = blas_driver)

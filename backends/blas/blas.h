@@ -276,5 +276,6 @@ void blas_softmax_forward(const tn_sdk_kernel *k, const tn_run_args *a, const bl
 extern const tn_kernel_row blas_elementwise[], blas_pointwise[], blas_dense[], blas_softmaxes[],
     blas_loss[], blas_reduce[], blas_shape[], blas_slice[], blas_index[], blas_values[],
     blas_random[], blas_optimizer[], blas_fuse[];
+extern const tn_kernel_row blas_linalg[];
 
 #endif

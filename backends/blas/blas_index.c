@@ -10,138 +10,189 @@ static int64_t row_of(bool wrap, int64_t index, int64_t n)
 
 // ------------------------------------------------------------------ Embedding, take
 
+// A look-up: the table as (outer, n, inner) around the axis that is looked into.
 typedef struct look_up {
+    blas_line line;
+    int64_t indices;
+    bool wrap, raise;
+    tn_dtype dtype; // of the indices
+    size_t bytes;   // of `inner` elements
     const char *table;
     const void *index;
-    tn_dtype dtype; // of the indices
-    int64_t rows;
-    size_t bytes; // of a row
-    bool wrap;
     char *out;
 } look_up;
 
+static tn_status look_up_setup(tn_sdk_kernel *k, const tn_value_info *table,
+                               const tn_value_info *index)
+{
+    look_up *l = k->state;
+    l->line = blas_around(table, (int32_t)tn_call_i64(k->call, "axis", 0));
+    l->indices = index->size;
+    l->wrap = tn_call_is(k->call, "mode", "wrap");
+    l->raise = tn_call_is(k->call, "mode", "raise");
+    l->dtype = index->dtype;
+    l->bytes = (size_t)l->line.inner * tn_dtype_size(table->dtype);
+    return TN_OK;
+}
+
+// Items are pieces of `inner` elements of the result, (outer, index).
 static void look_up_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const look_up *l = ctx;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t row = row_of(l->wrap, blas_get_int(l->dtype, l->index, i), l->rows);
+        const int64_t index = blas_get_int(l->dtype, l->index, i % l->indices);
+        const int64_t row = i / l->indices * l->line.n + row_of(l->wrap, index, l->line.n);
         memcpy(l->out + (size_t)i * l->bytes, l->table + (size_t)row * l->bytes, l->bytes);
     }
 }
 
-// out(i…) = table[index i…], a row of the table each
-static tn_status look_up_all(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t table,
-                             uint32_t indices)
+// Fails at the first index that is outside 0 … n-1, or NaN. Fractions are dropped.
+static tn_status all_inside(const tn_sdk_kernel *k, const look_up *l)
 {
-    const tn_value_info *index = k->call->in[indices];
-    look_up l = {.table = a->in[table].host,
-                 .index = a->in[indices].host,
-                 .dtype = index->dtype,
-                 .rows = blas_span(k->call->in[table], 0, 1),
-                 .wrap = tn_call_is(k->call, "mode", "wrap"),
-                 .out = a->out[0].host};
-    l.bytes = l.rows ? k->call->in[table]->bytes / (size_t)l.rows : 0;
-    if (l.bytes) blas_items(k, a, index->size, (int64_t)l.bytes, 4 * BLAS_CHEAP, look_up_range, &l);
+    for (int64_t i = 0; i < l->indices; i++) {
+        const int64_t at = blas_get_int(l->dtype, l->index, i);
+        double value;
+        blas_load_f64(l->dtype, l->index, i, 1, &value);
+        if (!isnan(value) && at >= 0 && at < l->line.n) continue;
+        return tn_fail(k->host, TN_E_INVALID,
+                       "%s (%s): index %.17g at position %lld: wanted 0 to "
+                       "%lld",
+                       k->call->name, k->call->op->name, value, (long long)i,
+                       (long long)l->line.n - 1);
+    }
     return TN_OK;
 }
 
-// Inputs data, weight
-static tn_status embedding(const tn_sdk_kernel *k, const tn_run_args *a)
+static tn_status look_up_run(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t table,
+                             uint32_t indices)
 {
-    return look_up_all(k, a, 1, 0);
+    look_up l = *(const look_up *)k->state;
+    l.table = a->in[table].host;
+    l.index = a->in[indices].host;
+    l.out = a->out[0].host;
+    const tn_status s = l.raise ? all_inside(k, &l) : TN_OK;
+    if (s == TN_OK && k->call->out[0]->size)
+        blas_items(k, a, l.line.outer * l.indices, (int64_t)l.bytes, 4 * BLAS_CHEAP, look_up_range,
+                   &l);
+    return s;
 }
 
-// Inputs a, indices; along the first axis
+// Inputs data, weight
+static tn_status embedding_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    (void)info;
+    return look_up_setup(k, k->call->in[1], k->call->in[0]);
+}
+
+static tn_status embedding(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    return look_up_run(k, a, 1, 0);
+}
+
+// Inputs a, indices
+static tn_status take_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    (void)info;
+    return look_up_setup(k, k->call->in[0], k->call->in[1]);
+}
+
 static tn_status take(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    return look_up_all(k, a, 0, 1);
+    return look_up_run(k, a, 0, 1);
 }
 
 static const char *take_cannot(const tn_call *c)
 {
-    if (c->in[0]->size == 0 && c->out[0]->size) return "there is no row to take";
-    return tn_call_i64(c, "axis", 0) != 0 ? "takes along axis 0 only" : NULL;
+    return c->in[0]->size == 0 && c->out[0]->size ? "there is no row to take" : NULL;
 }
 
 // ------------------------------------------------------------------ their gradients
 
-// Inputs dy(i…), indices(i…), like: the rows of dy are added up, each at its index.
+// Inputs dy(o, i…, …), indices(i…), like: the rows of dy are added up, each at its index.
 //
-// Scratch: for each row of the result the last of dy's rows that goes there, and for each row of
-// dy the one before it: lists, -1 at their ends. So each row of the result is summed by one
-// thread, in one order, and written once.
+// Scratch: for each row of the result the last of the indices that name it, and for each index the
+// one before it: lists, -1 at their ends. So each row of the result is summed by one thread, in
+// one order, and written once.
 typedef struct scatter {
-    const tn_value_info *y;
+    blas_line line; // of the result, around the axis
+    int64_t indices;
+    tn_dtype dtype;
     const void *dy;
     void *out;
     int64_t *first, *next;
-    int64_t width; // elements of a row
 } scatter;
 
 static tn_status scatter_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    const int64_t rows = blas_span(k->call->out[0], 0, 1);
-    info->scratch_bytes = (uint64_t)(rows + k->call->in[1]->size) * sizeof(int64_t);
+    scatter *s = k->state;
+    s->line = blas_around(k->call->out[0], (int32_t)tn_call_i64(k->call, "axis", 0));
+    s->indices = k->call->in[1]->size;
+    s->dtype = k->call->out[0]->dtype;
+    info->scratch_bytes = (uint64_t)(s->line.n + s->indices) * sizeof(int64_t);
     return TN_OK;
 }
 
 enum { CHUNK = 256 };
 
-// Columns from `from` on of the sum of one list, in double or int64.
-static void sum_row(const scatter *s, int64_t row, int64_t from, int64_t n)
+// Columns from `from` on of the sum of one list, in double or int64. Item: (outer, row).
+static void sum_row(const scatter *s, int64_t item, int64_t from, int64_t n)
 {
-    double sum[CHUNK] = {0}, v[CHUNK];
-    int64_t whole_sum[CHUNK] = {0}, whole[CHUNK];
-    const bool real = blas_is_float(s->y->dtype);
-    for (int64_t i = s->first[row]; i >= 0; i = s->next[i]) {
-        const int64_t at = i * s->width + from;
+    double sum[CHUNK], v[CHUNK];
+    int64_t whole_sum[CHUNK], whole[CHUNK];
+    const bool real = blas_is_float(s->dtype);
+    const int64_t outer = item / s->line.n, width = s->line.inner;
+    for (int64_t j = 0; j < n; j++) sum[j] = 0, whole_sum[j] = 0;
+    for (int64_t i = s->first[item % s->line.n]; i >= 0; i = s->next[i]) {
+        const int64_t at = (outer * s->indices + i) * width + from;
         if (real) {
-            blas_load_f64(s->y->dtype, s->dy, at, n, v);
+            blas_load_f64(s->dtype, s->dy, at, n, v);
             for (int64_t j = 0; j < n; j++) sum[j] += v[j];
         } else {
-            blas_load_i64(s->y->dtype, s->dy, at, n, whole);
+            blas_load_i64(s->dtype, s->dy, at, n, whole);
             for (int64_t j = 0; j < n; j++) whole_sum[j] += whole[j];
         }
     }
     if (real)
-        blas_store_f64(s->y->dtype, s->out, row * s->width + from, n, sum);
+        blas_store_f64(s->dtype, s->out, item * width + from, n, sum);
     else
-        blas_store_i64(s->y->dtype, s->out, row * s->width + from, n, whole_sum);
+        blas_store_i64(s->dtype, s->out, item * width + from, n, whole_sum);
 }
 
 static void scatter_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const scatter *s = ctx;
-    const size_t bytes = (size_t)s->width * tn_dtype_size(s->y->dtype);
+    const int64_t width = s->line.inner;
+    const size_t bytes = (size_t)width * tn_dtype_size(s->dtype);
     (void)worker;
-    for (int64_t row = begin; row < end; row++) {
-        if (s->first[row] < 0) {
-            memset((char *)s->out + (size_t)row * bytes, 0, bytes);
+    for (int64_t item = begin; item < end; item++) {
+        if (s->first[item % s->line.n] < 0) {
+            memset((char *)s->out + (size_t)item * bytes, 0, bytes);
             continue;
         }
-        for (int64_t j = 0; j < s->width; j += CHUNK)
-            sum_row(s, row, j, s->width - j < CHUNK ? s->width - j : CHUNK);
+        for (int64_t j = 0; j < width; j += CHUNK)
+            sum_row(s, item, j, width - j < CHUNK ? width - j : CHUNK);
     }
 }
 
 static tn_status scatter_add(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const tn_value_info *index = k->call->in[1], *y = k->call->out[0];
-    const int64_t rows = blas_span(y, 0, 1);
+    const tn_value_info *index = k->call->in[1];
     const bool wrap = tn_call_is(k->call, "mode", "wrap");
-    if (y->size == 0) return TN_OK;
-    scatter s = {.y = y, .dy = a->in[0].host, .out = a->out[0].host, .width = y->size / rows};
+    scatter s = *(const scatter *)k->state;
+    if (k->call->out[0]->size == 0) return TN_OK;
+    s.dy = a->in[0].host;
+    s.out = a->out[0].host;
     s.first = a->scratch.host;
-    s.next = s.first + rows;
+    s.next = s.first + s.line.n;
 
-    for (int64_t i = 0; i < rows; i++) s.first[i] = -1;
+    for (int64_t i = 0; i < s.line.n; i++) s.first[i] = -1;
     for (int64_t i = index->size; i-- > 0;) { // so lists begin with their first
-        const int64_t row = row_of(wrap, blas_get_int(index->dtype, a->in[1].host, i), rows);
+        const int64_t row = row_of(wrap, blas_get_int(index->dtype, a->in[1].host, i), s.line.n);
         s.next[i] = s.first[row];
         s.first[row] = i;
     }
-    blas_items(k, a, rows, s.width, BLAS_CHEAP, scatter_range, &s);
+    blas_items(k, a, s.line.outer * s.line.n, s.line.inner, BLAS_CHEAP, scatter_range, &s);
     return TN_OK;
 }
 
@@ -185,17 +236,17 @@ static tn_status one_hot_run(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
-#define ROW(op_, cannot_, setup_, run_)                                             \
-    {                                                                               \
-        .op = op_, .dtypes = TN_ALL_DTYPES, .flags = BLAS_FLAGS, .cannot = cannot_, \
-        .setup = setup_, .run = run_                                                \
+#define ROW(op_, size_, cannot_, setup_, run_)                                        \
+    {                                                                                 \
+        .op = op_, .dtypes = TN_ALL_DTYPES, .flags = BLAS_FLAGS, .state_size = size_, \
+        .cannot = cannot_, .setup = setup_, .run = run_                               \
     }
 
 const tn_kernel_row blas_index[] = {
-    ROW("Embedding", NULL, NULL, embedding),
-    ROW("_backward_Embedding", NULL, scatter_setup, scatter_add),
-    ROW("take", take_cannot, NULL, take),
-    ROW("_backward_take", NULL, scatter_setup, scatter_add),
-    ROW("one_hot", NULL, NULL, one_hot_run),
+    ROW("Embedding", sizeof(look_up), NULL, embedding_setup, embedding),
+    ROW("_backward_Embedding", sizeof(scatter), NULL, scatter_setup, scatter_add),
+    ROW("take", sizeof(look_up), take_cannot, take_setup, take),
+    ROW("_backward_take", sizeof(scatter), NULL, scatter_setup, scatter_add),
+    ROW("one_hot", 0, NULL, NULL, one_hot_run),
     {0},
 };

@@ -254,6 +254,7 @@ const tn_kernel_row blas_shape[] = {
     COPY("Reshape"),
     COPY("reshape_like"),
     COPY("expand_dims"),
+    COPY("squeeze"),
     COPY("_identity_with_attr_like_rhs"),
     ROW("transpose", sizeof(blas_box), transpose_setup, blas_gather_run),
     ROW("SwapAxis", sizeof(blas_box), swap_setup, blas_gather_run),

@@ -14,6 +14,7 @@ static const tn_kernel_row *const families[] = {
     ref_rnn, ref_ctc,
     ref_fourier,     ref_sparse_reg,
     ref_roi, ref_bilinear, ref_correlation,
+    ref_linalg,      ref_scan,
     NULL,
 };
 // clang-format on

@@ -255,5 +255,6 @@ extern const tn_kernel_row ref_multibox[], ref_proposal[];
 extern const tn_kernel_row ref_rnn[], ref_ctc[];
 extern const tn_kernel_row ref_fourier[], ref_sparse_reg[];
 extern const tn_kernel_row ref_roi[], ref_bilinear[], ref_correlation[];
+extern const tn_kernel_row ref_linalg[], ref_scan[];
 
 #endif

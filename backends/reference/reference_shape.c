@@ -144,6 +144,7 @@ const tn_kernel_row ref_shape[] = {
     COPY("Reshape"),
     COPY("reshape_like"),
     COPY("expand_dims"),
+    COPY("squeeze"),
     COPY("_identity_with_attr_like_rhs"),
     ROW("transpose", sizeof(ref_box), transpose_setup, ref_gather),
     ROW("SwapAxis", sizeof(ref_box), swap_setup, ref_gather),

@@ -37,8 +37,7 @@ static tn_status no_broadcast(const tn_infer *io, const tn_shape *a, const tn_sh
     return tn_infer_fail(io, TN_E_SHAPE, "cannot broadcast %s with %s", sa, sb);
 }
 
-// What one axis of the inputs and the output say about each other. False: they contradict.
-static bool join_axis(int64_t *a, int64_t *b, int64_t *y)
+bool tni_join_axis(int64_t *a, int64_t *b, int64_t *y)
 {
     if (*a >= 0 && *b >= 0 && *a != *b && *a != 1 && *b != 1) return false;
     if (*a >= 0 && *a != 1) *y = *y < 0 || *y == *a ? *a : -2;
@@ -60,7 +59,7 @@ static tn_status broadcast_shape(const tn_infer *io)
     TNI_TRY(tni_merge(io, TNI_OUT(0), tn_shape_rank(n))); // refuses another rank
     for (int32_t back = 0; back < n; back++) {
         int64_t ea = extent_back(&a, back), eb = extent_back(&b, back);
-        if (!join_axis(&ea, &eb, &y.dim[n - 1 - back])) return no_broadcast(io, &a, &b);
+        if (!tni_join_axis(&ea, &eb, &y.dim[n - 1 - back])) return no_broadcast(io, &a, &b);
         if (back < a.ndim) a.dim[a.ndim - 1 - back] = ea;
         if (back < b.ndim) b.dim[b.ndim - 1 - back] = eb;
     }

@@ -90,4 +90,4 @@ const tn_op_decl tni_op_ctc_loss =
                                        .def = "first",
                                        .doc = "whether class 0 or class A - 1 is the blank")),
           .params_size = sizeof(tni_ctc), .infer_shape = ctc_shape, .infer_dtype = ctc_dtype,
-          .gradient = ctc_gradient, .expand = tni_ctc_expand);
+          .gradient = ctc_gradient);

@@ -5,29 +5,39 @@
 #define LIKE(what) \
     TN_PORT(.name = what, .doc = "gives the shape", .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)
 
-// rows (n..., m...) = table (d0, m...)[indices (n...)]: what the three shapes say of each other.
-static tn_status lookup_rule(const tn_infer *io, tni_slot indices, tni_slot table, tni_slot rows)
+// rows (k..., n..., m...) = table (k..., d, m...)[..., indices (n...), ...] on the table's axis
+// `axis`: what the three shapes say of each other.
+static tn_status lookup_rule(const tn_infer *io, const tni_slot slots[3], int64_t axis)
 {
+    const tni_slot indices = slots[0], table = slots[1], rows = slots[2];
     tn_shape n = tni_shape(io, indices), t = tni_shape(io, table), r = tni_shape(io, rows);
     if (t.ndim == 0)
         return tn_infer_fail(io, TN_E_SHAPE, "wanted at least 1 axis to take from, got a scalar");
     if (t.ndim < 0) return TN_OK;
+    if (axis >= t.ndim)
+        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes", (long long)axis,
+                             t.ndim);
     if (n.ndim < 0 && r.ndim >= t.ndim - 1) n = tn_shape_rank(r.ndim - (t.ndim - 1));
     if (n.ndim < 0) return TN_OK;
-    const int32_t ndim = n.ndim + t.ndim - 1;
+    const int32_t ndim = n.ndim + t.ndim - 1, at = (int32_t)axis;
     if (ndim > TN_MAX_NDIM)
         return tn_infer_fail(io, TN_E_SHAPE, "the result has %d axes, at most %d are there", ndim,
                              TN_MAX_NDIM);
+    int64_t *from[TN_MAX_NDIM]; // the extent that each axis of the rows comes from
     tn_shape wanted = tn_shape_rank(ndim);
-    for (int32_t i = 0; i < ndim; i++)
-        wanted.dim[i] = i < n.ndim ? n.dim[i] : t.dim[i - n.ndim + 1];
+    for (int32_t i = 0; i < ndim; i++) {
+        from[i] = i < at ? &t.dim[i] : i < at + n.ndim ? &n.dim[i - at] : &t.dim[i - n.ndim + 1];
+        wanted.dim[i] = *from[i];
+    }
     TNI_TRY(tni_merge(io, rows, wanted));
     r = tni_shape(io, rows);
-    for (int32_t i = 0; i < ndim; i++)
-        *(i < n.ndim ? &n.dim[i] : &t.dim[i - n.ndim + 1]) = r.dim[i];
+    for (int32_t i = 0; i < ndim; i++) *from[i] = r.dim[i];
     TNI_TRY(tni_merge(io, indices, n));
     return tni_merge(io, table, t);
 }
+
+#define LOOKUP(io, indices, table, rows, axis) \
+    lookup_rule((io), (const tni_slot[]){(indices), (table), (rows)}, (axis))
 
 // ------------------------------------------------------------------ Embedding
 //
@@ -44,7 +54,7 @@ static tn_status embedding_shape(const tn_infer *io)
 {
     const embedding_params *p = io->params;
     TNI_TRY(tni_merge(io, TNI_IN(1), tn_shape_2d(p->input_dim, p->output_dim)));
-    return lookup_rule(io, TNI_IN(0), TNI_IN(1), TNI_OUT(0));
+    return LOOKUP(io, TNI_IN(0), TNI_IN(1), TNI_OUT(0), 0);
 }
 
 // Indices are of any dtype. Weight and output have one, which the parameter gives if nothing else.
@@ -94,7 +104,7 @@ static tn_status embedding_backward_shape(const tn_infer *io)
     const embedding_params *p = io->params;
     TNI_TRY(tni_merge(io, TNI_OUT(0), tn_shape_2d(p->input_dim, p->output_dim)));
     TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(0)));
-    return lookup_rule(io, TNI_IN(1), TNI_OUT(0), TNI_IN(0));
+    return LOOKUP(io, TNI_IN(1), TNI_OUT(0), TNI_IN(0), 0);
 }
 
 static tn_status embedding_backward_gradient(const tn_builder *b)
@@ -120,9 +130,10 @@ const tn_op_decl tni_op_backward_embedding =
 
 // ------------------------------------------------------------------ take
 //
-//     output[i..., ...] = a[index(indices[i...]), ...], where index clips or wraps
+//     output[k..., i..., m...] = a[k..., index(indices[i...]), m...], index on the given axis
 //
-// As an Embedding of a seen as a matrix of rows.
+// clip moves an index outside to the nearest end, wrap counts on from the other end, raise makes
+// the run fail. With a seen as (outer, d, inner), this is a _take_along with one index for all.
 
 typedef struct take_params {
     int64_t axis;
@@ -130,130 +141,142 @@ typedef struct take_params {
 } take_params;
 enum { TAKE_RAISE, TAKE_WRAP, TAKE_CLIP };
 
-static tn_status take_check(const void *params, char *reason, size_t size)
-{
-    const take_params *p = params;
-    if (p->axis == 0 && p->mode != TAKE_RAISE) return TN_OK;
-    snprintf(reason, size,
-             p->axis ? "axis: only 0 can be taken from, got %lld"
-                     : "mode: an index cannot be refused at run time, wanted clip or "
-                       "wrap",
-             (long long)p->axis);
-    return TN_E_UNSUPPORTED;
-}
-
 static tn_status take_shape(const tn_infer *io)
 {
-    return lookup_rule(io, TNI_IN(1), TNI_IN(0), TNI_OUT(0));
+    const take_params *p = io->params;
+    return LOOKUP(io, TNI_IN(1), TNI_IN(0), TNI_OUT(0), p->axis);
 }
 
-// Rows and their length as an Embedding's parameters; false and an error if they are not known.
-static bool take_dims(const tn_builder *b, tn_sym a, char text[TN_TEXT], int64_t *length)
-{
-    const tn_shape s = *b->shape(b->ctx, a);
-    *length = tn_shape_span(&s, 1, s.ndim);
-    if (*length > 0 && s.dim[0] > 0) {
-        tn_text(text, "input_dim=%lld; output_dim=%lld", (long long)s.dim[0], (long long)*length);
-        return true;
-    }
-    b->fail(b->ctx, TN_E_SHAPE, "take: wanted a known shape without empty axes");
-    return false;
-}
+// The call with a as (outer, d, inner) and indices as (1, n, 1).
+typedef struct flat_take {
+    tn_shape a, indices, rows; // rows: (outer, n, inner)
+} flat_take;
 
-static tn_sym take_index(const tn_builder *b, tn_sym indices, tn_sym a)
+static bool flat_shapes(const tn_builder *b, tn_sym a, tn_sym indices, flat_take *f)
 {
     const take_params *p = b->params;
-    const tn_shape s = *b->shape(b->ctx, a);
-    if (p->mode == TAKE_CLIP) return indices;
-    return tni_call_scalar(b, "_mod_scalar", indices, (double)s.dim[0]);
+    const tn_shape s = *b->shape(b->ctx, a), n = *b->shape(b->ctx, indices);
+    const int32_t axis = (int32_t)p->axis;
+    if (tn_shape_size(&s) < 0 || tn_shape_size(&n) < 0) {
+        b->fail(b->ctx, TN_E_SHAPE, "take: wanted known shapes");
+        return false;
+    }
+    const int64_t outer = tn_shape_span(&s, 0, axis), inner = tn_shape_span(&s, axis + 1, s.ndim);
+    f->a = (tn_shape){.ndim = 3, .dim = {outer, s.dim[axis], inner}};
+    f->indices = (tn_shape){.ndim = 3, .dim = {1, tn_shape_size(&n), 1}};
+    f->rows = (tn_shape){.ndim = 3, .dim = {outer, tn_shape_size(&n), inner}};
+    return true;
+}
+
+// The indices as (1, n, 1), inside the axis or clipped by whoever looks up.
+static tn_sym take_index(const tn_builder *b, tn_sym indices, const flat_take *f, bool check)
+{
+    const take_params *p = b->params;
+    char text[TN_TEXT];
+    tn_sym x = indices;
+    if (p->mode == TAKE_RAISE && check) {
+        x = tn_emit(b, "_check_index", tn_text(text, "extent=%lld", (long long)f->a.dim[1]), &x, 1);
+    } else if (p->mode == TAKE_WRAP) {
+        x = tn_emit(b, "Cast", "dtype=int64", &x, 1);
+        x = tni_call_scalar(b, "_mod_scalar", x, (double)f->a.dim[1]);
+    }
+    return tni_reshape(b, x, f->indices);
 }
 
 static tn_status take_expand(const tn_builder *b)
 {
+    const take_params *p = b->params;
     const tn_sym a = tn_grad_in(b, 0), indices = tn_grad_in(b, 1);
     const tn_shape s = *b->shape(b->ctx, a), n = *b->shape(b->ctx, indices);
-    char text[TN_TEXT], rows[TNI_LONG_TEXT] = "";
-    int64_t length, back[2 * TN_MAX_NDIM] = {0};
-    if (!take_dims(b, a, text, &length) || n.ndim < 0) return TN_OK;
-    tni_text_list(rows, "shape", (tn_ints){2, (const int64_t[]){-1, length}});
-    const tn_sym table = tn_emit(b, "Reshape", rows, &a, 1);
-    const tn_sym found = TN_EMIT(b, "Embedding", text, take_index(b, indices, a), table);
-    rows[0] = 0; // the axes of indices are copied (code 0), those of a stand there as numbers
-    memcpy(back + n.ndim, s.dim + 1, (size_t)(s.ndim - 1) * sizeof *back);
-    tni_text_list(rows, "shape", (tn_ints){(size_t)(n.ndim + s.ndim - 1), back});
-    if (n.ndim + s.ndim == 1) // one element of a vector
-        b->set_output(b->ctx, 0, tn_emit(b, "sum", NULL, &found, 1));
-    else
-        b->set_output(b->ctx, 0, tn_emit(b, "Reshape", rows, &found, 1));
+    flat_take f;
+    if (!flat_shapes(b, a, indices, &f)) return TN_OK;
+    tn_shape y = s; // a's shape with that of indices in place of the axis
+    y.ndim = s.ndim - 1 + n.ndim;
+    for (int32_t i = (int32_t)p->axis; i < y.ndim; i++) {
+        const int32_t at = i - (int32_t)p->axis;
+        y.dim[i] = at < n.ndim ? n.dim[at] : s.dim[i - n.ndim + 1];
+    }
+    if (tn_shape_size(&y) == 0) {
+        b->set_output(b->ctx, 0, tni_zeros(b, y, b->dtype(b->ctx, a)));
+        return TN_OK;
+    }
+    if (f.a.dim[1] == 0) return b->fail(b->ctx, TN_E_SHAPE, "take: there is no row to take");
+    const tn_sym table = tni_reshape(b, a, f.a), index = take_index(b, indices, &f, true);
+    const tn_sym rows = TN_EMIT(b, "_take_along", "axis=1", table, index);
+    b->set_output(b->ctx, 0, tni_reshape(b, rows, y));
     return TN_OK;
+}
+
+static const char *take_text(char text[TN_TEXT], const take_params *p)
+{
+    static const char *const modes[] = {"raise", "wrap", "clip"};
+    return tn_text(text, "axis=%lld; mode=%s", (long long)p->axis, modes[p->mode]);
 }
 
 static tn_status take_gradient(const tn_builder *b)
 {
-    const take_params *p = b->params;
+    char text[TN_TEXT];
     const tn_sym dy = tn_grad_head(b, 0);
     if (dy)
         tn_grad_set(b, 0,
-                    TN_EMIT(b, "_backward_take", p->mode == TAKE_WRAP ? "mode=wrap" : NULL, dy,
-                            tn_grad_in(b, 1), tn_grad_in(b, 0)));
+                    TN_EMIT(b, "_backward_take", take_text(text, b->params), dy, tn_grad_in(b, 1),
+                            tn_grad_in(b, 0)));
     return TN_OK;
 }
 
 #define TAKE_PARAMS                                                                             \
     .params = TN_PARAMS(TN_PARAM(take_params, axis, TN_P_I64, .def = "0", .range = "[0,)",      \
-                                 .doc = "axis to take from: 0"),                                \
+                                 .doc = "axis to take from"),                                   \
                         TN_PARAM(take_params, mode, TN_P_ENUM, .def = "clip",                   \
                                  .choices = "raise|wrap|clip",                                  \
                                  .doc = "what an index outside does: clip goes to the nearest " \
-                                        "end, wrap counts on from the other end")),             \
-    .params_size = sizeof(take_params), .check = take_check
+                                        "end, wrap counts on from the other end, raise makes "  \
+                                        "the run fail")),                                       \
+    .params_size = sizeof(take_params)
 
 const tn_op_decl tni_op_take =
-    TN_OP(.name = "take", .doc = "Looks up entries of a along its first axis.",
-          .source = "MXNet 0.11, src/operator/tensor/indexing_op.h",
-          .inputs =
-              TN_PORTS(TN_PORT(.name = "a", .doc = "(d0, ...)"),
-                       TN_PORT(.name = "indices", .flags = TN_PORT_NO_GRAD, .doc = "of any shape")),
-          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "indices' shape + a's without d0")),
-          TAKE_PARAMS, .infer_shape = take_shape, .infer_dtype = tni_dtype_all_but_in1,
+    TN_OP(.name = "take",
+          .doc = "Looks up entries of a along an axis, whose place the axes of indices take.",
+          .source = "MXNet 0.11, src/operator/tensor/indexing_op.h; every axis and mode as in 1.x",
+          .inputs = TN_PORTS(TN_PORT(.name = "a", .doc = "(k..., d, m...), d on the axis"),
+                             TN_PORT(.name = "indices", .flags = TN_PORT_NO_GRAD,
+                                     .doc = "(n...), of any dtype; fractions are dropped")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(k..., n..., m...)")), TAKE_PARAMS,
+          .infer_shape = take_shape, .infer_dtype = tni_dtype_all_but_in1,
           .gradient = take_gradient, .expand = take_expand);
 
 static tn_status take_backward_shape(const tn_infer *io)
 {
+    const take_params *p = io->params;
     TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(0)));
-    TNI_TRY(lookup_rule(io, TNI_IN(1), TNI_OUT(0), TNI_IN(0)));
+    TNI_TRY(LOOKUP(io, TNI_IN(1), TNI_OUT(0), TNI_IN(0), p->axis));
     return tni_link(io, TNI_IN(2), TNI_OUT(0));
 }
 
 static tn_status take_backward_gradient(const tn_builder *b)
 {
-    const take_params *p = b->params;
+    char text[TN_TEXT];
     const tn_sym g = tn_grad_head(b, 0);
-    if (g)
-        tn_grad_set(
-            b, 0,
-            TN_EMIT(b, "take", p->mode == TAKE_WRAP ? "mode=wrap" : NULL, g, tn_grad_in(b, 1)));
+    if (g) tn_grad_set(b, 0, TN_EMIT(b, "take", take_text(text, b->params), g, tn_grad_in(b, 1)));
     return TN_OK;
 }
 
+// The forward pass has refused what is outside, so mode raise is as clip.
 static tn_status take_backward_expand(const tn_builder *b)
 {
     const tn_sym dy = tn_grad_in(b, 0), indices = tn_grad_in(b, 1), like = tn_grad_in(b, 2);
-    const tn_shape s = *b->shape(b->ctx, like), n = *b->shape(b->ctx, indices);
-    char text[TN_TEXT], rows[TNI_LONG_TEXT] = "";
-    int64_t length, flat[TN_MAX_NDIM + 1] = {0};
-    if (!take_dims(b, like, text, &length) || n.ndim < 0) return TN_OK;
-    flat[n.ndim] = length;
-    tni_text_list(rows, "shape", (tn_ints){(size_t)n.ndim + 1, flat});
-    const tn_sym dy_rows = tn_emit(b, "Reshape", rows, &dy, 1);
-    rows[0] = 0;
-    tni_text_list(rows, "shape", (tn_ints){2, (const int64_t[]){s.dim[0], length}});
-    const size_t at = strlen(rows);
-    snprintf(rows + at, sizeof rows - at, "dtype=%s", tn_dtype_name(b->dtype(b->ctx, dy)));
-    const tn_sym table = tn_emit(b, "_zeros", rows, NULL, 0);
-    const tn_sym sums =
-        TN_EMIT(b, "_backward_Embedding", text, dy_rows, take_index(b, indices, like), table);
-    b->set_output(b->ctx, 0, tni_call2(b, "reshape_like", sums, like));
+    const tn_shape s = *b->shape(b->ctx, like);
+    const tn_dtype dtype = b->dtype(b->ctx, dy);
+    flat_take f;
+    if (!flat_shapes(b, like, indices, &f)) return TN_OK;
+    if (tn_shape_size(&f.rows) == 0 || tn_shape_size(&s) == 0) {
+        b->set_output(b->ctx, 0, tni_zeros(b, s, dtype));
+        return TN_OK;
+    }
+    const tn_sym rows = tni_reshape(b, dy, f.rows), table = tni_zeros(b, f.a, dtype);
+    const tn_sym sums = TN_EMIT(b, "_backward_take_along", "axis=1", rows,
+                                take_index(b, indices, &f, false), table);
+    b->set_output(b->ctx, 0, tni_reshape(b, sums, s));
     return TN_OK;
 }
 

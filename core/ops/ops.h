@@ -22,6 +22,15 @@ extern const tn_plugin tni_core_plugin;
     /* regression.c */ X(linear_regression) X(logistic_regression) X(backward_linear_regression) \
     X(mae_regression) X(backward_mae_regression) \
     /* dense.c */ X(fully_connected) X(dot) X(backward_dot_lhs) X(backward_dot_rhs) X(batch_dot) \
+    /* linalg.c */ X(linalg_gemm) X(linalg_gemm2) X(linalg_syrk) X(linalg_trmm) X(linalg_trsm) \
+    /* cholesky.c */ X(linalg_potrf) X(linalg_potri) X(linalg_sumlogdiag) X(tril) X(linalg_transpose) \
+    /* matmul.c */ X(matmul) X(backward_matmul_a) X(backward_matmul_b) \
+    /* attention.c */ X(attention) X(masked_scores) X(backward_attn_mask) X(scale_by_extent) \
+    X(repeat_heads) X(backward_repeat_heads) \
+    /* scan.c */ X(cumsum) \
+    /* gather.c */ X(gather_nd) X(scatter_nd) X(backward_gather_nd) X(check_index) \
+    /* diag.c */ X(diag) X(backward_diag) \
+    /* squeeze.c */ X(squeeze) \
     /* conv.c */ X(convolution_v1) X(convolution) X(backward_convolution_data) X(backward_convolution_weight) \
     /* deconv.c */ X(deconvolution) X(backward_deconvolution_data) \
     X(backward_deconvolution_weight) \
@@ -136,6 +145,9 @@ tn_status tni_merge_param_shape(const tn_infer *io, tn_ints shape);
 
 // Is `dtype` a floating one, or NONE? Otherwise writes into reason what is wanted. (sample.c)
 tn_status tni_check_float(tn_dtype dtype, char *reason, size_t size);
+// What one axis of two values and of the value that they are broadcast to say about each other
+// (broadcast.c). False: they contradict.
+bool tni_join_axis(int64_t *a, int64_t *b, int64_t *y);
 
 // ------------------------------------------------------------------ builder (rules.c)
 
@@ -162,6 +174,14 @@ tn_sym tni_part(const tn_builder *b, tn_sym x, int32_t axis, int64_t i);
 tn_sym tni_extent(const tn_builder *b, tn_sym like, int32_t axis);
 // All inputs and outputs have one floating dtype.
 tn_status tni_dtype_one_float(const tn_infer *io);
+// For expansions, where shapes and dtypes are known: a value in another shape of as many elements,
+// whatever its extents, and zeros. Empty values are made anew, so no gradient passes there.
+tn_sym tni_reshape(const tn_builder *b, tn_sym x, tn_shape to);
+tn_sym tni_zeros(const tn_builder *b, tn_shape shape, tn_dtype dtype);
+
+// Product of the matrices in the last two axes; x and y have two axes at least, and those before
+// are broadcast (matmul.c).
+tn_sym tni_matmul(const tn_builder *b, tn_sym x, tn_sym y, bool transpose_x, bool transpose_y);
 
 // ------------------------------------------------------------------ convolutions (conv.c)
 

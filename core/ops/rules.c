@@ -152,6 +152,41 @@ tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i)
     return dy ? dy : tni_call(b, "zeros_like", tn_grad_out(b, i));
 }
 
+tn_sym tni_zeros(const tn_builder *b, tn_shape shape, tn_dtype dtype)
+{
+    char text[TNI_LONG_TEXT] = "", cut[TNI_LONG_TEXT] = "begin=(";
+    int64_t filled[TN_MAX_NDIM];
+    bool empty = false;
+    for (int32_t i = 0; i < shape.ndim; i++) {
+        empty |= shape.dim[i] == 0;
+        filled[i] = shape.dim[i] ? shape.dim[i] : 1;
+    }
+    if (shape.ndim == 0) filled[0] = 1;
+    tni_text_list(text, "shape", (tn_ints){shape.ndim ? (size_t)shape.ndim : 1, filled});
+    const size_t at = strlen(text);
+    snprintf(text + at, sizeof text - at, "dtype=%s", tn_dtype_name(dtype));
+    const tn_sym zeros = tn_emit(b, "_zeros", text, NULL, 0);
+    if (shape.ndim == 0) return tn_emit(b, "squeeze", "axis=(0,)", &zeros, 1);
+    if (!empty) return zeros;
+    for (int32_t i = 0; i < shape.ndim; i++) strcat(cut, "0,"); // 2 bytes for each of 8 axes
+    strcat(cut, "); ");
+    tni_text_list(cut, "end", (tn_ints){(size_t)shape.ndim, shape.dim});
+    return tn_emit(b, "slice", cut, &zeros, 1);
+}
+
+tn_sym tni_reshape(const tn_builder *b, tn_sym x, tn_shape to)
+{
+    char text[TNI_LONG_TEXT] = "";
+    if (!x) return 0;
+    const tn_shape s = *b->shape(b->ctx, x);
+    if (tn_shape_equal(&s, &to)) return x;
+    if (tn_shape_size(&to) == 0) return tni_zeros(b, to, b->dtype(b->ctx, x));
+    const tn_shape filled = to.ndim ? to : tn_shape_1d(1);
+    tni_text_list(text, "shape", (tn_ints){(size_t)filled.ndim, filled.dim});
+    x = tn_emit(b, "Reshape", text, &x, 1);
+    return to.ndim ? x : tn_emit(b, "squeeze", "axis=(0,)", &x, 1);
+}
+
 tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like)
 {
     if (!x || !like) return 0;

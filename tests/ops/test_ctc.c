@@ -1,5 +1,6 @@
 // tests/ops/test_ctc.c: _contrib_CTCLoss: values, all paths, labels that cannot be, its gradient.
 #include <math.h>
+#include <stdlib.h>
 
 #include "tests/tn_numeric.h"
 

@@ -66,7 +66,9 @@ static void fully_connected_gradients_agree_with_differences(void)
     TN_CHECK_CASES(TN_CASE("FullyConnected", "num_hidden=3", "2,4 3,4 3"),
                    TN_CASE("FullyConnected", "num_hidden=2", "2,2,2 2,4 2"),
                    TN_CASE("FullyConnected", "num_hidden=2; no_bias=1", "3,2 2,2"),
-                   TN_CASE("FullyConnected", "num_hidden=2; flatten=0", "2,2,3 2,3 2"));
+                   TN_CASE("FullyConnected", "num_hidden=2; flatten=0", "2,2,3 2,3 2"),
+                   TN_CASE("FullyConnected", "num_hidden=1; flatten=0; no_bias=1", "3 1,3"),
+                   TN_CASE("FullyConnected", "num_hidden=4; no_bias=1", "1,2,1,2 4,4"));
 }
 
 // lhs and rhs hold 1 2 3 …; the result is written out by hand.
@@ -157,7 +159,9 @@ static void batch_dot_gradients_agree_with_differences(void)
     TN_CHECK_CASES(TN_CASE("batch_dot", NULL, "2,2,3 2,3,2"),
                    TN_CASE("batch_dot", "transpose_a=1", "2,3,2 2,3,2"),
                    TN_CASE("batch_dot", "transpose_b=1", "2,2,3 2,4,3"),
-                   TN_CASE("batch_dot", "transpose_a=1; transpose_b=1", "2,3,2 2,4,3"));
+                   TN_CASE("batch_dot", "transpose_a=1; transpose_b=1", "2,3,2 2,4,3"),
+                   TN_CASE("batch_dot", NULL, "3,1,2 3,2,1"),
+                   TN_CASE("batch_dot", "transpose_a=1", "1,1,3 1,1,2"));
 }
 
 // 0.5 + 2^-9 needs 9 bits behind the point: float16 keeps it, bfloat16 (8 bits in all) rounds.

@@ -167,7 +167,13 @@ static void slice_axis_takes_a_range(void)
 static void gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(TN_CASE("transpose", NULL, "2,3"), TN_CASE("transpose", "axes=(1,2,0)", "2,3,2"),
-                   TN_CASE("SwapAxis", "dim1=1; dim2=2", "2,3,2"),
+                   TN_CASE("transpose", "axes=(0,1)", "3,2"),
+                   TN_CASE("transpose", "axes=(3,1,0,2)", "2,1,3,2"),
+                   TN_CASE("transpose", NULL, "4"), TN_CASE("SwapAxis", "dim1=1; dim2=2", "2,3,2"),
+                   TN_CASE("SwapAxis", "dim1=0; dim2=1", "3,1"),
+                   TN_CASE("SwapAxis", "dim1=2; dim2=0", "1,2,3"),
+                   TN_CASE("SwapAxis", "dim1=0; dim2=1", "2,2,2"),
+                   TN_CASE("SwapAxis", "dim1=1; dim2=3", "1,2,2,3"),
                    TN_CASE("Concat", "num_args=3; dim=1", "2,1 2,2 2,3"),
                    TN_CASE("Concat", "num_args=2; dim=0", "1,2,2 2,2,2"),
                    TN_CASE("SliceChannel", "num_outputs=2", "2,4"),

@@ -73,7 +73,18 @@ static void gradients_agree_with_differences(void)
         TN_CASE("pick", NULL, "3,4 3", .lo = -1, .hi = 5, .fixed = "1"),
         TN_CASE("pick", "axis=1; keepdims=1", "2,3,2 2,1,2", .lo = -1, .hi = 4, .fixed = "1"),
         TN_CASE("pick", "axis=-2", "2,3,2 2,2", .lo = -1, .hi = 4, .fixed = "1"),
+        TN_CASE("pick", "axis=0; keepdims=1", "3,2 1,2", .lo = -1, .hi = 4, .fixed = "1"),
+        TN_CASE("pick", NULL, "4 1", .lo = 0, .hi = 4, .fixed = "1"),
         TN_CASE("batch_take", NULL, "3,4 3", .lo = 0, .hi = 3, .fixed = "1"),
+        TN_CASE("batch_take", NULL, "2,2 2", .lo = -1, .hi = 3, .fixed = "1"),
+        TN_CASE("choose_element_0index", NULL, "3,2 3", .lo = -1, .hi = 3, .fixed = "1"),
+        TN_CASE("choose_element_0index", NULL, "2,5 2", .lo = -1, .hi = 7, .fixed = "1"),
+        TN_CASE("_take_along", "axis=0", "4 3", .lo = -1, .hi = 5, .fixed = "1"),
+        TN_CASE("_take_along", "axis=1", "2,3 2,4", .lo = -1, .hi = 4, .fixed = "1"),
+        TN_CASE("_take_along", "axis=-2", "2,3,2 2,1,2", .lo = 0, .hi = 3, .fixed = "1"),
+        TN_CASE("_take_along", "axis=0", "3,2 4,1", .lo = 0, .hi = 3, .fixed = "1"),
+        TN_CASE("_take_along", "axis=2", "2,1,3 1,1,5", .lo = 0, .hi = 3, .fixed = "1"),
+        TN_CASE("_backward_take_along", "axis=1", "2,4 2,4 2,3", .lo = 0, .hi = 3, .fixed = "1 2"),
         TN_CASE("fill_element_0index", NULL, "3,4 3 3", .lo = 0, .hi = 3, .fixed = "2"));
 }
 
