@@ -1157,6 +1157,24 @@ typedef struct tn_slice_assign_scalar_args {
 #define tn_slice_assign_scalar(g, ...) \
     TN_MAKE_(g, "_crop_assign_scalar", tn_slice_assign_scalar_args, __VA_ARGS__)
 
+// cumsum: Running sums along an axis: element i is the sum of the first i + 1, or of those before
+// it if exclusive. Integers wrap around.
+// Output: in the shape of data; one axis if it is flattened
+typedef struct tn_cumsum_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    // the axis; negative: from the end; None: data is flattened first; default None, may be None
+    tn_opt_i64 axis;
+    // of the output and of the sums; None: that of data; default None, may be None
+    tn_dtype dtype;
+    bool exclusive;    // sum only what stands before; default False
+    bool reverse;      // sum from the end of the axis; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_cumsum_args;
+#define tn_cumsum(g, ...) \
+    TN_MAKE_(g, "cumsum", tn_cumsum_args, __VA_ARGS__)
+
 // Deconvolution: Transposed convolution over 1 to 3 spatial axes. Output extents: stride (x - 1) +
 // dilate (kernel - 1) + 1 - 2 pad + adj.
 // Output: (n, num_filter, spatial...)
@@ -1206,6 +1224,23 @@ typedef struct tn_degrees_args {
 } tn_degrees_args;
 #define tn_degrees(g, ...) \
     TN_MAKE_(g, "degrees", tn_degrees_args, __VA_ARGS__)
+
+// diag: The diagonals of data on two axes, as the last axis of the result; or, of a vector, the
+// matrix with this diagonal and 0 elsewhere.
+// Output: diagonals, or a matrix
+typedef struct tn_diag_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    // which diagonal: above the main one if positive, below it if negative; default 0, in
+    // [-1000000000,1000000000]
+    int64_t k;
+    int64_t axis1;     // axis of the rows; negative: from the end; default 0
+    tn_opt_i64 axis2;  // axis of the columns; negative: from the end; default 1
+    const char *name;
+    tn_attrs attrs;
+} tn_diag_args;
+#define tn_diag(g, ...) \
+    TN_MAKE_(g, "diag", tn_diag_args, __VA_ARGS__)
 
 // _div: a / b; integers truncate, and x / 0 is 0 for integers. Elementwise on two values of one
 // shape.
@@ -1473,6 +1508,20 @@ typedef struct tn_gammaln_args {
 } tn_gammaln_args;
 #define tn_gammaln(g, ...) \
     TN_MAKE_(g, "gammaln", tn_gammaln_args, __VA_ARGS__)
+
+// gather_nd: Looks elements up by M indices each: output[y, x] = data[indices[0, y], ...,
+// indices[M-1, y], x]. An index outside is moved to the nearest end.
+// Output: indices' shape without M + data's without the first M axes
+typedef struct tn_gather_nd_args {
+    uint32_t size;
+    tn_symbol data;    // of M axes at least
+    // (M, ...): the first axis holds the M indices of each element; fractions are dropped
+    tn_symbol indices;
+    const char *name;
+    tn_attrs attrs;
+} tn_gather_nd_args;
+#define tn_gather_nd(g, ...) \
+    TN_MAKE_(g, "gather_nd", tn_gather_nd_args, __VA_ARGS__)
 
 // gelu: x * (1 + erf(x / sqrt(2))) / 2: x times the normal distribution function. Elementwise.
 // Output: y, in the shape of data
@@ -1773,6 +1822,124 @@ typedef struct tn_lesser_scalar_args {
 #define tn_lesser_scalar(g, ...) \
     TN_MAKE_(g, "_lesser_scalar", tn_lesser_scalar_args, __VA_ARGS__)
 
+// linalg_gemm: Products of matrices, one for each entry of the leading axes, added to others:
+// output = alpha op(A) op(B) + beta C.
+// Output: (..., m, n)
+typedef struct tn_linalg_gemm_args {
+    uint32_t size;
+    tn_symbol A;       // (..., m, k); (..., k, m) if transpose_a
+    tn_symbol B;       // (..., k, n); (..., n, k) if transpose_b
+    tn_symbol C;       // (..., m, n)
+    bool transpose_a;  // transpose the matrices in A; default False
+    bool transpose_b;  // transpose the matrices in B; default False
+    tn_opt_f64 alpha;  // factor of the product; default 1.0
+    tn_opt_f64 beta;   // factor of C; default 1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_gemm_args;
+#define tn_linalg_gemm(g, ...) \
+    TN_MAKE_(g, "linalg_gemm", tn_linalg_gemm_args, __VA_ARGS__)
+
+// linalg_gemm2: Products of matrices, one for each entry of the leading axes, which are equal:
+// output = alpha op(A) op(B).
+// Output: (..., m, n)
+typedef struct tn_linalg_gemm2_args {
+    uint32_t size;
+    tn_symbol A;       // (..., m, k); (..., k, m) if transpose_a
+    tn_symbol B;       // (..., k, n); (..., n, k) if transpose_b
+    bool transpose_a;  // transpose the matrices in A; default False
+    bool transpose_b;  // transpose the matrices in B; default False
+    tn_opt_f64 alpha;  // factor of the product; default 1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_gemm2_args;
+#define tn_linalg_gemm2(g, ...) \
+    TN_MAKE_(g, "linalg_gemm2", tn_linalg_gemm2_args, __VA_ARGS__)
+
+// linalg_potrf: Cholesky factors: the lower triangular L with L transpose(L) = A. Only the lower
+// triangle of A is read, and it is an error while running if A is not positive definite. The
+// gradient is symmetric.
+// Output: (..., n, n): 0 above the diagonal
+typedef struct tn_linalg_potrf_args {
+    uint32_t size;
+    tn_symbol A;       // (..., n, n): symmetric, positive definite
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_potrf_args;
+#define tn_linalg_potrf(g, ...) \
+    TN_MAKE_(g, "linalg_potrf", tn_linalg_potrf_args, __VA_ARGS__)
+
+// linalg_potri: Inverses of positive definite matrices from their Cholesky factors: output =
+// inverse(A transpose(A)). The gradient is lower triangular.
+// Output: (..., n, n): symmetric
+typedef struct tn_linalg_potri_args {
+    uint32_t size;
+    tn_symbol A;       // (..., n, n): lower triangular factors, the rest is not read
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_potri_args;
+#define tn_linalg_potri(g, ...) \
+    TN_MAKE_(g, "linalg_potri", tn_linalg_potri_args, __VA_ARGS__)
+
+// linalg_sumlogdiag: The sum of the logarithms of each matrix's diagonal: half the logarithm of the
+// determinant, for a Cholesky factor.
+// Output: the leading axes; (1,) if none
+typedef struct tn_linalg_sumlogdiag_args {
+    uint32_t size;
+    tn_symbol A;       // (..., n, n)
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_sumlogdiag_args;
+#define tn_linalg_sumlogdiag(g, ...) \
+    TN_MAKE_(g, "linalg_sumlogdiag", tn_linalg_sumlogdiag_args, __VA_ARGS__)
+
+// linalg_syrk: Products of matrices with their own transposes: output = alpha A transpose(A), or
+// alpha transpose(A) A with transpose.
+// Output: (..., m, m); (..., n, n) if transpose
+typedef struct tn_linalg_syrk_args {
+    uint32_t size;
+    tn_symbol A;       // (..., m, n)
+    bool transpose;    // the transpose stands on the left; default False
+    tn_opt_f64 alpha;  // factor of the product; default 1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_syrk_args;
+#define tn_linalg_syrk(g, ...) \
+    TN_MAKE_(g, "linalg_syrk", tn_linalg_syrk_args, __VA_ARGS__)
+
+// linalg_trmm: Products with lower triangular matrices: output = alpha op(A) B, or alpha B op(A)
+// with rightside. The gradient of A is lower triangular.
+// Output: in the shape of B
+typedef struct tn_linalg_trmm_args {
+    uint32_t size;
+    tn_symbol A;       // (..., n, n): lower triangular, the rest is not read
+    tn_symbol B;       // (..., n, m); (..., m, n) if rightside
+    bool transpose;    // transpose the matrices in A; default False
+    bool rightside;    // A stands on the right; default False
+    tn_opt_f64 alpha;  // factor of the product; default 1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_trmm_args;
+#define tn_linalg_trmm(g, ...) \
+    TN_MAKE_(g, "linalg_trmm", tn_linalg_trmm_args, __VA_ARGS__)
+
+// linalg_trsm: Solves systems with lower triangular matrices: op(A) output = alpha B, or output
+// op(A) = alpha B with rightside. A 0 on the diagonal gives infinities or NaN. The gradient of A is
+// lower triangular.
+// Output: in the shape of B
+typedef struct tn_linalg_trsm_args {
+    uint32_t size;
+    tn_symbol A;       // (..., n, n): lower triangular, the rest is not read
+    tn_symbol B;       // (..., n, m); (..., m, n) if rightside
+    bool transpose;    // transpose the matrices in A; default False
+    bool rightside;    // A stands on the right; default False
+    tn_opt_f64 alpha;  // factor of B; default 1.0
+    const char *name;
+    tn_attrs attrs;
+} tn_linalg_trsm_args;
+#define tn_linalg_trsm(g, ...) \
+    TN_MAKE_(g, "linalg_trsm", tn_linalg_trsm_args, __VA_ARGS__)
+
 // LinearRegressionOutput: Passes data on with the gradient of half the squared error against the
 // label.
 // Output: in the shape of data
@@ -2006,6 +2173,22 @@ typedef struct tn_make_loss_output_args {
 } tn_make_loss_output_args;
 #define tn_make_loss_output(g, ...) \
     TN_MAKE_(g, "MakeLoss", tn_make_loss_output_args, __VA_ARGS__)
+
+// matmul: Products of the matrices in the last two axes, as in NumPy: leading axes are broadcast, a
+// vector a is a row, a vector b a column, and that axis is dropped from the result. Two vectors
+// give a scalar without axes.
+// Output: (..., m, n)
+typedef struct tn_matmul_args {
+    uint32_t size;
+    tn_symbol a;       // (..., m, k) or (k,); (..., k, m) if transpose_a
+    tn_symbol b;       // (..., k, n) or (k,); (..., n, k) if transpose_b
+    bool transpose_a;  // swap the last two axes of a; default False
+    bool transpose_b;  // swap the last two axes of b; default False
+    const char *name;
+    tn_attrs attrs;
+} tn_matmul_args;
+#define tn_matmul(g, ...) \
+    TN_MAKE_(g, "matmul", tn_matmul_args, __VA_ARGS__)
 
 // max: Largest element over axes. At a tie each of them gets the gradient.
 // Output: without the reduced axes; (1,) if none is left
@@ -2996,6 +3179,48 @@ typedef struct tn_sample_uniform_args {
 #define tn_sample_uniform(g, ...) \
     TN_MAKE_(g, "sample_uniform", tn_sample_uniform_args, __VA_ARGS__)
 
+// scaled_dot_product_attention: Attention: softmax(scale query transpose(key) + attn_mask) value.
+// Masked scores have weight 0; a row that is masked wholly gives zeros. Leading axes are broadcast.
+// Output: (..., L, Ev)
+// Hidden weights: (..., L, S), before dropout
+// Hidden mask: (..., L, S): 0, or 1 / (1 - dropout_p); only with dropout_p
+typedef struct tn_scaled_dot_product_attention_args {
+    uint32_t size;
+    tn_symbol query;      // (..., L, E)
+    tn_symbol key;        // (..., S, E)
+    tn_symbol value;      // (..., S, Ev)
+    // broadcast to (..., L, S): added to the scores; a boolean one says which scores take part;
+    // only with use_mask
+    tn_symbol attn_mask;
+    tn_opt_f64 dropout_p; // probability to drop a weight while training; default 0.0, in [0,1]
+    bool is_causal;       // row i sees columns up to i only; default False
+    tn_opt_f64 scale;     // factor of the scores; None: 1 / sqrt(E); default None, may be None
+    bool use_mask;        // there is an attn_mask; default False
+    // key and value have fewer heads, in the third axis from the end; each is used for a group of
+    // query's; default False
+    bool enable_gqa;
+    const char *name;
+    tn_attrs attrs;
+} tn_scaled_dot_product_attention_args;
+#define tn_scaled_dot_product_attention(g, ...) \
+    TN_MAKE_(g, "scaled_dot_product_attention", tn_scaled_dot_product_attention_args, __VA_ARGS__)
+
+// scatter_nd: Puts elements where M indices each say, into zeros: output[indices[0, y], ...,
+// indices[M-1, y], x] = data[y, x]. Elements with the same indices are added up. An index outside
+// is moved to the nearest end.
+// Output: of the given shape
+typedef struct tn_scatter_nd_args {
+    uint32_t size;
+    tn_symbol data;    // indices' shape without M + that of an element
+    // (M, ...): the first axis holds the M indices of each element; fractions are dropped
+    tn_symbol indices;
+    tn_ints shape;     // shape of the output; required, in [1,)
+    const char *name;
+    tn_attrs attrs;
+} tn_scatter_nd_args;
+#define tn_scatter_nd(g, ...) \
+    TN_MAKE_(g, "scatter_nd", tn_scatter_nd_args, __VA_ARGS__)
+
 // SequenceLast: The last step of each sequence. A sequence of length 0 gives zeros.
 // Output: (N, ...)
 typedef struct tn_sequence_last_args {
@@ -3393,6 +3618,19 @@ typedef struct tn_square_args {
 #define tn_square(g, ...) \
     TN_MAKE_(g, "square", tn_square_args, __VA_ARGS__)
 
+// squeeze: Takes away axes of extent 1: the named ones, or all of them. A value whose axes all go
+// becomes a scalar without axes.
+// Output: data without these axes
+typedef struct tn_squeeze_args {
+    uint32_t size;
+    tn_symbol data;    // of any shape
+    tn_ints axis;      // axes that go; negative: from the end; (): all of extent 1; default ()
+    const char *name;
+    tn_attrs attrs;
+} tn_squeeze_args;
+#define tn_squeeze(g, ...) \
+    TN_MAKE_(g, "squeeze", tn_squeeze_args, __VA_ARGS__)
+
 // stack: Joins its inputs along a new axis.
 // Output: inputs, with one more axis
 typedef struct tn_stack_args {
@@ -3460,18 +3698,18 @@ typedef struct tn_swap_axis_args {
 #define tn_swap_axis(g, ...) \
     TN_MAKE_(g, "SwapAxis", tn_swap_axis_args, __VA_ARGS__)
 
-// take: Looks up entries of a along its first axis.
-// Output: indices' shape + a's without d0
+// take: Looks up entries of a along an axis, whose place the axes of indices take.
+// Output: (k..., n..., m...)
 enum { // mode of tn_take
     TN_TAKE_RAISE = 1, TN_TAKE_WRAP = 2, TN_TAKE_CLIP = 3
 };
 typedef struct tn_take_args {
     uint32_t size;
-    tn_symbol a;       // (d0, ...)
-    tn_symbol indices; // of any shape
-    int64_t axis;      // axis to take from: 0; default 0, in [0,)
-    // what an index outside does: clip goes to the nearest end, wrap counts on from the other end;
-    // default clip
+    tn_symbol a;       // (k..., d, m...), d on the axis
+    tn_symbol indices; // (n...), of any dtype; fractions are dropped
+    int64_t axis;      // axis to take from; default 0, in [0,)
+    // what an index outside does: clip goes to the nearest end, wrap counts on from the other end,
+    // raise makes the run fail; default clip
     int mode;
     const char *name;
     tn_attrs attrs;
