@@ -34,6 +34,20 @@ static tn_status positions_shape(const tn_infer *io)
     return s.ndim < 0 ? TN_OK : find_axis(io, s.ndim, &axis);
 }
 
+// A range, with an axis behind it for each that follows, stretched over the shape.
+static tn_status positions_expand(const tn_builder *b)
+{
+    const along_params *p = b->params;
+    const tn_shape s = *b->shape(b->ctx, tn_grad_in(b, 0));
+    const int32_t axis = tn_axis(p->axis, s.ndim);
+    char text[TN_TEXT];
+    tn_text(text, "start=0; stop=%lld; dtype=int64", (long long)s.dim[axis]);
+    tn_sym x = tn_emit(b, "_arange", text, NULL, 0);
+    for (int32_t i = axis + 1; i < s.ndim; i++) x = tn_emit(b, "expand_dims", "axis=1", &x, 1);
+    b->set_output(b->ctx, 0, tni_stretch(b, x, &s));
+    return TN_OK;
+}
+
 static tn_status positions_dtype(const tn_infer *io)
 {
     return tni_merge_dtype(io, TNI_OUT(0), TN_I64);
@@ -44,7 +58,8 @@ const tn_op_decl tni_op_positions =
           .doc = "The index of each element along an axis, as int64.",
           .inputs = TN_PORTS(TNI_PORT_LIKE),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of like")), AXIS_PARAM,
-          .infer_shape = positions_shape, .infer_dtype = positions_dtype);
+          .infer_shape = positions_shape, .infer_dtype = positions_dtype,
+          .expand = positions_expand);
 
 // ------------------------------------------------------------------ _take_along
 //

@@ -5,9 +5,10 @@
 // ------------------------------------------------------------------ rows at run time
 
 typedef struct row {
-    const char *broadcast, *da, *db;
+    const char *broadcast, *op, *da, *db;
 } row;
-#define ROW(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) {#broadcast, #da, #db},
+#define ROW(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
+    {#broadcast, #op, #da, #db},
 static const row rows[] = {TN_BINARY_ROWS(ROW)};
 
 static const row *row_of(const char *op)
@@ -81,6 +82,22 @@ static tn_status broadcast_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+// Both sides stretched, then the operator between two of one shape.
+static tn_status broadcast_expand(const tn_builder *b)
+{
+    const tn_sym l = tn_grad_in(b, 0), r = tn_grad_in(b, 1);
+    const tn_shape sl = *b->shape(b->ctx, l), sr = *b->shape(b->ctx, r);
+    tn_shape whole = tn_shape_rank(sl.ndim > sr.ndim ? sl.ndim : sr.ndim);
+    for (int32_t back = 0; back < whole.ndim; back++) {
+        const int64_t el = extent_back(&sl, back), er = extent_back(&sr, back);
+        whole.dim[whole.ndim - 1 - back] = el == 1 ? er : el;
+    }
+    b->set_output(b->ctx, 0,
+                  tni_call2(b, row_of(b->op->name)->op, tni_stretch(b, l, &whole),
+                            tni_stretch(b, r, &whole)));
+    return TN_OK;
+}
+
 #define ALIASES_broadcast_add .aliases = "broadcast_plus"
 #define ALIASES_broadcast_sub .aliases = "broadcast_minus"
 #define ALIASES_broadcast_mul .aliases = NULL
@@ -113,7 +130,7 @@ static tn_status broadcast_gradient(const tn_builder *b)
                   TN_PORT(.name = "lhs", .doc = "a"),                                             \
                   TN_PORT(.name = "rhs", .doc = "b; shapes are aligned at the last axis")),       \
               .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the larger extents")),        \
-              .infer_shape = broadcast_shape);
+              .infer_shape = broadcast_shape, .expand = broadcast_expand);
 
 #define BROADCAST(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
     DECLARE(broadcast, grads, "MXNet 0.11", doc)
@@ -178,6 +195,16 @@ static tn_status to_shape(const tn_infer *io)
     return fits(io, TNI_IN(0), TNI_OUT(0));
 }
 
+static tn_status to_expand(const tn_builder *b)
+{
+    const to_params *p = b->params;
+    const tn_sym x = tn_grad_in(b, 0);
+    tn_shape whole = *b->shape(b->ctx, x);
+    for (int32_t i = 0; i < whole.ndim; i++)
+        if (p->shape.v[i] > 0) whole.dim[i] = p->shape.v[i];
+    return tni_expanded(b, tni_stretch(b, x, &whole));
+}
+
 const tn_op_decl tni_op_broadcast_to =
     TN_OP(.name = "broadcast_to",
           .doc = "Stretches axes of extent 1 to a given shape of the same number of axes.",
@@ -186,7 +213,8 @@ const tn_op_decl tni_op_broadcast_to =
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "of the given shape")),
           .params = TN_PARAMS(TN_PARAM(to_params, shape, TN_P_I64S, .def = "()", .range = "[0,)",
                                        .doc = "wanted extents; 0 keeps that of data")),
-          .params_size = sizeof(to_params), .infer_shape = to_shape, .gradient = spread_gradient);
+          .params_size = sizeof(to_params), .infer_shape = to_shape, .gradient = spread_gradient,
+          .expand = to_expand);
 
 // ------------------------------------------------------------------ broadcast_axis
 
@@ -249,6 +277,12 @@ static tn_status broadcast_like_shape(const tn_infer *io)
     return tni_link(io, TNI_IN(1), TNI_OUT(0));
 }
 
+static tn_status broadcast_like_expand(const tn_builder *b)
+{
+    const tn_shape whole = *b->shape(b->ctx, tn_grad_in(b, 1));
+    return tni_expanded(b, tni_stretch(b, tn_grad_in(b, 0), &whole));
+}
+
 const tn_op_decl tni_op_broadcast_like =
     TN_OP(.name = "broadcast_like",
           .doc = "Stretches lhs to the shape of rhs. Shapes are aligned at their last axes.",
@@ -258,7 +292,7 @@ const tn_op_decl tni_op_broadcast_like =
                                      .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of rhs")),
           .infer_shape = broadcast_like_shape, .infer_dtype = tni_dtype_all_but_in1,
-          .gradient = spread_gradient);
+          .gradient = spread_gradient, .expand = broadcast_like_expand);
 
 static tn_status sum_like_shape(const tn_infer *io)
 {
@@ -274,6 +308,24 @@ static tn_status sum_like_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+static tn_status sum_like_expand(const tn_builder *b)
+{
+    tn_sym x = tn_grad_in(b, 0);
+    const tn_sym like = tn_grad_in(b, 1);
+    const tn_shape whole = *b->shape(b->ctx, x), part = *b->shape(b->ctx, like);
+    int64_t axes[TN_MAX_NDIM];
+    char text[TNI_LONG_TEXT] = "";
+    size_t n = 0;
+    for (int32_t i = 0; i < whole.ndim; i++) {
+        const int32_t back = whole.ndim - 1 - i;
+        if (back >= part.ndim || extent_back(&part, back) != whole.dim[i]) axes[n++] = i;
+    }
+    tni_text_list(text, "axis", (tn_ints){n, axes});
+    if (n) x = tn_emit(b, "sum", text, &x, 1);
+    b->set_output(b->ctx, 0, tni_call2(b, "reshape_like", x, like));
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_sum_like =
     TN_OP(.name = "_sum_like", .flags = TN_OP_INTERNAL,
           .doc =
@@ -284,4 +336,4 @@ const tn_op_decl tni_op_sum_like =
                                      .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of like")),
           .infer_shape = sum_like_shape, .infer_dtype = tni_dtype_all_but_in1,
-          .gradient = sum_like_gradient);
+          .gradient = sum_like_gradient, .expand = sum_like_expand);

@@ -13,6 +13,11 @@ static tn_status pass_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+static tn_status copy_expand(const tn_builder *b)
+{
+    return tni_expanded(b, tn_grad_in(b, 0));
+}
+
 // ------------------------------------------------------------------ _copy, BlockGrad
 
 const tn_op_decl tni_op_identity =
@@ -40,7 +45,7 @@ const tn_op_decl tni_op_block_grad =
           .flags = TN_OP_IDENTITY | TN_OP_ZERO_GRAD,
           .doc = "Passes its input on, but no gradient back.",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
-          .inputs = TN_PORTS(DATA), .outputs = TN_PORTS(OUTPUT));
+          .inputs = TN_PORTS(DATA), .outputs = TN_PORTS(OUTPUT), .expand = copy_expand);
 
 const tn_op_decl tni_op_identity_like =
     TN_OP(.name = "_identity_with_attr_like_rhs", .flags = TN_OP_IDENTITY | TN_OP_INTERNAL,
@@ -48,7 +53,8 @@ const tn_op_decl tni_op_identity_like =
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs"),
                              TN_PORT(.name = "rhs", .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)),
-          .outputs = TN_PORTS(TN_PORT(.name = "output")), .gradient = pass_gradient);
+          .outputs = TN_PORTS(TN_PORT(.name = "output")), .gradient = pass_gradient,
+          .expand = copy_expand);
 
 // ------------------------------------------------------------------ Cast
 //

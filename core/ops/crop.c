@@ -451,7 +451,8 @@ static tn_status shrink_expand(const tn_builder *b)
     if (tn_shape_size(&from) < 0 || tn_shape_size(&to) < 0)
         return b->fail(b->ctx, TN_E_SHAPE, "wanted known shapes of the inputs");
     if (tn_shape_size(&to) == 0) {
-        b->set_output(b->ctx, 0, tni_call(b, "zeros_like", like));
+        const tn_dtype dtype = b->dtype(b->ctx, dy);
+        b->set_output(b->ctx, 0, tni_cast(b, tni_call(b, "zeros_like", like), dtype));
         return TN_OK;
     }
     tn_text(text, "shape=(0,0,-4,%lld,-1,-4,%lld,-1)", (long long)to.dim[2], (long long)to.dim[3]);

@@ -59,6 +59,17 @@ static tn_status fc_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+static tn_status fc_expand(const tn_builder *b)
+{
+    const fc_params *p = b->params;
+    tn_sym x = tn_grad_in(b, 0);
+    if (p->flatten && b->shape(b->ctx, x)->ndim != 2) x = tni_call(b, "Flatten", x);
+    tn_sym y = TN_EMIT(b, "dot", "transpose_b=1", x, tn_grad_in(b, 1));
+    if (!p->no_bias) y = tni_call2(b, "broadcast_add", y, tn_grad_in(b, 2));
+    b->set_output(b->ctx, 0, y);
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_fully_connected =
     TN_OP(.name = "FullyConnected",
           .doc = "Linear layer: output = data * transpose(weight) + bias.",
@@ -74,7 +85,8 @@ const tn_op_decl tni_op_fully_connected =
               TN_PARAM(fc_params, no_bias, TN_P_BOOL, .def = "False", .doc = "leave the bias out"),
               TN_PARAM(fc_params, flatten, TN_P_BOOL, .def = "True",
                        .doc = "contract all axes but the first, not only the last")),
-          .params_size = sizeof(fc_params), .infer_shape = fc_shape, .gradient = fc_gradient);
+          .params_size = sizeof(fc_params), .infer_shape = fc_shape, .gradient = fc_gradient,
+          .expand = fc_expand);
 
 // ------------------------------------------------------------------ dot
 //
@@ -179,6 +191,55 @@ const tn_op_decl tni_op_dot =
 #define LIKE \
     TN_PORT(.name = "like", .doc = "gives the shape", .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)
 
+static tn_sym reshaped(const tn_builder *b, tn_sym x, const char *codes)
+{
+    return tn_emit(b, "Reshape", codes, &x, 1);
+}
+
+// A factor as a matrix: its first axis and the others, or the others and its last one. These codes
+// fit empty axes as well.
+static tn_sym as_matrix(const tn_builder *b, tn_sym x, bool first)
+{
+    return reshaped(b, x, first ? "shape=(0,-1)" : "shape=(-1,0); reverse=1");
+}
+
+// A product as the matrix (m, n), where p axes of it are those of the left factor.
+static tn_sym product_matrix(const tn_builder *b, tn_sym dy, int32_t p, int32_t q)
+{
+    if (p == 0) return reshaped(b, dy, "shape=(1,-1)");
+    if (q == 0) return reshaped(b, dy, "shape=(-1,1)");
+    for (int32_t i = 1; i < p; i++) dy = reshaped(b, dy, "shape=(-3,-2)");
+    return reshaped(b, dy, "shape=(0,-1)");
+}
+
+static tn_status dot_lhs_expand(const tn_builder *b)
+{
+    const dot_params *p = b->params;
+    const tn_sym r = tn_grad_in(b, 1), like = tn_grad_in(b, 2);
+    const int32_t nl = b->shape(b->ctx, like)->ndim, nr = b->shape(b->ctx, r)->ndim;
+    const tn_sym dy = product_matrix(b, tn_grad_in(b, 0), nl - 1, nr - 1);
+    const tn_sym right = as_matrix(b, r, !p->transpose_b);
+    const dot_params straight = {0, !p->transpose_b}, turned = {p->transpose_b, 1};
+    const tn_sym d = p->transpose_a ? TN_EMIT(b, "dot", dot_text(&turned), right, dy)
+                                    : TN_EMIT(b, "dot", dot_text(&straight), dy, right);
+    b->set_output(b->ctx, 0, tni_call2(b, "reshape_like", d, like));
+    return TN_OK;
+}
+
+static tn_status dot_rhs_expand(const tn_builder *b)
+{
+    const dot_params *p = b->params;
+    const tn_sym l = tn_grad_in(b, 1), like = tn_grad_in(b, 2);
+    const int32_t nl = b->shape(b->ctx, l)->ndim, nr = b->shape(b->ctx, like)->ndim;
+    const tn_sym dy = product_matrix(b, tn_grad_in(b, 0), nl - 1, nr - 1);
+    const tn_sym left = as_matrix(b, l, p->transpose_a);
+    const dot_params straight = {!p->transpose_a, 0}, turned = {1, p->transpose_a};
+    const tn_sym d = p->transpose_b ? TN_EMIT(b, "dot", dot_text(&turned), dy, left)
+                                    : TN_EMIT(b, "dot", dot_text(&straight), left, dy);
+    b->set_output(b->ctx, 0, tni_call2(b, "reshape_like", d, like));
+    return TN_OK;
+}
+
 static tn_status dot_lhs_shape(const tn_infer *io)
 {
     TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(0)));
@@ -200,7 +261,7 @@ const tn_op_decl tni_op_backward_dot_lhs =
     TN_OP(.name = "_backward_dot_lhs", .flags = TN_OP_INTERNAL, .doc = "Gradient of dot's lhs.",
           .inputs = TN_PORTS(TN_PORT(.name = "dy"), TN_PORT(.name = "rhs"), LIKE),
           .outputs = TN_PORTS(TN_PORT(.name = "output")), DOT_PARAMS, .infer_shape = dot_lhs_shape,
-          .gradient = dot_lhs_gradient);
+          .gradient = dot_lhs_gradient, .expand = dot_lhs_expand);
 
 static tn_status dot_rhs_shape(const tn_infer *io)
 {
@@ -223,7 +284,7 @@ const tn_op_decl tni_op_backward_dot_rhs =
     TN_OP(.name = "_backward_dot_rhs", .flags = TN_OP_INTERNAL, .doc = "Gradient of dot's rhs.",
           .inputs = TN_PORTS(TN_PORT(.name = "dy"), TN_PORT(.name = "lhs"), LIKE),
           .outputs = TN_PORTS(TN_PORT(.name = "output")), DOT_PARAMS, .infer_shape = dot_rhs_shape,
-          .gradient = dot_rhs_gradient);
+          .gradient = dot_rhs_gradient, .expand = dot_rhs_expand);
 
 // ------------------------------------------------------------------ batch_dot
 //

@@ -121,8 +121,43 @@ const tn_op_decl tni_op_arange =
         TN_PORT(.name = "data", .doc = "gives shape and dtype", .flags = TN_PORT_SHAPE_ONLY)), \
     .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data"))
 
+// A constant of that shape. What has no element is made from a range without any, and what has no
+// axis from one of a single element.
+static tn_status fill_like(const tn_builder *b, int value)
+{
+    const tn_sym like = tn_grad_in(b, 0);
+    const tn_shape s = *b->shape(b->ctx, like);
+    const int64_t n = tn_shape_size(&s), one = 1;
+    const char *dtype = tn_dtype_name(b->dtype(b->ctx, like));
+    char text[TNI_LONG_TEXT] = "";
+    if (n == 0) {
+        snprintf(text, sizeof text, "start=0; stop=0; dtype=%s", dtype);
+        const tn_sym none = tn_emit(b, "_arange", text, NULL, 0);
+        b->set_output(b->ctx, 0, tni_call2(b, "reshape_like", none, like));
+        return TN_OK;
+    }
+    tni_text_list(text, "shape", s.ndim ? (tn_ints){(size_t)s.ndim, s.dim} : (tn_ints){1, &one});
+    const size_t at = strlen(text);
+    snprintf(text + at, sizeof text - at, "value=%d; dtype=%s", value, dtype);
+    const tn_sym y = tn_emit(b, "_full", text, NULL, 0);
+    b->set_output(b->ctx, 0, s.ndim ? y : tni_call2(b, "reshape_like", y, like));
+    return TN_OK;
+}
+
+static tn_status zeros_like_expand(const tn_builder *b)
+{
+    return fill_like(b, 0);
+}
+
+static tn_status ones_like_expand(const tn_builder *b)
+{
+    return fill_like(b, 1);
+}
+
 const tn_op_decl tni_op_zeros_like =
-    TN_OP(.name = "zeros_like", .doc = "Zeros in the shape and dtype of data.", LIKE);
+    TN_OP(.name = "zeros_like", .doc = "Zeros in the shape and dtype of data.", LIKE,
+          .expand = zeros_like_expand);
 
 const tn_op_decl tni_op_ones_like =
-    TN_OP(.name = "ones_like", .doc = "Ones in the shape and dtype of data.", LIKE);
+    TN_OP(.name = "ones_like", .doc = "Ones in the shape and dtype of data.", LIKE,
+          .expand = ones_like_expand);

@@ -198,6 +198,7 @@ typedef struct make_loss_params {
     double grad_scale, valid_thresh;
     int32_t normalization;
 } make_loss_params;
+enum { MAKE_LOSS_NULL, MAKE_LOSS_BATCH, MAKE_LOSS_VALID };
 
 static tn_status make_loss_output_gradient(const tn_builder *b)
 {
@@ -234,8 +235,29 @@ const tn_op_decl tni_op_make_loss_output =
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data")), MAKE_LOSS_PARAMS,
           .gradient = make_loss_output_gradient, .expand = identity_expand);
 
+// The count may be more than a narrow dtype has, so it is one of float64.
+static tn_status make_loss_backward_expand(const tn_builder *b)
+{
+    const make_loss_params *p = b->params;
+    const tn_sym x = tn_grad_in(b, 0);
+    const tn_shape s = *b->shape(b->ctx, x);
+    if (p->normalization != MAKE_LOSS_VALID) {
+        const double share = p->normalization ? (double)tn_shape_span(&s, 0, s.ndim - 1) : 1;
+        const tn_sym ones = tni_call(b, "ones_like", x);
+        b->set_output(b->ctx, 0, tni_call_scalar(b, "_mul_scalar", ones, p->grad_scale / share));
+        return TN_OK;
+    }
+    const tn_sym above = tni_call_scalar(b, "_greater_scalar", x, p->valid_thresh);
+    tn_sym n = tni_call(b, "sum", tni_cast(b, above, TN_F64));
+    n = tni_call_scalar(b, "_maximum_scalar", n, 1);
+    n = tni_cast(b, tni_call_scalar(b, "_rdiv_scalar", n, p->grad_scale), b->dtype(b->ctx, x));
+    b->set_output(b->ctx, 0, tni_call2(b, "_broadcast_reduced", n, x));
+    return TN_OK;
+}
+
 // Constant but for the steps at valid_thresh, so its own gradient is zero.
 const tn_op_decl tni_op_backward_make_loss =
     TN_OP(.name = "_backward_MakeLoss", .flags = TN_OP_INTERNAL | TN_OP_ZERO_GRAD,
           .doc = "Gradient of MakeLoss.", .inputs = TN_PORTS(TN_PORT(.name = "data")),
-          .outputs = TN_PORTS(TN_PORT(.name = "output")), MAKE_LOSS_PARAMS);
+          .outputs = TN_PORTS(TN_PORT(.name = "output")), MAKE_LOSS_PARAMS,
+          .expand = make_loss_backward_expand);

@@ -38,8 +38,8 @@ extern const tn_plugin tni_core_plugin;
     /* norm.c */ X(batch_norm_v1) X(batch_norm) X(backward_batch_norm) X(lrn) X(backward_lrn) \
     /* leaky.c */ X(leaky_relu) \
     /* reshape.c */ X(flatten) X(reshape) X(reshape_like) X(expand_dims) \
-    /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) X(slice_channel) \
-    X(backward_slice_channel) X(stack) \
+    /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) \
+    /* channel.c */ X(slice_channel) X(backward_slice_channel) X(stack) \
     /* slice.c */ X(slice) X(backward_slice) X(slice_assign) \
     X(slice_assign_scalar) X(slice_axis) X(backward_slice_axis) \
     /* reduce.c */ X(sum) X(mean) X(max) X(min) X(prod) X(nansum) X(nanprod) X(norm) X(broadcast_reduced) \
@@ -161,6 +161,20 @@ void tni_text_list(char text[TNI_LONG_TEXT], const char *key, tn_ints list);
 
 // out_grad(i), or zeros in the shape of that output if it is known to be zero.
 tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i);
+
+// For expansions, where shapes and dtypes are known. x stretched to `whole`, of which its own shape
+// is a part aligned at the last axes; x in another dtype; x with all its elements in reverse order
+// of size, exactly. Where nothing is to be done each returns x.
+tn_sym tni_stretch(const tn_builder *b, tn_sym x, const tn_shape *whole);
+tn_sym tni_cast(const tn_builder *b, tn_sym x, tn_dtype dtype);
+tn_sym tni_complement(const tn_builder *b, tn_sym x);
+// The result of an expansion; a copy of it if it is input 0.
+tn_status tni_expanded(const tn_builder *b, tn_sym y);
+
+// The part of x from `begin` on, n long, along an axis. (channel.c)
+tn_sym tni_segment(const tn_builder *b, tn_sym x, int64_t axis, int64_t begin, int64_t n);
+// Emits op over the gradients of all outputs, zeros where one is known to be zero. (channel.c)
+tn_sym tni_join_heads(const tn_builder *b, const char *op, const char *text);
 
 // Sums x down to the shape of `like`; x itself if both shapes are known and equal.
 tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like);

@@ -31,10 +31,25 @@ typedef struct step_params {
     .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the new weight")),         \
     .params_size = sizeof(step_params)
 
+// The other steps write states, which only a kernel can.
+static tn_status sgd_expand(const tn_builder *b)
+{
+    const step_params *p = b->params;
+    char text[TN_TEXT], low[TN_NUMBER], high[TN_NUMBER];
+    tn_sym g = tn_grad_in(b, 1);
+    if (p->rescale_grad != 1) g = tni_call_scalar(b, "_mul_scalar", g, p->rescale_grad);
+    tn_text(text, "a_min=%s; a_max=%s", tn_number(low, -p->clip_gradient),
+            tn_number(high, p->clip_gradient));
+    if (p->clip_gradient >= 0) g = tn_emit(b, "clip", text, &g, 1);
+    const tn_sym w = tni_call_scalar(b, "_mul_scalar", tn_grad_in(b, 0), 1 - p->lr * p->wd);
+    b->set_output(b->ctx, 0, tni_call2(b, "_sub", w, tni_call_scalar(b, "_mul_scalar", g, p->lr)));
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_sgd_update =
     TN_OP(.name = "sgd_update",
           .doc = "One step of stochastic gradient descent: (1 - lr wd) w - lr g.", STEP,
-          .inputs = TN_PORTS(WEIGHT, GRAD), .params = TN_PARAMS(LR, COMMON));
+          .inputs = TN_PORTS(WEIGHT, GRAD), .params = TN_PARAMS(LR, COMMON), .expand = sgd_expand);
 
 const tn_op_decl tni_op_sgd_mom_update =
     TN_OP(.name = "sgd_mom_update",

@@ -389,7 +389,8 @@ static tn_status tile_backward_expand(const tn_builder *b)
     if (tn_shape_size(&to) < 0 || tn_shape_size(&from) < 0)
         return b->fail(b->ctx, TN_E_SHAPE, "wanted a known shape of data");
     if (tn_shape_size(&from) == 0) {
-        b->set_output(b->ctx, 0, tni_call(b, "zeros_like", like));
+        const tn_dtype dtype = b->dtype(b->ctx, dx);
+        b->set_output(b->ctx, 0, tni_cast(b, tni_call(b, "zeros_like", like), dtype));
         return TN_OK;
     }
     for (int32_t i = 0; i < from.ndim; i++) {

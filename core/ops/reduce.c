@@ -131,6 +131,50 @@ static tn_status prod_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+// ------------------------------------------------------------------ expansions
+
+// Bit i set: axis i is reduced; of parameters that reduced_axes() has accepted.
+static uint32_t reduced_set(const reduce_params *p, int32_t ndim)
+{
+    const uint32_t all = (1u << ndim) - 1;
+    uint32_t set = p->axis.n ? 0 : all;
+    for (size_t i = 0; i < p->axis.n; i++) set |= 1u << (tn_axis(p->axis.v[i], ndim) & 31);
+    return p->exclude && p->axis.n ? all & ~set : set;
+}
+
+// How many elements of a value of that shape become one.
+static double reduced_count(const reduce_params *p, const tn_shape *s)
+{
+    const uint32_t set = reduced_set(p, s->ndim);
+    double n = 1;
+    for (int32_t i = 0; i < s->ndim; i++)
+        if (set >> i & 1) n *= (double)s->dim[i];
+    return n;
+}
+
+// Σ x / n in a dtype that holds the sum: float32 for narrow floats, float64 for integers.
+static tn_status mean_expand(const tn_builder *b)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tn_grad_in(b, 0);
+    const tn_dtype dtype = b->dtype(b->ctx, x);
+    const bool narrow = dtype == TN_F16 || dtype == TN_BF16, whole = !narrow && dtype != TN_F32;
+    const tn_sym wide = tni_cast(b, x, narrow ? TN_F32 : whole ? TN_F64 : dtype);
+    const tn_sym sum = tn_emit(b, "sum", reduce_text(text, b->params, ""), &wide, 1);
+    const double n = reduced_count(b->params, b->shape(b->ctx, x));
+    b->set_output(b->ctx, 0, tni_cast(b, tni_call_scalar(b, "_div_scalar", sum, n), dtype));
+    return TN_OK;
+}
+
+static tn_status min_expand(const tn_builder *b)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tni_complement(b, tn_grad_in(b, 0));
+    const tn_sym most = tn_emit(b, "max", reduce_text(text, b->params, ""), &x, 1);
+    b->set_output(b->ctx, 0, tni_complement(b, most));
+    return TN_OK;
+}
+
 // ------------------------------------------------------------------ sum, mean, max, min, prod
 
 #define AXIS_PARAMS                                                     \
@@ -154,7 +198,7 @@ const tn_op_decl tni_op_sum = TN_OP(.name = "sum", .aliases = "sum_axis", .doc =
 
 const tn_op_decl tni_op_mean =
     TN_OP(.name = "mean", .doc = "Mean over axes: the sum divided by the number of elements.",
-          REDUCTION, .gradient = mean_gradient);
+          REDUCTION, .gradient = mean_gradient, .expand = mean_expand);
 
 const tn_op_decl tni_op_max =
     TN_OP(.name = "max", .aliases = "max_axis",
@@ -164,7 +208,7 @@ const tn_op_decl tni_op_max =
 const tn_op_decl tni_op_min =
     TN_OP(.name = "min", .aliases = "min_axis",
           .doc = "Smallest element over axes. At a tie each of them gets the gradient.", REDUCTION,
-          .gradient = extremum_gradient);
+          .gradient = extremum_gradient, .expand = min_expand);
 
 const tn_op_decl tni_op_prod =
     TN_OP(.name = "prod",
@@ -256,6 +300,23 @@ static tn_status spread_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+// The reduced axes come back with extent 1 and are stretched.
+static tn_status spread_expand(const tn_builder *b)
+{
+    const reduce_params *p = b->params;
+    const tn_sym like = tn_grad_in(b, 1);
+    const tn_shape whole = *b->shape(b->ctx, like);
+    const uint32_t set = reduced_set(p, whole.ndim), all = (1u << whole.ndim) - 1;
+    char text[TN_TEXT];
+    tn_sym x = tn_grad_in(b, 0);
+    if (whole.ndim == 0) x = tni_call2(b, "reshape_like", x, like);
+    for (int32_t i = 0; i < whole.ndim && set != all && !p->keepdims; i++)
+        if (set >> i & 1) x = tn_emit(b, "expand_dims", tn_text(text, "axis=%d", i), &x, 1);
+    x = tni_stretch(b, x, &whole);
+    if (p->scale_by_count) x = tni_call_scalar(b, "_div_scalar", x, reduced_count(p, &whole));
+    return tni_expanded(b, x);
+}
+
 const tn_op_decl tni_op_broadcast_reduced =
     TN_OP(.name = "_broadcast_reduced", .flags = TN_OP_INTERNAL,
           .doc =
@@ -269,7 +330,8 @@ const tn_op_decl tni_op_broadcast_reduced =
                               TN_PARAM(reduce_params, scale_by_count, TN_P_BOOL, .def = "False",
                                        .doc = "divide by the number of reduced elements")),
           .params_size = sizeof(reduce_params), .infer_shape = spread_shape,
-          .infer_dtype = tni_dtype_all_but_in1, .gradient = spread_gradient);
+          .infer_dtype = tni_dtype_all_but_in1, .gradient = spread_gradient,
+          .expand = spread_expand);
 
 // ------------------------------------------------------------------ argmax, argmin
 //
@@ -309,11 +371,24 @@ const tn_op_decl tni_op_argmax =
                  "data.",
           ARG);
 
+static tn_status argmin_expand(const tn_builder *b)
+{
+    const arg_params *p = b->params;
+    char text[TN_TEXT];
+    const tn_sym x = tni_complement(b, tn_grad_in(b, 0));
+    if (p->axis == TN_NONE_I64)
+        tn_text(text, "axis=None; keepdims=%d", p->keepdims);
+    else
+        tn_text(text, "axis=%lld; keepdims=%d", (long long)p->axis, p->keepdims);
+    b->set_output(b->ctx, 0, tn_emit(b, "argmax", text, &x, 1));
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_argmin =
     TN_OP(.name = "argmin",
           .doc = "Index of the smallest element along an axis, the first at a tie, in the dtype of "
                  "data.",
-          ARG);
+          ARG, .expand = argmin_expand);
 
 static tn_status channel_shape(const tn_infer *io)
 {

@@ -74,6 +74,37 @@ static tn_status logistic_expand(const tn_builder *b)
     return TN_OK;
 }
 
+// Result of the layer minus label, in the shape of the result.
+static tn_sym error_of(const tn_builder *b)
+{
+    const tn_sym y = tn_grad_in(b, 0);
+    const tn_sym label = tni_cast(b, tn_grad_in(b, 1), b->dtype(b->ctx, y));
+    return tni_call2(b, "_sub", y, tni_call2(b, "reshape_like", label, y));
+}
+
+// Its gradient is that of each of the label's outputs per sample.
+static tn_status scaled(const tn_builder *b, tn_sym error)
+{
+    const regression_params *p = b->params;
+    const tn_shape label = *b->shape(b->ctx, tn_grad_in(b, 1));
+    const double per_sample = (double)tn_shape_span(&label, 1, label.ndim);
+    b->set_output(b->ctx, 0, tni_call_scalar(b, "_mul_scalar", error, p->grad_scale / per_sample));
+    return TN_OK;
+}
+
+// 1 where the result is larger, else -1.
+static tn_status mae_backward_expand(const tn_builder *b)
+{
+    const tn_sym above = tni_call_scalar(b, "_greater_scalar", error_of(b), 0);
+    const tn_sym twice = tni_call_scalar(b, "_mul_scalar", above, 2);
+    return scaled(b, tni_call_scalar(b, "_minus_scalar", twice, 1));
+}
+
+static tn_status linear_backward_expand(const tn_builder *b)
+{
+    return scaled(b, error_of(b));
+}
+
 // clang-format off
 #define REGRESSION_PARAMS                                                                   \
     .params = TN_PARAMS(                                                                    \
@@ -113,7 +144,7 @@ const tn_op_decl tni_op_backward_linear_regression =
     TN_OP(.name = "_backward_LinearRegressionOutput",
           .doc = "Gradient of LinearRegressionOutput and LogisticRegressionOutput. Has none of its "
                  "own, as the layer's output does not pass one on.",
-          BACKWARD);
+          BACKWARD, .expand = linear_backward_expand);
 
 const tn_op_decl tni_op_mae_regression =
     TN_OP(.name = "MAERegressionOutput", .c_name = "mae_regression_output",
@@ -125,4 +156,4 @@ const tn_op_decl tni_op_backward_mae_regression =
     TN_OP(.name = "_backward_MAERegressionOutput",
           .doc = "Gradient of MAERegressionOutput. Has none of its own, as the layer's output does "
                  "not pass one on.",
-          BACKWARD);
+          BACKWARD, .expand = mae_backward_expand);

@@ -43,13 +43,20 @@ static tn_status flatten_shape(const tn_infer *io)
     return tni_merge(io, TNI_IN(0), in);
 }
 
+static tn_status flatten_expand(const tn_builder *b)
+{
+    const tn_sym x = tn_grad_in(b, 0);
+    b->set_output(b->ctx, 0, tn_emit(b, "Reshape", "shape=(0,-1)", &x, 1));
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_flatten =
     TN_OP(.name = "Flatten", .aliases = "flatten", .flags = TN_OP_IDENTITY,
           .doc = "Flattens all axes but the first: (d0, d1, d2, ...) becomes (d0, d1 d2 ...).",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(d0, ...)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(d0, rest)")),
-          .infer_shape = flatten_shape, .gradient = like_gradient);
+          .infer_shape = flatten_shape, .gradient = like_gradient, .expand = flatten_expand);
 
 // ------------------------------------------------------------------ Reshape
 //
@@ -91,10 +98,12 @@ static tn_status refuse_shape(char *reason, size_t size, const char *why)
     return TN_E_INVALID;
 }
 
-// -1: unknown, or more than an int64_t can count.
+// -1: unknown, or more than an int64_t can count; nothing of whatever is nothing.
 static void multiply(int64_t *product, int64_t factor)
 {
-    if (*product < 0 || factor < 0 || __builtin_mul_overflow(*product, factor, product))
+    if (*product == 0 || factor == 0)
+        *product = 0;
+    else if (*product < 0 || factor < 0 || __builtin_mul_overflow(*product, factor, product))
         *product = -1;
 }
 
@@ -327,6 +336,31 @@ static tn_status expand_dims_shape(const tn_infer *io)
     return tni_merge(io, TNI_IN(0), back);
 }
 
+// The extent at the new axis is split into 1 and itself; behind the last axis, itself and 1.
+static tn_status expand_dims_expand(const tn_builder *b)
+{
+    const expand_params *p = b->params;
+    const tn_sym x = tn_grad_in(b, 0);
+    const int32_t ndim = b->shape(b->ctx, x)->ndim;
+    const int64_t axis = p->axis < 0 ? p->axis + ndim : p->axis;
+    const bool last = axis == ndim;
+    int64_t codes[TN_MAX_NDIM + 4] = {0};
+    char text[TNI_LONG_TEXT] = "";
+    size_t n = (size_t)(last ? axis - 1 : axis);
+    if (ndim == 0) {
+        n = 0;
+        codes[n++] = 1;
+    } else {
+        codes[n++] = -4;
+        codes[n++] = last ? -1 : 1;
+        codes[n++] = last ? 1 : -1;
+        codes[n++] = -2;
+    }
+    tni_text_list(text, "shape", (tn_ints){n, codes});
+    b->set_output(b->ctx, 0, tn_emit(b, "Reshape", text, &x, 1));
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_expand_dims =
     TN_OP(.name = "expand_dims", .flags = TN_OP_IDENTITY,
           .doc = "Inserts an axis of extent 1. A negative axis counts the axes of data, so -1 "
@@ -338,4 +372,4 @@ const tn_op_decl tni_op_expand_dims =
                                        .doc = "place of the new axis, from 0 to the number of "
                                               "axes of data")),
           .params_size = sizeof(expand_params), .infer_shape = expand_dims_shape,
-          .gradient = like_gradient);
+          .gradient = like_gradient, .expand = expand_dims_expand);

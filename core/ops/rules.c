@@ -195,3 +195,50 @@ tn_sym tni_sum_like(const tn_builder *b, tn_sym x, tn_sym like)
     if (tn_shape_size(&sx) >= 0 && tn_shape_equal(&sx, &sl)) return x;
     return tni_call2(b, "_sum_like", x, like);
 }
+
+// ------------------------------------------------------------------ expansions
+
+tn_sym tni_stretch(const tn_builder *b, tn_sym x, const tn_shape *whole)
+{
+    const tn_shape s = *b->shape(b->ctx, x);
+    int64_t axes[TN_MAX_NDIM], sizes[TN_MAX_NDIM];
+    char text[TNI_LONG_TEXT] = "";
+    const int32_t more = whole->ndim - s.ndim;
+    size_t n = 0;
+    for (int32_t i = 0; i < more; i++) x = tn_emit(b, "expand_dims", "axis=0", &x, 1);
+    for (int32_t i = 0; i < whole->ndim; i++) {
+        if ((i < more ? 1 : s.dim[i - more]) == whole->dim[i]) continue;
+        axes[n] = i;
+        sizes[n++] = whole->dim[i];
+    }
+    if (n == 0) return x;
+    tni_text_list(text, "axis", (tn_ints){n, axes});
+    tni_text_list(text, "size", (tn_ints){n, sizes});
+    return tn_emit(b, "broadcast_axis", text, &x, 1);
+}
+
+tn_sym tni_cast(const tn_builder *b, tn_sym x, tn_dtype dtype)
+{
+    char text[TN_TEXT];
+    if (b->dtype(b->ctx, x) == dtype) return x;
+    return tn_emit(b, "Cast", tn_text(text, "dtype=%s", tn_dtype_name(dtype)), &x, 1);
+}
+
+// -x, or the largest (smallest) number minus x where -x could overflow.
+tn_sym tni_complement(const tn_builder *b, tn_sym x)
+{
+    switch (b->dtype(b->ctx, x)) {
+    case TN_I8:
+    case TN_I32:
+    case TN_I64: return tni_call_scalar(b, "_rminus_scalar", x, -1);
+    case TN_U8: return tni_call_scalar(b, "_rminus_scalar", x, 255);
+    case TN_BOOL: return tni_call_scalar(b, "_equal_scalar", x, 0);
+    default: return tni_call(b, "negative", x);
+    }
+}
+
+tn_status tni_expanded(const tn_builder *b, tn_sym y)
+{
+    b->set_output(b->ctx, 0, y == tn_grad_in(b, 0) ? tni_call(b, "_copy", y) : y);
+    return TN_OK;
+}

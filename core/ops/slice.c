@@ -292,6 +292,39 @@ static tn_status slice_axis_gradient(const tn_builder *b)
     return TN_OK;
 }
 
+// Parameters of slice for the same part of a value of that shape.
+static const char *as_slice(char text[TNI_LONG_TEXT], const slice_axis_params *p, const tn_shape *s)
+{
+    int64_t begin[TN_MAX_NDIM], end[TN_MAX_NDIM];
+    const int32_t axis = tn_axis(p->axis, s->ndim);
+    for (int32_t i = 0; i < axis; i++) begin[i] = end[i] = TN_NONE_I64;
+    const int64_t n = s->dim[axis], to = p->end == TN_NONE_I64 ? n : p->end;
+    begin[axis] = p->begin < 0 ? p->begin + n : p->begin;
+    end[axis] = to < 0 ? to + n : to;
+    text[0] = 0;
+    tni_text_list(text, "begin", (tn_ints){(size_t)axis + 1, begin});
+    tni_text_list(text, "end", (tn_ints){(size_t)axis + 1, end});
+    return text;
+}
+
+static tn_status slice_axis_expand(const tn_builder *b)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym x = tn_grad_in(b, 0);
+    as_slice(text, b->params, b->shape(b->ctx, x));
+    b->set_output(b->ctx, 0, tn_emit(b, "slice", text, &x, 1));
+    return TN_OK;
+}
+
+static tn_status slice_axis_backward_expand(const tn_builder *b)
+{
+    char text[TNI_LONG_TEXT];
+    const tn_sym dy = tn_grad_in(b, 0), like = tn_grad_in(b, 1);
+    as_slice(text, b->params, b->shape(b->ctx, like));
+    b->set_output(b->ctx, 0, TN_EMIT(b, "_backward_slice", text, dy, like));
+    return TN_OK;
+}
+
 #define SLICE_AXIS_PARAMS                                                                       \
     .params = TN_PARAMS(                                                                        \
         TN_PARAM(slice_axis_params, axis, TN_P_I64, .doc = "the axis; negative: from the end"), \
@@ -305,7 +338,8 @@ const tn_op_decl tni_op_slice_axis =
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the part")), SLICE_AXIS_PARAMS,
-          .infer_shape = slice_axis_shape, .gradient = slice_axis_gradient);
+          .infer_shape = slice_axis_shape, .gradient = slice_axis_gradient,
+          .expand = slice_axis_expand);
 
 static tn_status slice_axis_backward_shape(const tn_infer *io)
 {
@@ -326,4 +360,4 @@ const tn_op_decl tni_op_backward_slice_axis =
     TN_OP(.name = "_backward_slice_axis", .flags = TN_OP_INTERNAL,
           .doc = "Gradient of slice_axis: zeros in the shape of like, with dy where the part was.",
           WHOLE_PORTS, SLICE_AXIS_PARAMS, .infer_shape = slice_axis_backward_shape,
-          .gradient = slice_axis_backward_gradient);
+          .gradient = slice_axis_backward_gradient, .expand = slice_axis_backward_expand);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/ops/row_names.h"
 #include "tests/passes/op_rows.h"
 
 enum { STORM_MOST_IN = 8, STORM_TEXT = 6000 };
@@ -224,15 +225,7 @@ static inline void storm_dtypes(storm_call *c)
 // Is it a row of <tenon/elementwise.h>? There are many, and they are alike: they come less often.
 static inline bool storm_elementwise(const char *op)
 {
-#define STORM_UNARY(op_, ...) #op_,
-#define STORM_BINARY(op_, scalar, rscalar, broadcast, ...) #op_, #scalar, #rscalar, #broadcast,
-    static const char *const names[] = {TN_UNARY_ROWS(STORM_UNARY) TN_BINARY_ROWS(STORM_BINARY)};
-#undef STORM_UNARY
-#undef STORM_BINARY
-    if (strncmp(op, "_backward_", 10) == 0) op += 10;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], op) == 0) return true;
-    return false;
+    return row_name(strncmp(op, "_backward_", 10) == 0 ? op + 10 : op);
 }
 
 static inline void storm_make(storm_call *c, uint64_t seed, uint64_t number)

@@ -103,9 +103,21 @@ typedef struct tally {
     uint32_t runs[MOST_OPS]; // of each operator of the registry
 } tally;
 
+static const char *const input_names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
+
+// The shapes of the inputs whose rank is known.
+static tn_shapes shapes_of(const storm_call *c, tn_named_dims list[STORM_MOST_IN])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_in; i++)
+        if (c->shape[i].ndim >= 0)
+            list[n++] =
+                (tn_named_dims){input_names[i], {(size_t)c->shape[i].ndim, c->shape[i].dim}};
+    return (tn_shapes){n, list};
+}
+
 static tn_symbol compose(storm_call *c)
 {
-    static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
     tn_symbol x[STORM_MOST_IN];
     tn_attr attrs[64];
     char text[STORM_TEXT];
@@ -118,23 +130,24 @@ static tn_symbol compose(storm_call *c)
         *value = 0;
         attrs[n++] = (tn_attr){word + strspn(word, " "), value + 1};
     }
-    for (size_t i = 0; i < c->n_in; i++) {
-        const tn_shape *s = &c->shape[i];
-        const tn_dims dims = {s->ndim < 0 ? 0 : (size_t)s->ndim, s->ndim < 0 ? NULL : s->dim};
-        x[i] = tn_variable(bench.g, names[i], .shape = dims, .dtype = c->dtype[i]);
-    }
+    for (size_t i = 0; i < c->n_in; i++)
+        x[i] = tn_variable(bench.g, input_names[i], .dtype = c->dtype[i]);
     return tn_call(bench.g, c->op->decl.name, .name = "op", .inputs = {c->n_in, x},
                    .params = {n, attrs});
 }
 
 // Number of elements of all arguments, outputs and states; -1 if something is unknown or too large.
-static int64_t elements(tn_symbol y)
+static int64_t elements(const storm_call *c, tn_symbol y)
 {
-    const tn_shape_result *r = tn_infer_shape_partial(bench.g, y, (tn_shapes){0});
+    tn_named_dims list[STORM_MOST_IN];
+    const tn_shape_result *r = tn_infer_shape_partial(bench.g, y, shapes_of(c, list));
     int64_t sum = 0;
     if (!r || !r->complete) return -1;
     for (size_t i = 0; i < r->n_args + r->n_outs + r->n_auxs; i++) {
-        const int64_t n = tn_shape_size(&r->args[i].shape);
+        tn_shape s =
+            r->args[i].shape; // a reduction over an empty axis may give as much as the rest
+        for (int32_t k = 0; k < s.ndim; k++) s.dim[k] += s.dim[k] == 0;
+        const int64_t n = tn_shape_size(&s);
         if (n < 0 || n > MOST_ELEMENTS) return -1;
         sum += n;
     }
@@ -180,8 +193,10 @@ static void run(storm_call *c, tn_exec *e, bool gradients, tally *t)
 // Binds with gradients where there are any, or without.
 static void bind_and_run(storm_call *c, tn_symbol y, tally *t)
 {
+    tn_named_dims list[STORM_MOST_IN];
     for (int gradients = 1; gradients >= 0; gradients--) {
         tn_exec *e = tn_simple_bind(bench.g, y, .backends = tn_backends(), .threads = 1,
+                                    .shapes = shapes_of(c, list),
                                     .grad_req = gradients ? TN_WRITE : TN_NULL);
         if (refused(tn_graph_status(bench.g), tn_graph_error(bench.g))) {
             tn_graph_forgive(bench.g);
@@ -206,7 +221,7 @@ static void one_call(tally *t)
         tn_infer_dtype(bench.g, y, (tn_dtypes){0});
         const bool typed = !refused(tn_graph_status(bench.g), tn_graph_error(bench.g));
         tn_graph_forgive(bench.g);
-        const int64_t n = elements(y);
+        const int64_t n = elements(&c, y);
         const bool shaped = !refused(tn_graph_status(bench.g), tn_graph_error(bench.g));
         tn_graph_forgive(bench.g);
         t->inferred += typed && shaped;

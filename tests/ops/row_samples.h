@@ -25,7 +25,7 @@ static inline row_domain row_domain_of(const char *op)
         {"log", 0.3, 3, 0},        {"log10", 0.3, 3, 0},   {"log2", 0.3, 3, 0},
         {"log1p", -0.6, 2, 0},     {"tan", -1.2, 1.2, 0},  {"arcsin", -0.8, 0.8, 0},
         {"arccos", -0.8, 0.8, 0},  {"arccosh", 1.3, 3, 0}, {"arctanh", -0.8, 0.8, 0},
-        {"gamma", 0.5, 4, 1}, // the derivative of digamma is no operator
+        {"erfinv", -0.8, 0.8, 0},  {"gamma", 0.5, 4, 1}, // the derivative of digamma is no operator
         {"gammaln", 0.5, 12, 1},   {"_div", 0.4, 2, 0},    {"_mod", 0.4, 2, 0},
         {"_power", 0.4, 2, 0},     {"_hypot", 0.4, 2, 0},
     };

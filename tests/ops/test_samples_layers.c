@@ -6,6 +6,9 @@ static void activations(void)
 {
     TN_CHECK_CASES(
         TN_CASE("Activation", "act_type=softrelu", "4"),
+        TN_CASE("Activation", "act_type=relu", "3,2"),
+        TN_CASE("Activation", "act_type=softrelu", "2,3"),
+
         TN_CASE("Activation", "act_type=tanh", "1"),
         TN_CASE("Activation", "act_type=sigmoid", "2,1,3"),
         TN_CASE("clip", "a_min=-0.5; a_max=0.5", "6"), TN_CASE("clip", "a_min=0; a_max=5", "2,3"),
