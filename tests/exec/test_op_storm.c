@@ -182,11 +182,11 @@ static void run(storm_call *c, tn_exec *e, bool gradients, tally *t)
 {
     if (tn_exec_memory(e).planned > MOST_BYTES) return;
     fill_all(c, e);
+    const tni_registry *r = tni_env_registry(bench.env);
+    for (uint32_t i = 0; i < r->n_ops && i < MOST_OPS; i++) t->runs[i] += r->ops[i] == c->op;
     tn_forward(e, c->train);
     if (refused(tn_exec_status(e), tn_exec_error(e))) return;
     t->run++;
-    const tni_registry *r = tni_env_registry(bench.env);
-    for (uint32_t i = 0; i < r->n_ops && i < MOST_OPS; i++) t->runs[i] += r->ops[i] == c->op;
     if (gradients && backward(c, e)) t->differentiated++;
 }
 

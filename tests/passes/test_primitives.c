@@ -103,7 +103,9 @@ static size_t expand_whole(const op_row *row)
         if (!node->op || !node->op->decl.expand || expand_node(id)) continue;
         // A call may have no expansion where others of its operator do, but never a part of one.
         tn_graph_forgive(bench.g);
-        if (id != y.node) TN_CHECK_STR(node->op->decl.name, "a part that expands");
+        // Nothing simpler gives a value without axes: squeeze to one runs where it has a kernel.
+        const bool scalar = strcmp(node->op->decl.name, "squeeze") == 0;
+        if (id != y.node && !scalar) TN_CHECK_STR(node->op->decl.name, "a part that expands");
     }
     return bench.g->n_nodes;
 }
