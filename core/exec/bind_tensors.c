@@ -120,6 +120,7 @@ static tn_status place_subject(tni_bind *b, const wishes *w, const subject *s)
                                        .training = e->training,
                                        .inference = e->inference,
                                        .compute = e->compute,
+                                       .workers = e->workers,
                                        .exact = (e->flags & TN_BIND_NO_REUSE) != 0,
                                        .apart = (e->flags & TN_BIND_NO_FUSE) || e->stop_at_nan,
                                        .keep = w->keep,

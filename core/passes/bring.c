@@ -120,7 +120,8 @@ static const tn_call *reorder_call(tni_joiner *j, uint32_t id, tni_entry from)
                       .n_in = 1,
                       .n_out = 1,
                       .in = infos,
-                      .out = infos + 1};
+                      .out = infos + 1,
+                      .max_workers = j->p->options->workers};
     return infos[0] && infos[1] ? call : NULL;
 }
 

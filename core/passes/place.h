@@ -78,6 +78,7 @@ typedef struct tni_place_options {
     bool apart;       // no fusing
     bool inference;   // TN_CALL_INFERENCE
     tn_dtype compute; // tn_call.compute
+    uint32_t workers; // tn_call.max_workers
     // Values that leave. Nothing that they do not need is kept, except variables; n_keep 0: all
     // nodes are needed. They are row-major in the end, see tni_placed.kept.
     const tni_entry *keep;
@@ -227,6 +228,7 @@ typedef struct tni_support {
     tni_arena *arena;
     uint32_t call_flags; // of every call: TN_CALL_*
     tn_dtype compute;
+    uint32_t workers;
     tni_question *questions; // from 1
     size_t n, capacity;
     uint32_t *slots; // open addressing

@@ -58,7 +58,8 @@ static void fill_call(const tni_support *s, const tni_question *q, const char *n
                       .out = q->infos + q->n_in,
                       .n_parts = q->n_parts,
                       .parts = q->parts,
-                      .out_parts = q->out_parts};
+                      .out_parts = q->out_parts,
+                      .max_workers = s->workers};
 }
 
 // Appends to the refusals that *tail ends. brought_by: the plugin of a kernel, or NULL.

@@ -20,6 +20,7 @@ typedef struct tn_sdk_kernel {
     const tn_host_api *host;
     void *plugin; // what init() returned
     void *state;
+    uint64_t bytes; // of this and its state
 } tn_sdk_kernel;
 
 struct tn_kernel_row {
@@ -28,12 +29,16 @@ struct tn_kernel_row {
     uint32_t flags;   // TN_K_*; TN_ROW_*
     const char *impl; // implementation name for reports; NULL: "generic"
     size_t state_size;
-    // Why this kernel leaves the call to another, or NULL if it takes it. Pure.
+    // Why this kernel leaves the call to another, or NULL if it takes it. Pure, and the same
+    // whatever the layouts of the values are.
     const char *(*cannot)(const tn_call *call);
     // Chooses sizes and fills info (scratch, stash, inplace, impl); may fail. NULL: nothing to do.
     tn_status (*setup)(tn_sdk_kernel *k, tn_kernel_info *info);
     tn_status (*run)(const tn_sdk_kernel *k, const tn_run_args *a);
     void (*teardown)(tn_sdk_kernel *k); // what setup acquired; NULL: nothing
+    // Wishes for layouts, as tn_backend_api.layouts; NULL: row-major, whatever arrives.
+    tn_status (*layouts)(const tn_host_api *host, const tn_call *call, tn_layout *in,
+                         tn_layout *out);
 };
 enum {
     TN_ROW_INPLACE = 1 << 16 // output 0 may be written over input 0 and, if of one size, input 1
@@ -187,25 +192,43 @@ static inline void tn_row_inplace(const tn_call *c, tn_kernel_info *info)
     }
 }
 
-static inline tn_status tn_row_prepare(const tn_kernel_row *row, const tn_host_api *host,
-                                       void *plugin, const tn_call *call, tn_kernel **out,
-                                       tn_kernel_info *info)
+// A kernel with its state and `more` bytes behind it, zeroed; NULL if there is no memory.
+static inline tn_sdk_kernel *tn_row_new(const tn_kernel_row *row, const tn_host_api *host,
+                                        void *plugin, size_t more)
 {
     const size_t head = (sizeof(tn_sdk_kernel) + 63) / 64 * 64;
-    tn_sdk_kernel *k = (tn_sdk_kernel *)host->alloc(host->host, head + row->state_size, 64);
-    if (!k) return tn_fail(host, TN_E_NOMEM, "%s: no memory for a kernel", call->op->name);
-    memset(k, 0, head + row->state_size);
-    *k = (tn_sdk_kernel){call, row, host, plugin, (char *)k + head};
+    const size_t state = (row->state_size + 63) / 64 * 64, bytes = head + state + more;
+    tn_sdk_kernel *k = (tn_sdk_kernel *)host->alloc(host->host, bytes, 64);
+    if (!k) return NULL;
+    memset(k, 0, bytes);
+    *k = (tn_sdk_kernel){NULL, row, host, plugin, (char *)k + head, bytes};
+    return k;
+}
+
+// Finishes what tn_row_new began: it has its call.
+static inline tn_status tn_row_setup(tn_sdk_kernel *k, tn_kernel **out, tn_kernel_info *info)
+{
+    const tn_kernel_row *row = k->row;
     info->impl = row->impl ? row->impl : "generic";
     info->flags = row->flags & 0xFFFFu;
-    if (row->flags & TN_ROW_INPLACE) tn_row_inplace(call, info);
+    if (row->flags & TN_ROW_INPLACE) tn_row_inplace(k->call, info);
     const tn_status s = row->setup ? row->setup(k, info) : TN_OK;
     if (s != TN_OK) {
-        host->free(host->host, k, head + row->state_size, 64);
+        k->host->free(k->host->host, k, k->bytes, 64);
         return s;
     }
     *out = (tn_kernel *)k;
     return TN_OK;
+}
+
+static inline tn_status tn_row_prepare(const tn_kernel_row *row, const tn_host_api *host,
+                                       void *plugin, const tn_call *call, tn_kernel **out,
+                                       tn_kernel_info *info)
+{
+    tn_sdk_kernel *k = tn_row_new(row, host, plugin, 0);
+    if (!k) return tn_fail(host, TN_E_NOMEM, "%s: no memory for a kernel", call->op->name);
+    k->call = call;
+    return tn_row_setup(k, out, info);
 }
 
 static inline tn_status tn_row_run(tn_kernel *kernel, const tn_run_args *a)
@@ -217,9 +240,8 @@ static inline tn_status tn_row_run(tn_kernel *kernel, const tn_run_args *a)
 static inline void tn_row_destroy(tn_kernel *kernel)
 {
     tn_sdk_kernel *k = (tn_sdk_kernel *)kernel;
-    const size_t head = (sizeof(tn_sdk_kernel) + 63) / 64 * 64;
     if (k->row->teardown) k->row->teardown(k);
-    k->host->free(k->host->host, k, head + k->row->state_size, 64);
+    k->host->free(k->host->host, k, k->bytes, 64);
 }
 
 // ------------------------------------------------------------------ a backend of host memory
@@ -233,6 +255,9 @@ typedef struct tn_host_backend {
     // (optional) Why it cannot be used here, or NULL; name of its library's version, or NULL.
     const char *(*unusable)(const tn_host_api *host);
     const char *(*driver)(const tn_host_api *host);
+    // With TN_HOST_BACKEND_LAYOUTS: the kernel that brings in[0] into the layout of out[0]. It is
+    // asked for by no name and no dtype, so its setup refuses what it cannot do.
+    const tn_kernel_row *reorder;
 } tn_host_backend;
 
 // The plugin's state and, at the same time, its one device, "0".
@@ -308,6 +333,46 @@ static inline tn_status tn_sdk_prepare(tn_device *device, const tn_call *call, t
     return tn_row_prepare(row, p->host, p, call, out, info);
 }
 
+// Rows without wishes get and give row-major values.
+static inline tn_status tn_sdk_layouts(tn_device *device, const tn_call *call, tn_layout *in,
+                                       tn_layout *out)
+{
+    const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
+    tn_verdict v = {.struct_size = sizeof v};
+    const tn_kernel_row *row = tn_rows_find(p->backend->families, call, &v);
+    if (row && row->layouts) return row->layouts(p->host, call, in, out);
+    for (uint32_t i = 0; i < call->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
+    return TN_OK;
+}
+
+// A reorder is no call of the graph: the kernel brings one of its own.
+typedef struct tn_sdk_reorder {
+    tn_call call;
+    const tn_value_info *values[2];
+} tn_sdk_reorder;
+
+static inline tn_status tn_sdk_prepare_reorder(tn_device *device, const tn_value_info *src,
+                                               const tn_value_info *dst, tn_kernel **out,
+                                               tn_kernel_info *info)
+{
+    static const tn_op_decl op = {.struct_size = sizeof op, .name = "_reorder", .version = 1};
+    tn_sdk_plugin *p = (tn_sdk_plugin *)device;
+    const tn_kernel_row *row = p->backend->reorder;
+    tn_sdk_kernel *k = tn_row_new(row, p->host, p, sizeof(tn_sdk_reorder));
+    if (!k) return tn_fail(p->host, TN_E_NOMEM, "no memory for a reorder");
+    tn_sdk_reorder *r = (tn_sdk_reorder *)(void *)((char *)k + k->bytes - sizeof *r);
+    r->values[0] = src;
+    r->values[1] = dst;
+    r->call = (tn_call){.struct_size = sizeof r->call,
+                        .op = &op,
+                        .n_in = 1,
+                        .n_out = 1,
+                        .in = &r->values[0],
+                        .out = &r->values[1]};
+    k->call = &r->call;
+    return tn_row_setup(k, out, info);
+}
+
 static inline uint32_t tn_sdk_may_support(tn_device *device, const char *op, tn_dtype dtype)
 {
     const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
@@ -321,7 +386,15 @@ static inline uint32_t tn_sdk_may_support(tn_device *device, const char *op, tn_
 //
 // rank: place in the default order. More members of tn_host_backend may follow. Kernels find the
 // tn_sdk_plugin in k->plugin.
-#define TN_HOST_BACKEND(name_, rank_, families_, ...)                            \
+#define TN_HOST_BACKEND(name_, rank_, families_, ...) \
+    TN_HOST_BACKEND_WITH_(name_, rank_, families_, NULL, NULL, __VA_ARGS__)
+
+// The same for a backend with layouts of its own: rows have `layouts`, and the backend `.reorder`.
+#define TN_HOST_BACKEND_LAYOUTS(name_, rank_, families_, ...)                              \
+    TN_HOST_BACKEND_WITH_(name_, rank_, families_, tn_sdk_layouts, tn_sdk_prepare_reorder, \
+                          __VA_ARGS__)
+
+#define TN_HOST_BACKEND_WITH_(name_, rank_, families_, layouts_, reorder_, ...)  \
     static const tn_host_backend name_##_host_backend = {                        \
         .name = #name_, .families = (families_), .description = __VA_ARGS__};    \
     static const tn_backend_api name_##_backend_api = {                          \
@@ -332,7 +405,9 @@ static inline uint32_t tn_sdk_may_support(tn_device *device, const char *op, tn_
         .open = tn_sdk_open,                                                     \
         .close = tn_sdk_close,                                                   \
         .supports = tn_sdk_supports,                                             \
+        .layouts = (layouts_),                                                   \
         .prepare = tn_sdk_prepare,                                               \
+        .prepare_reorder = (reorder_),                                           \
         .run = tn_row_run,                                                       \
         .kernel_destroy = tn_row_destroy,                                        \
         .may_support = tn_sdk_may_support,                                       \

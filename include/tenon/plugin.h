@@ -271,6 +271,8 @@ typedef struct tn_call {
     tn_dtype compute; // TN_BF16: values may be rounded to it inside kernels; TN_DTYPE_NONE: not
     const tn_part *parts;
     const uint32_t *out_parts; // by output of the fused call: the part whose output 0 it is
+    uint32_t max_workers;      // threads that its runs may use; 0: all of the pool
+    uint32_t reserved;
 } tn_call;
 
 enum { // why supports() said no: an open set
@@ -431,7 +433,8 @@ typedef struct tn_backend_api {
     tn_status (*layouts)(tn_device *device, const tn_call *call, tn_layout *in, tn_layout *out);
     tn_status (*prepare)(tn_device *device, const tn_call *call, tn_kernel **out,
                          tn_kernel_info *info); // [any]
-    // A kernel that brings src into the layout of dst (needed with layouts). [any]
+    // A kernel that brings src into the layout of dst (needed with layouts). Both stay valid until
+    // it is destroyed. [any]
     tn_status (*prepare_reorder)(tn_device *device, const tn_value_info *src,
                                  const tn_value_info *dst, tn_kernel **out, tn_kernel_info *info);
     tn_status (*run)(tn_kernel *kernel, const tn_run_args *args); // allocates nothing [run]

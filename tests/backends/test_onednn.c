@@ -1,0 +1,248 @@
+// tests/backends/test_onednn.c: operators on the onednn backend: values and gradients against the
+// reference backend, and what it refuses, with the reasons that people read.
+#include "onednn_nets.h"
+#include "tests/passes/op_rows.h"
+
+// ------------------------------------------------------------------ calls
+
+static const op_row calls[] = {
+    {"Convolution", "kernel=(3,3); num_filter=8", "2,5,9,8 8,5,3,3 8"},
+    {"Convolution", "kernel=(3,3); num_filter=40; pad=(1,1); no_bias=1", "2,17,9,8 40,17,3,3"},
+    {"Convolution", "kernel=(1,1); num_filter=32; stride=(2,2); no_bias=1", "2,16,9,9 32,16,1,1"},
+    {"Convolution", "kernel=(3,2); num_filter=8; stride=(2,1); pad=(2,1); dilate=(1,2)",
+     "2,3,11,10 8,3,3,2 8"},
+    {"Convolution", "kernel=(3,3); num_filter=24; num_group=3", "2,12,8,8 24,4,3,3 24"},
+    {"Convolution", "kernel=(3,3); num_filter=16; num_group=16; pad=(1,1)", "2,16,8,8 16,1,3,3 16"},
+    {"Convolution", "kernel=(3,); num_filter=8; pad=(1,)", "2,5,9 8,5,3 8"},
+    {"Convolution", "kernel=(2,3,2); num_filter=8", "2,4,5,6,5 8,4,2,3,2 8"},
+    {"Deconvolution", "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=6", "2,5,7,6 5,6,4,4"},
+    {"Deconvolution", "kernel=(3,3); num_filter=6; num_group=2; no_bias=0", "2,4,5,5 4,3,3,3 6"},
+    {"Deconvolution", "kernel=(3,3); stride=(2,2); adj=(1,1); num_filter=16; no_bias=0",
+     "2,8,5,5 8,16,3,3 16"},
+    {"Deconvolution", "kernel=(3,3); stride=(2,2); target_shape=(10,9); num_filter=6",
+     "2,8,5,5 8,6,3,3"},
+    {"FullyConnected", "num_hidden=7", "5,11 7,11 7"},
+    {"FullyConnected", "num_hidden=33; no_bias=1", "5,2,3,4 33,24"},
+    {"FullyConnected", "num_hidden=5; flatten=0", "2,3,8 5,8 5"},
+    {"dot", NULL, "7,5 5,9"},
+    {"dot", "transpose_a=1", "5,7 5,9"},
+    {"dot", "transpose_b=1", "2,7,5 9,5"},
+    {"dot", "transpose_a=1; transpose_b=1", "5,7 9,5"},
+    {"dot", NULL, "5 5"},
+    {"batch_dot", NULL, "3,4,5 3,5,6"},
+    {"batch_dot", "transpose_a=1; transpose_b=1", "3,5,4 3,6,5"},
+    {"Pooling", "kernel=(3,3); stride=(2,2); pool_type=max", "2,5,9,9"},
+    {"Pooling", "kernel=(2,2); stride=(2,2); pool_type=max; pooling_convention=full", "2,5,9,8"},
+    {"Pooling", "kernel=(3,3); stride=(2,2); pad=(1,1); pool_type=avg", "2,16,9,9"},
+    {"Pooling", "kernel=(3,3); pad=(1,1); pool_type=avg; count_include_pad=0", "2,5,9,9"},
+    {"Pooling", "kernel=(2,2); stride=(2,2); pool_type=avg; pooling_convention=full", "2,5,9,9"},
+    {"Pooling", "kernel=(1,1); global_pool=1; pool_type=avg", "2,5,9,9"},
+    {"Pooling", "kernel=(1,1); global_pool=1; pool_type=max", "2,5,9,9"},
+    {"Pooling", "kernel=(3,); pool_type=max", "2,5,9"},
+    {"Pooling", "kernel=(2,2,2); pool_type=avg", "2,5,4,5,6"},
+    {"Pooling", "kernel=(2,2); pool_type=sum", "2,5,4,5"},
+    {"BatchNorm", "fix_gamma=0", "3,5,4,4 5 5 5 5"},
+    {"BatchNorm", NULL, "3,16,4,4 16 16 16 16"},
+    {"BatchNorm", "fix_gamma=0; use_global_stats=1", "3,16,4,4 16 16 16 16"},
+    {"BatchNorm", "fix_gamma=0; axis=-1", "3,4,4,6 6 6 6 6"},
+    {"BatchNorm", "fix_gamma=0", "9,6 6 6 6 6"},
+    {"LRN", "nsize=5; alpha=0.3; beta=0.7; knorm=1.5", "2,16,4,5"},
+    {"LRN", "nsize=3", "2,7,4,5"},
+    {"softmax", NULL, "4,9"},
+    {"softmax", "axis=1", "2,7,5"},
+    {"log_softmax", NULL, "4,9"},
+    {"Activation", "act_type=relu", "3,5,4,4"},
+    {"Activation", "act_type=sigmoid", "3,5"},
+    {"Activation", "act_type=tanh", "3,5"},
+    {"Activation", "act_type=softrelu", "3,5"},
+    {"sqrt", NULL, "3,5"},
+    {"square", NULL, "3,5"},
+    {"abs", NULL, "3,5"},
+    {"negative", NULL, "3,5"},
+    {"_mul_scalar", "scalar=-1.5", "3,5"},
+    {"_plus_scalar", "scalar=0.7", "3,5"},
+    {"elemwise_add", NULL, "3,5,2,2 3,5,2,2"},
+    {"_sub", NULL, "3,5 3,5"},
+    {"_mul", NULL, "3,5 3,5"},
+    {"_div", NULL, "3,5 3,5"},
+    {"broadcast_add", NULL, "3,5 1,5"},
+    {"broadcast_mul", NULL, "1,5 3,5"},
+    {"broadcast_sub", NULL, "3,1 3,5"},
+    {"broadcast_div", NULL, "2,3,4,4 1,3,1,1"},
+    {"add_n", "num_args=3", "3,5 3,5 3,5"},
+    {"sum", NULL, "3,5"},
+    {"sum", "axis=(0,)", "7,5"},
+    {"sum", "axis=(1,)", "7,5"},
+    {"sum", "axis=(1,); exclude=1", "3,8,4,4"},
+    {"sum", "axis=(1,); exclude=1", "1,8,1,1"},
+    {"mean", "axis=(1,); keepdims=1", "3,8,4"},
+    {"max", "axis=(2,3)", "3,8,4,4"},
+    {"min", "axis=(-1,)", "3,8,4"},
+    {"Concat", "num_args=3; dim=1", "2,3,4,4 2,5,4,4 2,1,4,4"},
+    {"Concat", "num_args=2; dim=0", "2,3 1,3"},
+};
+
+enum { N_CALLS = sizeof calls / sizeof *calls };
+
+static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
+
+static size_t shapes_of(const op_row *row, tn_shape s[8])
+{
+    size_t n = 0;
+    for (const char *at = row->shapes; *at && n < 8; n++) at = op_row_shape(at, &s[n]);
+    return n;
+}
+
+// The call with gradients on these backends, after a step.
+static tn_exec *run_call(const op_row *row, const char *backends, tn_dtype dtype)
+{
+    tn_shape s[8];
+    tn_symbol x[8];
+    size_t n = 0;
+    const tni_entry y = op_row_call(row, x, &n, dtype);
+    shapes_of(row, s);
+    const tn_symbol call = {y.node, 0, x[0].graph};
+    tn_exec *e = tn_simple_bind(bench.g, call, .backends = backends, .grad_req = TN_WRITE);
+    if (!TN_CHECK_EXEC(e)) {
+        TN_CHECK_STR(row->op, "bound");
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        tn_tensor *t = tn_sample(dtype, (tn_dims){(size_t)s[i].ndim, s[i].dim}, 0.1, 2, 7 + i);
+        tn_exec_set_all(e, TN_TENSORS({names[i], t}), false);
+        tn_tensor_release(t);
+    }
+    tn_forward(e, true);
+    const tn_shape out = tn_tensor_shape(tn_exec_output(e, 0));
+    tn_tensor *head = tn_sample(dtype, (tn_dims){(size_t)out.ndim, out.dim}, -1, 1, 3);
+    tn_backward(e, TN_TENSORS({NULL, head}));
+    tn_tensor_release(head);
+    TN_CHECK_EXEC(e);
+    return e;
+}
+
+// Does the node "op" stand on onednn in the report?
+static bool is_taken(tn_exec *e)
+{
+    const char *line = strstr(tn_exec_report_text(e), "\"op\"");
+    const char *end = line ? strchr(line, '\n') : NULL,
+               *at = line ? strstr(line, "onednn: ") : NULL;
+    return at && end && at < end;
+}
+
+// True if onednn took the operator itself.
+static bool check_call(const op_row *row, tn_dtype dtype, double tolerance)
+{
+    tn_exec *got = run_call(row, "onednn,reference", dtype);
+    tn_exec *wanted = run_call(row, "reference", dtype);
+    if (got && wanted && !all_near(got, wanted, tolerance))
+        printf("\n    %s(%s) %s\n", row->op, row->params ? row->params : "", row->shapes);
+    const bool taken = got && is_taken(got);
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+    return taken;
+}
+
+static void operators_agree_with_the_reference(void)
+{
+    size_t taken = 0;
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < N_CALLS; i++) taken += check_call(&calls[i], TN_F32, 1e-5);
+    CU_ASSERT(taken >= N_CALLS - 12); // seven where there is AVX-512
+}
+
+// On CPUs without bfloat16 everything of it goes to the reference backend, and still agrees.
+static void bfloat16_agrees_with_the_reference(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < N_CALLS; i++)
+        if (strcmp(calls[i].op, "BatchNorm") != 0) check_call(&calls[i], TN_BF16, 0.03);
+}
+
+// ------------------------------------------------------------------ max pooling
+
+// Of equal values the first one gets the gradient, as in the reference.
+static void the_first_maximum_gets_the_gradient(void)
+{
+    if (!onednn_ready()) return;
+    const tn_symbol y =
+        layer("Pooling", "p", "kernel=(2,2); stride=(1,1); pool_type=max", tn_var("x"));
+    tn_tensor *x = TN_TENSOR(TN_F32, TN_DIMS(1, 1, 3, 3), 5, 5, 1, 5, 5, 1, 0, 0, 0);
+    tn_exec *e = tn_simple_bind(bench.g, y, .backends = "onednn", .grad_req = TN_WRITE,
+                                .shapes = TN_SHAPES({"x", TN_DIMS(1, 1, 3, 3)}));
+    if (TN_CHECK_EXEC(e)) {
+        tn_exec_set(e, "x", x);
+        step(e, true);
+        // Windows begin at (0,0), (0,1), (1,0), (1,1); their first maxima are these.
+        tn_tensor *head = tn_sample(TN_F32, TN_DIMS(1, 1, 2, 2), -1, 1, 3);
+        const double h[4] = {tn_tensor_at(head, 0), tn_tensor_at(head, 1), tn_tensor_at(head, 2),
+                             tn_tensor_at(head, 3)};
+        TN_CHECK_VALUES(tn_exec_grad(e, "x"), 1e-6, h[0], h[1], 0, h[2], h[3], 0, 0, 0, 0);
+        tn_tensor_release(head);
+    }
+    tn_tensor_release(x);
+    tn_exec_free(e);
+}
+
+// ------------------------------------------------------------------ refusals
+
+typedef struct refusal {
+    op_row row;
+    const char *why;
+} refusal;
+
+static const refusal refusals[] = {
+    {{"Pooling", "kernel=(2,2); pool_type=sum", "2,5,4,5"}, "oneDNN does not sum over windows"},
+    {{"Pooling", "kernel=(2,2); stride=(2,2); pool_type=avg; pooling_convention=full", "2,5,9,9"},
+     "a mean over windows that reach beyond the padding: oneDNN counts all of it"},
+    {{"softmax", "temperature=2", "4,9"}, "oneDNN's softmax has no temperature"},
+    {{"Activation", "act_type=softrelu", "3,5"}, "oneDNN has no such function"},
+    {{"broadcast_add", NULL, "3,1 1,5"}, "both sides are broadcast"},
+    {{"Convolution", "kernel=(1,1); num_filter=2; no_bias=1", "0,3,4,4 2,3,1,1"},
+     "a value without elements"},
+    {{"arctan", NULL, "3,5"}, "no kernel for arctan"},
+};
+
+// Strictly on onednn the bind fails, and the error says which operator, and why.
+static void refusals_say_why(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        tn_shape s[8];
+        tn_named_dims shapes[8];
+        tn_symbol x[8];
+        size_t n = shapes_of(&refusals[i].row, s), m = 0;
+        tn_fresh();
+        for (size_t j = 0; j < n; j++)
+            shapes[j] = (tn_named_dims){names[j], {(size_t)s[j].ndim, s[j].dim}};
+        tni_entry in[8];
+        for (; m < n; m++) {
+            x[m] = tn_variable(bench.g, names[m]);
+            in[m] = (tni_entry){x[m].node, x[m].out};
+        }
+        const tni_entry y = tni_build(bench.g, NULL, refusals[i].row.op, refusals[i].row.params, in,
+                                      (uint32_t)n, "op", 0);
+        const tn_symbol call = {y.node, 0, x[0].graph};
+        tn_exec *e =
+            tn_simple_bind(bench.g, call, .backends = "onednn,reference", .shapes = {n, shapes});
+        if (TN_CHECK_EXEC(e)) TN_CHECK_HAS(tn_exec_report_text(e), refusals[i].why);
+        tn_exec_free(e);
+    }
+}
+
+static void doubles_go_elsewhere(void)
+{
+    if (!onednn_ready()) return;
+    const tn_symbol y =
+        layer("Activation", "a", "act_type=relu", tn_variable(bench.g, "x", .dtype = TN_F64));
+    tn_exec *e =
+        tn_simple_bind(bench.g, y, .backends = "onednn", .shapes = TN_SHAPES({"x", TN_DIMS(2, 2)}));
+    CU_ASSERT(e == NULL);
+    TN_CHECK_HAS(tn_graph_error(bench.g), "no kernel for relu of this dtype");
+    tn_exec_free(e);
+}
+
+TN_TEST_MAIN({"operators agree with the reference", operators_agree_with_the_reference},
+             {"bfloat16 agrees with the reference", bfloat16_agrees_with_the_reference},
+             {"the first maximum gets the gradient", the_first_maximum_gets_the_gradient},
+             {"refusals say why", refusals_say_why}, {"doubles go elsewhere", doubles_go_elsewhere})
