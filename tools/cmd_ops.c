@@ -33,15 +33,28 @@ static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
     .args_doc = "[NAME]",
-    .doc = "Lists the operators, or explains the one of that name or alias.",
+    .doc = "Lists the operators by family, or explains the one of that name or alias.",
 };
 
 static const char *gradient_kind(const tn_op_decl *op)
 {
-    if (op->gradient) return "symbolic";
     if (op->flags & TN_OP_ZERO_GRAD) return "zero";
     if (op->flags & TN_OP_NO_GRAD) return "none";
-    return op->expand ? "expand" : "none";
+    return op->gradient ? "symbolic" : op->expand ? "expand" : "none";
+}
+
+// The heading of an operator in lists: what its declaration says, or the plugin it comes from.
+static const char *family(const tn_env *env, const tn_op_decl *op)
+{
+    const char *plugin = tn_env_op_plugin(env, op);
+    if (op->family) return op->family;
+    return *plugin ? plugin : op->flags & TN_OP_INTERNAL ? "machinery" : "other";
+}
+
+static const char *shape_rule(const tn_op_decl *op)
+{
+    if (op->shape_rule) return op->shape_rule;
+    return op->infer_shape ? NULL : "all inputs and outputs have one shape";
 }
 
 static const char *param_type(const tn_param_decl *p)
@@ -130,6 +143,10 @@ static json_t *op_json(const tn_env *env, const tn_op_decl *op)
         ports_json(op->outputs, false), "aux", ports_json(op->inputs, true), "gradient",
         gradient_kind(op), "expansion", op->expand != NULL, "backends", backends, "plugin",
         tool_json_text(tn_env_op_plugin(env, op)));
+    set_text(j, "family", family(env, op));
+    set_text(j, "formula", op->formula);
+    set_text(j, "shape_rule", shape_rule(op));
+    set_text(j, "source", op->source);
     set_text(j, "count", op->count);
     set_text(j, "count_outputs", op->count_outputs);
     return j;
@@ -216,6 +233,27 @@ static void print_kernels(const tn_env *env, const tn_op_decl *op)
     if (first) puts(op->expand ? "Kernels:  none here; runs as its parts" : "Kernels:  none here");
 }
 
+// "Formula:  text", wrapped behind the label.
+static void print_labelled(const char *label, const char *text)
+{
+    if (!text) return;
+    const int at = printf("%-9s ", label);
+    tool_wrap(text, at, at, WIDTH);
+}
+
+// What asking for a gradient through the operator comes to.
+static void print_gradient(const tn_op_decl *op)
+{
+    const char *kind = gradient_kind(op), *means = "";
+    if (strcmp(kind, "none") == 0) means = ": asking for one is an error";
+    if (strcmp(kind, "symbolic") == 0 && op->flags & TN_OP_LOSS)
+        means = ": of the layer's own loss; the one that arrives is not used";
+    char text[200];
+    snprintf(text, sizeof text, "%s%s%s", kind, means,
+             op->expand ? "; can be expanded into simpler operators" : "");
+    print_labelled("Gradient:", text);
+}
+
 static void print_op(const tn_env *env, const tn_op_decl *op)
 {
     printf("%s", op->name);
@@ -228,10 +266,12 @@ static void print_op(const tn_env *env, const tn_op_decl *op)
     if (op->params && op->params[0]) puts("\nParameters");
     for (const tn_param_decl *const *p = op->params; p && *p; p++) print_param(*p);
     print_ports("Outputs", op->outputs, false);
-    printf("\nGradient: %s%s\n", gradient_kind(op),
-           op->expand ? "; can be expanded into simpler operators" : "");
+    putchar('\n');
+    print_labelled("Formula:", op->formula);
+    print_labelled("Shapes:", shape_rule(op));
+    print_gradient(op);
     print_kernels(env, op);
-    if (op->source) printf("Source:   %s\n", op->source);
+    print_labelled("Source:", op->source);
 }
 
 // Bytes of the first sentence: up to a full stop that a space follows.
@@ -243,25 +283,49 @@ static int first_sentence(const char *doc)
 }
 
 // One line an operator, cut at the edge of a terminal.
+static void print_line(const tn_op_decl *op, int width, int columns)
+{
+    const char *doc = op->doc ? op->doc : "";
+    int n = first_sentence(doc);
+    const bool cut = columns > width + 20 && n > columns - width - 5;
+    if (cut) n = columns - width - 6;
+    while (cut && n > 0 && ((unsigned char)doc[n] & 0xC0) == 0x80) n--; // whole characters
+    printf("  %-*s  %.*s%s\n", width, op->name, n, doc, cut ? "…" : "");
+}
+
+// A line of the list, and the family it stands under.
+typedef struct entry {
+    const char *family;
+    const tn_op_decl *op;
+} entry;
+
+static int by_family(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+    const int order = strcmp(x->family, y->family);
+    return order ? order : strcmp(x->op->name, y->op->name);
+}
+
 static void print_list(const tn_env *env, const options *o)
 {
-    const int columns = tool_columns(stdout);
+    const size_t most = tn_env_num_ops(env);
+    entry *list = calloc(most ? most : 1, sizeof *list);
+    size_t n = 0;
     int width = 0;
-    for (size_t i = 0; i < tn_env_num_ops(env); i++) {
+    if (!list) return;
+    for (size_t i = 0; i < most; i++) {
         const tn_op_decl *op = tn_env_op(env, i);
         if (!o->all && (op->flags & TN_OP_INTERNAL)) continue;
         if ((int)strlen(op->name) > width) width = (int)strlen(op->name);
+        list[n++] = (entry){family(env, op), op};
     }
-    for (size_t i = 0; i < tn_env_num_ops(env); i++) {
-        const tn_op_decl *op = tn_env_op(env, i);
-        if (!o->all && (op->flags & TN_OP_INTERNAL)) continue;
-        const char *doc = op->doc ? op->doc : "";
-        int n = first_sentence(doc);
-        const bool cut = columns > width + 20 && n > columns - width - 3;
-        if (cut) n = columns - width - 4;
-        while (cut && n > 0 && ((unsigned char)doc[n] & 0xC0) == 0x80) n--; // whole characters
-        printf("%-*s  %.*s%s\n", width, op->name, n, doc, cut ? "…" : "");
+    qsort(list, n, sizeof *list, by_family);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(list[i].family, list[i - 1].family) != 0)
+            printf("%s%s\n", i ? "\n" : "", list[i].family);
+        print_line(list[i].op, width, tool_columns(stdout));
     }
+    free(list);
 }
 
 // Public operators whose name or alias contains the text, in any case, for somebody who asked for

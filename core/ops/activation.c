@@ -40,6 +40,9 @@ static tn_status hard_gradient(const tn_builder *b)
 const tn_op_decl tni_op_hard_sigmoid =
     TN_OP(.name = "hard_sigmoid",
           .doc = "clip(alpha * x + beta, 0, 1). Elementwise; the gradient is 0 strictly outside.",
+          .family = "function",
+          .formula =
+              "y = min(max(alpha * x + beta, 0), 1),  dx = dy * alpha where 0 < y < 1, else 0",
           .source = "MXNet 1.x, src/operator/tensor/elemwise_unary_op_basic.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
@@ -101,6 +104,8 @@ const tn_op_decl tni_op_activation =
           .doc = "Applies an activation function elementwise. relu: max(x, 0); sigmoid: "
                  "1 / (1 + exp(-x)); tanh; softrelu: log(1 + exp(x)). The others are the operators "
                  "of the same name.",
+          .family = "layer",
+          .formula = "y = f(data) elementwise; f is the operator that act_type names",
           .source = "MXNet 0.11, src/operator/activation.cc; softsign from 1.x; the others as in "
                     "ONNX and PyTorch",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
@@ -161,6 +166,8 @@ static tn_status clip_backward_expand(const tn_builder *b)
 const tn_op_decl tni_op_clip =
     TN_OP(.name = "clip", .flags = TN_OP_ELEMENTWISE,
           .doc = "Limits values to [a_min, a_max]. The gradient is 0 strictly outside.",
+          .family = "function",
+          .formula = "y = min(max(x, a_min), a_max),  dx = dy where a_min <= x <= a_max, else 0",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
@@ -233,6 +240,9 @@ const tn_op_decl tni_op_smooth_l1 =
     TN_OP(.name = "smooth_l1", .flags = TN_OP_ELEMENTWISE,
           .doc = "Smooth L1 loss, elementwise: |x| - 0.5 / s^2 where |x| > 1 / s^2, else "
                  "0.5 (s x)^2.",
+          .family = "function",
+          .formula = "with s = scalar: y = |x| - 0.5 / s^2 where |x| > 1 / s^2, else 0.5 (s x)^2;  "
+                     "dx = dy * clip(s^2 x, -1, 1)",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_binary_scalar_op_extended.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),

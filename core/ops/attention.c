@@ -462,6 +462,8 @@ const tn_op_decl tni_op_attention =
           .doc = "Attention: softmax(scale query transpose(key) + attn_mask) value. Masked scores "
                  "have weight 0; a row that is masked wholly gives zeros. Leading axes are "
                  "broadcast.",
+          .family = "layer", .formula = "y = softmax(scale * query . key^T + mask) . value",
+          .shape_rule = "(..., L, E) (..., S, E) (..., S, Ev) -> (..., L, Ev)",
           .source = "Vaswani and others, Attention Is All You Need, 2017; PyTorch, "
                     "torch.nn.functional.scaled_dot_product_attention",
           .inputs = TN_PORTS(

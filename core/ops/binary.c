@@ -112,36 +112,53 @@ static tn_status scalar_gradient(const tn_builder *b)
 #define GRADIENT_BOTH(f) .flags = TN_OP_ELEMENTWISE, .gradient = f
 #define GRADIENT_ZERO(f) .flags = TN_OP_ELEMENTWISE | TN_OP_ZERO_GRAD
 
-#define SCALAR(op, grads, version, doc_)                                                           \
+#define C(number) number
+#define FORMULA_BOTH(f, da, db) \
+    "y = " TNI_TEXT(f) ",  da = dy * (" TNI_TEXT(da) "),  db = dy * (" TNI_TEXT(db) ")"
+#define FORMULA_ZERO(f, da, db) "y = " TNI_TEXT(f)
+#define NUMBER_BOTH(f, da) "y = " TNI_TEXT(f) ",  da = dy * (" TNI_TEXT(da) ")"
+#define NUMBER_ZERO(f, da) "y = " TNI_TEXT(f)
+
+#define SCALAR(op, grads, version, formula_, doc_)                                                 \
     const tn_op_decl tni_op_##op =                                                                 \
         TN_OP(.name = #op, NAMES_##op, GRADIENT_##grads(scalar_gradient), .doc = doc_,             \
               .source = version ", src/operator/tensor/elemwise_binary_scalar_op*.cc",             \
+              .family = "arithmetic with a number", .formula = formula_,                           \
               .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),                  \
               .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),       \
               .params = TN_PARAMS(TN_PARAM(scalar_params, scalar, TN_P_F64, .doc = "the number")), \
               .params_size = sizeof(scalar_params));
 
-#define DECLARE(op, scalar, grads, version, doc_)                                            \
-    const tn_op_decl tni_op_##op =                                                           \
-        TN_OP(.name = #op, NAMES_##op, GRADIENT_##grads(binary_gradient),                    \
-              .doc = doc_ ". Elementwise on two values of one shape.",                       \
-              .source = version ", src/operator/tensor/elemwise_binary_op*.cc",              \
-              .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "a, of any shape"),           \
-                                 TN_PORT(.name = "rhs", .doc = "b, in the shape of lhs")),   \
-              .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of lhs"))); \
-    SCALAR(scalar, grads, version, doc_ ". Elementwise, a is data and b the number.")
+#define DECLARE(op, grads, version, formula_, doc_)                                        \
+    const tn_op_decl tni_op_##op =                                                         \
+        TN_OP(.name = #op, NAMES_##op, GRADIENT_##grads(binary_gradient),                  \
+              .doc = doc_ ". Elementwise on two values of one shape.",                     \
+              .source = version ", src/operator/tensor/elemwise_binary_op*.cc",            \
+              .family = "arithmetic", .formula = formula_,                                 \
+              .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "a, of any shape"),         \
+                                 TN_PORT(.name = "rhs", .doc = "b, in the shape of lhs")), \
+              .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of lhs")));
 
+#define BOTH_FORMS(op, scalar, grads, version, forward, da, db, doc)   \
+    DECLARE(op, grads, version, FORMULA_##grads(forward, da, db), doc) \
+    SCALAR(scalar, grads, version, NUMBER_##grads(forward, da),        \
+           doc ". Elementwise, a is data and b the number.")
 #define BINARY(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
-    DECLARE(op, scalar, grads, "MXNet 0.11", doc)
+    BOTH_FORMS(op, scalar, grads, "MXNet 0.11", forward, da, db, doc)
 #define LATER(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
-    DECLARE(op, scalar, grads, "MXNet 1.x", doc)
+    BOTH_FORMS(op, scalar, grads, "MXNet 1.x", forward, da, db, doc)
 TN_BINARY_ROWS_0_11(BINARY)
 TN_BINARY_ROWS_LATER(LATER)
 
-#define RSCALAR(op) \
-    SCALAR(op, BOTH, "MXNet 0.11", RSCALAR_DOC_##op ": the number stands on the left.")
+#define RSCALAR(op)                                      \
+    SCALAR(op, BOTH, "MXNet 0.11", RSCALAR_FORMULA_##op, \
+           RSCALAR_DOC_##op ": the number stands on the left.")
 #define RSCALAR_DOC__rminus_scalar "scalar - data"
 #define RSCALAR_DOC__rdiv_scalar "scalar / data"
 #define RSCALAR_DOC__rmod_scalar "scalar - floor(scalar / data) * data"
 #define RSCALAR_DOC__rpower_scalar "scalar to the data"
+#define RSCALAR_FORMULA__rminus_scalar "y = scalar - x,  dx = -dy"
+#define RSCALAR_FORMULA__rdiv_scalar "y = scalar / x,  dx = -dy * y / x"
+#define RSCALAR_FORMULA__rmod_scalar "y = pymod(scalar, x),  dx = -dy * floor(scalar / x)"
+#define RSCALAR_FORMULA__rpower_scalar "y = scalar^x,  dx = dy * y * log(scalar)"
 TNI_RSCALARS(RSCALAR)

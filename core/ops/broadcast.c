@@ -208,6 +208,10 @@ static tn_status to_expand(const tn_builder *b)
 const tn_op_decl tni_op_broadcast_to =
     TN_OP(.name = "broadcast_to",
           .doc = "Stretches axes of extent 1 to a given shape of the same number of axes.",
+          .family = "shape",
+          .formula = "y = data, repeated along axes of extent 1;  ddata = sum of dy over them",
+          .shape_rule = "output has the shape `shape`, where 0 copies an extent; data's extents "
+                        "are the same or 1",
           .source = "MXNet 0.11, src/operator/tensor/broadcast_reduce_op_value.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "of the given shape")),
@@ -257,7 +261,9 @@ static tn_status axis_shape(const tn_infer *io)
 
 const tn_op_decl tni_op_broadcast_axis =
     TN_OP(.name = "broadcast_axis", .aliases = "broadcast_axes",
-          .doc = "Stretches the named axes, which must have extent 1.",
+          .doc = "Stretches the named axes, which must have extent 1.", .family = "shape",
+          .formula = "y = data, repeated along axes of extent 1;  ddata = sum of dy over them",
+          .shape_rule = "each axis of axis: 1 -> its entry of size",
           .source = "MXNet 0.11, src/operator/tensor/broadcast_reduce_op_value.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "extent 1 on the named axes")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data with these axes stretched")),
@@ -283,16 +289,21 @@ static tn_status broadcast_like_expand(const tn_builder *b)
     return tni_expanded(b, tni_stretch(b, tn_grad_in(b, 0), &whole));
 }
 
-const tn_op_decl tni_op_broadcast_like =
-    TN_OP(.name = "broadcast_like",
-          .doc = "Stretches lhs to the shape of rhs. Shapes are aligned at their last axes.",
-          .source = "MXNet 1.x, src/operator/tensor/broadcast_reduce_op_value.cc",
-          .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "each extent is 1 or that of rhs"),
-                             TN_PORT(.name = "rhs", .doc = "gives the shape",
-                                     .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)),
-          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of rhs")),
-          .infer_shape = broadcast_like_shape, .infer_dtype = tni_dtype_all_but_in1,
-          .gradient = spread_gradient, .expand = broadcast_like_expand);
+const tn_op_decl tni_op_broadcast_like = TN_OP(
+        .name = "broadcast_like",
+        .doc = "Stretches lhs to the shape of rhs. Shapes are aligned at their last axes.",
+        .family = "shape",
+        .formula =
+            "y = lhs, repeated to the shape of rhs;  dlhs = sum of dy over the stretched axes",
+        .shape_rule =
+            "output has the shape of rhs; lhs, aligned at the last axes, has the same extents or 1",
+        .source = "MXNet 1.x, src/operator/tensor/broadcast_reduce_op_value.cc",
+        .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "each extent is 1 or that of rhs"),
+                           TN_PORT(.name = "rhs", .doc = "gives the shape",
+                                   .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD)),
+        .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of rhs")),
+        .infer_shape = broadcast_like_shape, .infer_dtype = tni_dtype_all_but_in1,
+        .gradient = spread_gradient, .expand = broadcast_like_expand);
 
 static tn_status sum_like_shape(const tn_infer *io)
 {

@@ -159,7 +159,10 @@ static tn_status channel_backward_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_slice_channel =
     TN_OP(.name = "SliceChannel", .aliases = "split",
-          .doc = "Takes data apart into equal parts along an axis.",
+          .doc = "Takes data apart into equal parts along an axis.", .family = "shape",
+          .formula = "output i = part i of num_outputs equal parts along axis",
+          .shape_rule =
+              "each extent d along axis -> d / num_outputs; squeeze_axis drops an axis of 1",
           .source = "MXNet 0.11, src/operator/slice_channel-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "num_outputs divides the axis")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "one part")),
@@ -218,7 +221,9 @@ static tn_status stack_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_stack =
-    TN_OP(.name = "stack", .doc = "Joins its inputs along a new axis.",
+    TN_OP(.name = "stack", .doc = "Joins its inputs along a new axis.", .family = "shape",
+          .formula = "y[...,i,...] = arg_i",
+          .shape_rule = "(a, b) each -> (a, b) with a new axis of num_args at axis",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(
               TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC, .doc = "all of one shape")),

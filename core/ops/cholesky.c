@@ -116,7 +116,11 @@ const tn_op_decl tni_op_linalg_potrf =
           .doc = "Cholesky factors: the lower triangular L with L transpose(L) = A. Only the lower "
                  "triangle of A is read, and it is an error while running if A is not positive "
                  "definite. The gradient is symmetric.",
-          SOURCE,
+          .family = "linear algebra",
+          .formula =
+              "A = y . y^T, y lower triangular with a positive diagonal;  dA = (S + S^T) / 2, S = "
+              "y^-T . P . y^-1, P the lower triangle of y^T . dy with half its diagonal",
+          .shape_rule = "(..., n, n) -> (..., n, n)", SOURCE,
           .inputs =
               TN_PORTS(TN_PORT(.name = "A", .doc = "(..., n, n): symmetric, positive definite")),
           .outputs =
@@ -160,7 +164,9 @@ const tn_op_decl tni_op_linalg_potri =
     TN_OP(.name = "linalg_potri", .aliases = "_linalg_potri",
           .doc = "Inverses of positive definite matrices from their Cholesky factors: "
                  "output = inverse(A transpose(A)). The gradient is lower triangular.",
-          SOURCE,
+          .family = "linear algebra",
+          .formula = "y = (A . A^T)^-1, A lower triangular;  dA = -tril(y . (dy + dy^T) . A^-T)",
+          .shape_rule = "(..., n, n) -> (..., n, n)", SOURCE,
           .inputs = TN_PORTS(TN_PORT(.name = "A", .doc = "(..., n, n): lower triangular factors, "
                                                          "the rest is not read")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(..., n, n): symmetric")),
@@ -198,6 +204,9 @@ const tn_op_decl tni_op_linalg_sumlogdiag =
     TN_OP(.name = "linalg_sumlogdiag", .aliases = "_linalg_sumlogdiag",
           .doc = "The sum of the logarithms of each matrix's diagonal: half the logarithm of the "
                  "determinant, for a Cholesky factor.",
-          SOURCE, .inputs = TN_PORTS(TN_PORT(.name = "A", .doc = "(..., n, n)")),
+          .family = "linear algebra",
+          .formula = "y[...] = sum_i log A[...,i,i];  dA[...,i,i] = dy[...] / A[...,i,i]",
+          .shape_rule = "(..., n, n) -> (...); one matrix: (1,)", SOURCE,
+          .inputs = TN_PORTS(TN_PORT(.name = "A", .doc = "(..., n, n)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the leading axes; (1,) if none")),
           .infer_shape = sumlogdiag_shape, .expand = sumlogdiag_expand);

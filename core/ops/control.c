@@ -22,7 +22,7 @@ static tn_status copy_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_identity =
     TN_OP(.name = "_copy", .aliases = "identity", .c_name = "identity", .flags = TN_OP_IDENTITY,
-          .doc = "Passes its input on.",
+          .doc = "Passes its input on.", .family = "control", .formula = "y = x,  dx = dy",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
           .inputs = TN_PORTS(DATA), .outputs = TN_PORTS(OUTPUT), .gradient = pass_gradient);
 
@@ -35,7 +35,8 @@ static tn_status copyto_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_copyto =
     TN_OP(.name = "_copyto", .c_name = "copyto", .flags = TN_OP_IDENTITY,
-          .doc = "Passes its input on.", .source = "MXNet 0.11, src/ndarray/ndarray.cc",
+          .doc = "Passes its input on.", .family = "control", .formula = "y = x,  dx = dy",
+          .source = "MXNet 0.11, src/ndarray/ndarray.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "src", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of src")),
           .gradient = pass_gradient, .expand = copyto_expand);
@@ -43,7 +44,8 @@ const tn_op_decl tni_op_copyto =
 const tn_op_decl tni_op_block_grad =
     TN_OP(.name = "BlockGrad", .aliases = "stop_gradient",
           .flags = TN_OP_IDENTITY | TN_OP_ZERO_GRAD,
-          .doc = "Passes its input on, but no gradient back.",
+          .doc = "Passes its input on, but no gradient back.", .family = "control",
+          .formula = "y = x,  dx = 0",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
           .inputs = TN_PORTS(DATA), .outputs = TN_PORTS(OUTPUT), .expand = copy_expand);
 
@@ -79,6 +81,9 @@ static tn_status cast_gradient(const tn_builder *b)
 
 const tn_op_decl tni_op_cast =
     TN_OP(.name = "Cast", .aliases = "cast", .doc = "Changes the dtype; integers truncate.",
+          .family = "control",
+          .formula = "y = x in another dtype; numbers lose their fraction on the way to integers;  "
+                     "dx = dy in the dtype of x",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
           .inputs = TN_PORTS(DATA), .outputs = TN_PORTS(OUTPUT),
           .params = TN_PARAMS(TN_PARAM(cast_params, dtype, TN_P_DTYPE, .doc = "of the output")),
@@ -152,6 +157,10 @@ static tn_status where_gradient(const tn_builder *b)
 const tn_op_decl tni_op_where =
     TN_OP(.name = "where", .flags = TN_OP_ELEMENTWISE,
           .doc = "Takes elements of x where the condition is not 0, else of y.",
+          .family = "indexing",
+          .formula =
+              "y = x where condition is not 0, else y;  gradients go where the values came from",
+          .shape_rule = "x, y and output have one shape; condition too, or (d0,)",
           .source = "MXNet 0.11, src/operator/tensor/control_flow_op.h",
           .inputs = TN_PORTS(TN_PORT(.name = "condition", .flags = TN_PORT_NO_GRAD,
                                      .doc = "in the shape of x, or (n,) to choose rows"),
@@ -183,7 +192,8 @@ static tn_status add_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_add_n =
     TN_OP(.name = "add_n", .aliases = "ElementWiseSum", .flags = TN_OP_ELEMENTWISE,
-          .doc = "Sum of all inputs, elementwise.",
+          .doc = "Sum of all inputs, elementwise.", .family = "arithmetic",
+          .formula = "y = arg0 + arg1 + ...;  darg_i = dy",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_sum.cc",
           .inputs = TN_PORTS(
               TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC, .doc = "all of one shape")),

@@ -142,21 +142,27 @@ static tn_status conv_gradient(const tn_builder *b)
     return TN_OK;
 }
 
-const tn_op_decl tni_op_convolution =
-    TN_OP(.name = "Convolution",
-          .doc = "Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not "
-                 "turned round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / "
-                 "stride) + 1.",
-          .source = "MXNet 0.11, src/operator/convolution-inl.h",
-          .inputs =
-              TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)"),
-                       TN_PORT(.name = "weight", .doc = "(num_filter, c / num_group, kernel...)"),
-                       TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
-          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
-          .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
-                              TNI_CONV_LAYER("False", "1024", TNI_CONV_LAYOUTS)),
-          .params_size = sizeof(tni_conv), .check = tni_conv_check, .infer_shape = conv_shape,
-          .gradient = conv_gradient);
+const tn_op_decl tni_op_convolution = TN_OP(
+        .name = "Convolution",
+        .doc = "Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not "
+               "turned round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / "
+               "stride) + 1.",
+        .family = "layer",
+        .formula = "y[n,f,o] = bias[f] + sum_{c,k} weight[f,c,k] * x[n,c,stride * o + dilate * k - "
+                   "pad], c over the channels of f's group",
+        .shape_rule =
+            "(n, c, x...) weight (num_filter, c / num_group, kernel...) bias (num_filter,) -> (n, "
+            "num_filter, out...), out = floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1",
+        .source = "MXNet 0.11, src/operator/convolution-inl.h",
+        .inputs =
+            TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)"),
+                     TN_PORT(.name = "weight", .doc = "(num_filter, c / num_group, kernel...)"),
+                     TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
+        .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
+        .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
+                            TNI_CONV_LAYER("False", "1024", TNI_CONV_LAYOUTS)),
+        .params_size = sizeof(tni_conv), .check = tni_conv_check, .infer_shape = conv_shape,
+        .gradient = conv_gradient);
 
 // ------------------------------------------------------------------ Convolution_v1
 //
@@ -186,19 +192,25 @@ static tn_status conv_v1_expand(const tn_builder *b)
     return TN_OK;
 }
 
-const tn_op_decl tni_op_convolution_v1 =
-    TN_OP(.name = "Convolution_v1",
-          .doc = "Convolution over 2 or 3 spatial axes, under the name of its older registration.",
-          .source = "MXNet 0.11, src/operator/convolution_v1-inl.h",
-          .inputs =
-              TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)"),
-                       TN_PORT(.name = "weight", .doc = "(num_filter, c / num_group, kernel...)"),
-                       TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
-          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
-          .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
-                              TNI_CONV_LAYER("False", "1024", "NCHW|NHWC|NCDHW|NDHWC")),
-          .params_size = sizeof(tni_conv), .check = conv_v1_check, .infer_shape = conv_shape,
-          .gradient = conv_gradient, .expand = conv_v1_expand);
+const tn_op_decl tni_op_convolution_v1 = TN_OP(
+        .name = "Convolution_v1",
+        .doc = "Convolution over 2 or 3 spatial axes, under the name of its older registration.",
+        .family = "layer",
+        .formula = "y[n,f,o] = bias[f] + sum_{c,k} weight[f,c,k] * x[n,c,stride * o + dilate * k - "
+                   "pad], c over the channels of f's group",
+        .shape_rule =
+            "(n, c, x...) weight (num_filter, c / num_group, kernel...) bias (num_filter,) -> (n, "
+            "num_filter, out...), out = floor((x + 2 pad - dilate (kernel - 1) - 1) / stride) + 1",
+        .source = "MXNet 0.11, src/operator/convolution_v1-inl.h",
+        .inputs =
+            TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)"),
+                     TN_PORT(.name = "weight", .doc = "(num_filter, c / num_group, kernel...)"),
+                     TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
+        .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
+        .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
+                            TNI_CONV_LAYER("False", "1024", "NCHW|NHWC|NCDHW|NDHWC")),
+        .params_size = sizeof(tni_conv), .check = conv_v1_check, .infer_shape = conv_shape,
+        .gradient = conv_gradient, .expand = conv_v1_expand);
 
 // ------------------------------------------------------------------ gradients of Convolution
 //

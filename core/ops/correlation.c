@@ -180,6 +180,12 @@ const tn_op_decl tni_op_correlation =
               "displacement (floor(q / D), q mod D) of D = 2 floor(max_displacement / stride2) "
               "+ 1 each way, y first. Output extents: ceil((x + 2 pad_size - 2 max_displacement "
               "- kernel_size + 1) / stride1).",
+          .family = "vision",
+          .formula = "y[n,q,i,j] = mean over the patch and c of a[n,c,p] * b[n,c,p + d(q)], or |a "
+                     "- b|, around p = (i, j) * stride1 + max_displacement",
+          .shape_rule =
+              "(N, C, H, W) twice -> (N, D^2, out...), D = 2 floor(max_displacement / stride2) + "
+              "1, out = ceil((x + 2 pad_size - 2 max_displacement - kernel_size + 1) / stride1)",
           .source = "MXNet 0.11, src/operator/correlation.cc; arXiv:1504.06852",
           .inputs = TN_PORTS(TN_PORT(.name = "data1", .doc = "(N, C, H, W)"),
                              TN_PORT(.name = "data2", .doc = "in the shape of data1")),

@@ -135,6 +135,8 @@ const tn_op_decl tni_op_crop =
           .doc = "Cuts height and width of arg0 to h_w, or to those of a second input, arg1, whose "
                  "values do not matter. Begins at offset, or cuts out the middle. The gradient is "
                  "0 outside. Not the operator crop, which is slice.",
+          .family = "vision", .formula = "y = data[:,:,top:top + height,left:left + width]",
+          .shape_rule = "(n, c, h, w) -> (n, c, height, width) by h_w or of crop_like",
           .source = "MXNet 0.11, src/operator/crop-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC,
                                      .doc = "(n, c, h, w); the second gives the size")),
@@ -344,6 +346,11 @@ const tn_op_decl tni_op_up_sampling =
               "Enlarges height and width. nearest: repeats pixels; further inputs are enlarged to "
               "the size of the first one's result, and joined along the channels or added. "
               "bilinear: a Deconvolution of each channel with a weight that begins bilinear.",
+          .family = "layer",
+          .formula = "nearest: y[n,c,i,j] = x[n,c,i div scale,j div scale]; bilinear: a "
+                     "Deconvolution by channels",
+          .shape_rule = "(n, c, h, w) -> (n, c, scale * h, scale * w); several inputs are scaled "
+                        "to the first and joined or summed",
           .source = "MXNet 0.11, src/operator/upsampling-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .when = "sample_type=bilinear",
                                      .doc = "(n, num_filter, h, w)"),

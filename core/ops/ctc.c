@@ -69,6 +69,10 @@ const tn_op_decl tni_op_ctc_loss =
                  "data, of all paths that spell the labels once runs of one letter are made one "
                  "and blanks taken out. Infinite, with gradient 0, where there is no such path or "
                  "a label is outside of the alphabet.",
+          .family = "loss",
+          .formula = "y[n] = -log p(label[n] | softmax(data[:,n,:])), the sum over all alignments; "
+                     " ddata = dy * (softmax(data) - expected counts of the alignments)",
+          .shape_rule = "data (T, N, A), label (N, L), lengths (N,) -> (N,)",
           .source = "MXNet 0.11, src/operator/contrib/ctc_loss-inl.h; lengths and blank_label from "
                     "1.x; Graves et al., ICML 2006",
           .inputs = TN_PORTS(

@@ -174,6 +174,12 @@ const tn_op_decl tni_op_deconvolution =
           .doc =
               "Transposed convolution over 1 to 3 spatial axes. Output extents: stride (x - 1) + "
               "dilate (kernel - 1) + 1 - 2 pad + adj.",
+          .family = "layer",
+          .formula = "the transpose of Convolution: y[n,f,stride * i + dilate * k - pad] adds up "
+                     "weight[c,f,k] * x[n,c,i]",
+          .shape_rule = "(n, c, x...) weight (c, num_filter / num_group, kernel...) bias "
+                        "(num_filter,) -> (n, num_filter, out...), out = stride (x - 1) + dilate "
+                        "(kernel - 1) + 1 - 2 pad + adj, or target_shape",
           .source = "MXNet 0.11, src/operator/deconvolution-inl.h",
           .inputs =
               TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)"),

@@ -154,6 +154,12 @@ const tn_op_decl tni_op_deformable_convolution =
               "deformable group and each element of the kernel, offset has two channels that "
               "move it down and to the right. Data is linear between its points, constant from "
               "the last point of an axis to its extent, and 0 elsewhere and at NaN.",
+          .family = "vision",
+          .formula = "y[n,f,o] = bias[f] + sum_{c,k} weight[f,c,k] * x[n,c](stride * o + dilate * "
+                     "k - pad + offset[n,k,o]), x linear between its points",
+          .shape_rule = "(N, C, H, W) (N, 2 num_deformable_group kernel, H', W') weight "
+                        "(num_filter, C / num_group, kernel...) bias (num_filter,) -> (N, "
+                        "num_filter, H', W'), extents as of Convolution",
           .source = "MXNet 0.11, src/operator/contrib/deformable_convolution-inl.h; "
                     "arXiv:1703.06211",
           .inputs = TN_PORTS(
@@ -399,6 +405,12 @@ const tn_op_decl tni_op_deformable_psroi_pooling =
                  "channel 2 k moves those of class k to the right, 2 k + 1 down. Samples outside "
                  "of data do not count. Regions of images that do not exist give zeros. rois get "
                  "no gradient.",
+          .family = "vision",
+          .formula = "y[r,o,i,j] = mean of the samples in bin (i, j), moved by trans * trans_std "
+                     "of the region's size, of data[b,(o g + floor(i g / p)) g + floor(j g / p)], "
+                     "linear between its points",
+          .shape_rule = "(B, output_dim group_size^2, H, W) (R, 5) (R, 2 classes, part_size, "
+                        "part_size) -> (R, output_dim, pooled_size, pooled_size)",
           .source = "MXNet 0.11, src/operator/contrib/deformable_psroi_pooling.cu; "
                     "arXiv:1703.06211",
           .inputs = TN_PORTS(

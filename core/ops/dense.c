@@ -72,7 +72,12 @@ static tn_status fc_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_fully_connected =
     TN_OP(.name = "FullyConnected",
-          .doc = "Linear layer: output = data * transpose(weight) + bias.",
+          .doc = "Linear layer: output = data * transpose(weight) + bias.", .family = "layer",
+          .formula =
+              "y = x . weight^T + bias;  dx = dy . weight,  dweight = dy^T . x,  dbias = sum_n dy",
+          .shape_rule =
+              "data (n, ...), of k numbers a row, weight (num_hidden, k) bias (num_hidden,) -> (n, "
+              "num_hidden); flatten=False: (..., k) -> (..., num_hidden)",
           .source = "MXNet 0.11, src/operator/fully_connected-inl.h; flatten from 1.x",
           .inputs = TN_PORTS(
               TN_PORT(.name = "data", .doc = "(n, ...): axes behind the first are flattened to k"),
@@ -175,6 +180,11 @@ const tn_op_decl tni_op_dot =
           .doc =
               "Product of matrices: the last axis of lhs with the first of rhs. Two vectors give "
               "their inner product, of shape (1,).",
+          .family = "linear algebra",
+          .formula = "y[i...,j...] = sum_k lhs[i...,k] * rhs[k,j...];  dlhs = dy . rhs^T,  drhs = "
+                     "lhs^T . dy",
+          .shape_rule = "(a..., k) (k, b...) -> (a..., b...); transpose_a: lhs (k, a...); "
+                        "transpose_b: rhs (b..., k); two vectors: (1,)",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "(..., k); (k, ...) if transpose_a"),
                              TN_PORT(.name = "rhs", .doc = "(k, ...); (..., k) if transpose_b")),
@@ -341,6 +351,11 @@ static tn_status batch_dot_gradient(const tn_builder *b)
 
 const tn_op_decl tni_op_batch_dot =
     TN_OP(.name = "batch_dot", .doc = "Product of matrices, one for each entry of the first axis.",
+          .family = "linear algebra",
+          .formula =
+              "y[b] = lhs[b] . rhs[b];  dlhs[b] = dy[b] . rhs[b]^T,  drhs[b] = lhs[b]^T . dy[b]",
+          .shape_rule = "(b, m, k) (b, k, n) -> (b, m, n); transpose_a: lhs (b, k, m); "
+                        "transpose_b: rhs (b, n, k)",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "(b, m, k); (b, k, m) if transpose_a"),
                              TN_PORT(.name = "rhs", .doc = "(b, k, n); (b, n, k) if transpose_b")),

@@ -192,6 +192,11 @@ const tn_op_decl tni_op_diag =
     TN_OP(.name = "diag",
           .doc = "The diagonals of data on two axes, as the last axis of the result; or, of a "
                  "vector, the matrix with this diagonal and 0 elsewhere.",
+          .family = "shape",
+          .formula = "y[...,i] = data[...,i - min(k, 0),...,i + max(k, 0),...]; of a vector v: "
+                     "y[i,j] = v[min(i, j)] where j - i = k, else 0",
+          .shape_rule =
+              "(..., m, n) -> (..., length of the diagonal); a vector (n,) -> (n + |k|, n + |k|)",
           .source = "MXNet 1.x, src/operator/tensor/diag_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "diagonals, or a matrix")),

@@ -85,17 +85,27 @@ static tn_status backward_expand(const tn_builder *b)
               .doc = "Gradient of " #op ": dy * (" derivative "), elementwise", .inputs = ports, \
               .outputs = TN_PORTS(TN_PORT(.name = "output")), .expand = backward_expand);
 
-#define DECLARE(op, uses, derivative, doc_, source_)                                             \
-    const tn_op_decl tni_op_##op =                                                               \
-        TN_OP(.name = #op, GRADIENT_##uses, .doc = doc_ ". Elementwise.", .source = source_,     \
-              .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),             \
-              .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "y, in the shape of data"))); \
-    BACKWARD_##uses(op, derivative)
+#define C(number) number
+#define FORMULA_X(f, df) "y = " TNI_TEXT(f) ",  dx = dy * (" TNI_TEXT(df) ")"
+#define FORMULA_Y(f, df) FORMULA_X(f, df)
+#define FORMULA_XY(f, df) FORMULA_X(f, df)
+#define FORMULA_NONE(f, df) FORMULA_X(f, df)
+#define FORMULA_ZERO(f, df) "y = " TNI_TEXT(f)
 
-#define UNARY(op, dtypes, uses, forward, derivative, doc) \
-    DECLARE(op, uses, #derivative, doc, "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc")
-#define LATER(op, dtypes, uses, forward, derivative, doc) \
-    DECLARE(op, uses, #derivative, doc, SOURCE_##op)
+#define DECLARE(op, formula_, doc_, source_, ...)                                        \
+    const tn_op_decl tni_op_##op =                                                       \
+        TN_OP(.name = #op, __VA_ARGS__, .doc = doc_ ". Elementwise.", .source = source_, \
+              .family = "function", .formula = formula_,                                 \
+              .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),     \
+              .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "y, in the shape of data")));
+
+#define UNARY(op, dtypes, uses, forward, derivative, doc)                            \
+    DECLARE(op, FORMULA_##uses(forward, derivative), doc,                            \
+            "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc", GRADIENT_##uses) \
+    BACKWARD_##uses(op, #derivative)
+#define LATER(op, dtypes, uses, forward, derivative, doc)                               \
+    DECLARE(op, FORMULA_##uses(forward, derivative), doc, SOURCE_##op, GRADIENT_##uses) \
+    BACKWARD_##uses(op, #derivative)
 
 #define MXNET_1 "MXNet 1.x, src/operator/tensor/elemwise_unary_op"
 #define SOURCE_erf MXNET_1

@@ -55,6 +55,10 @@ const tn_op_decl tni_op_softmax_activation =
     TN_OP(.name = "SoftmaxActivation",
           .doc = "Softmax over all axes but the first, or over axis 1. MXNet's gradient is wrong "
                  "for mode instance and more than 2 axes; this one is right.",
+          .family = "layer",
+          .formula = "y = exp(x) / sum exp(x), over all axes but the first (instance) or over axis "
+                     "1 (channel)",
+          .shape_rule = "output has the shape of data",
           .source = "MXNet 0.11, src/operator/softmax_activation-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, k, ...)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
@@ -90,6 +94,10 @@ const tn_op_decl tni_op_softmax_cross_entropy =
     TN_OP(.name = "softmax_cross_entropy",
           .doc = "Cross entropy of the softmax of data with labels, summed over all rows. A label "
                  "outside counts nothing. MXNet limits each row to log(1e8), here nothing does.",
+          .family = "loss",
+          .formula = "y = -sum_i log softmax(data[i])[label[i]];  ddata = dy * (softmax(data) - "
+                     "onehot(label))",
+          .shape_rule = "data (n, k), label (n,) -> (1,)",
           .source = "MXNet 0.11, src/operator/loss_binary_op-inl.h",
           .inputs =
               TN_PORTS(TN_PORT(.name = "data", .doc = "(n, k)"),
@@ -141,6 +149,11 @@ const tn_op_decl tni_op_svm_output =
     TN_OP(.name = "SVMOutput", .c_name = "svm_output", .flags = TN_OP_LOSS | TN_OP_IDENTITY,
           .doc = "Passes data on with the gradient of the squared hinge loss against the label, or "
                  "of the hinge loss with use_linear.",
+          .family = "loss",
+          .formula = "y = x;  with s = 1 at the label, else -1: dx = -2 r s max(0, margin - s x), "
+                     "or use_linear: -r s [margin - s x > 0], r = regularization_coefficient",
+          .shape_rule =
+              "output has the shape of data (..., k); label the shape without the last axis",
           .source = "MXNet 0.11, src/operator/svm_output-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(..., k)"),
                              TN_PORT(.name = "label", .flags = TN_PORT_NO_GRAD,

@@ -114,19 +114,26 @@ static tn_status ifft_expand(const tn_builder *b)
                                  .range = "[1,)", .doc = "read from files, without effect")), \
     .params_size = sizeof(fourier_params)
 
-const tn_op_decl tni_op_fft =
-    TN_OP(.name = "_contrib_fft",
-          .doc = "Fourier transform of the last axis: sum of x[n] exp(-2 pi i n k / d), real and "
-                 "imaginary parts in turn.",
-          .source = "MXNet 0.11, src/operator/contrib/fft-inl.h",
-          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(..., d): real numbers")),
-          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(..., 2d)")), FOURIER,
-          .infer_shape = fft_shape, .gradient = fft_gradient, .expand = fft_expand);
+const tn_op_decl tni_op_fft = TN_OP(
+        .name = "_contrib_fft",
+        .doc = "Fourier transform of the last axis: sum of x[n] exp(-2 pi i n k / d), real and "
+               "imaginary parts in turn.",
+        .family = "signal",
+        .formula =
+            "y[k] = sum_n x[n] (cos t, -sin t), t = 2 pi n k / d, real and imaginary parts in turn",
+        .shape_rule = "(..., d) -> (..., 2 d)",
+        .source = "MXNet 0.11, src/operator/contrib/fft-inl.h",
+        .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(..., d): real numbers")),
+        .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(..., 2d)")), FOURIER,
+        .infer_shape = fft_shape, .gradient = fft_gradient, .expand = fft_expand);
 
 const tn_op_decl tni_op_ifft =
     TN_OP(.name = "_contrib_ifft",
           .doc = "Real part of the inverse Fourier transform of the last axis, not divided by d: "
                  "_contrib_ifft of _contrib_fft is d times the data.",
+          .family = "signal",
+          .formula = "y[n] = sum_k re[k] cos t - im[k] sin t, t = 2 pi n k / d, not divided by d",
+          .shape_rule = "(..., 2 d) -> (..., d)",
           .source = "MXNet 0.11, src/operator/contrib/ifft-inl.h",
           .inputs = TN_PORTS(
               TN_PORT(.name = "data", .doc = "(..., 2d): real and imaginary parts in turn")),

@@ -132,6 +132,9 @@ const tn_op_decl tni_op_gather_nd =
     TN_OP(.name = "gather_nd",
           .doc = "Looks elements up by M indices each: output[y, x] = data[indices[0, y], ..., "
                  "indices[M-1, y], x]. An index outside is moved to the nearest end.",
+          .family = "indexing",
+          .formula = "y[p,x] = data[indices[0,p],...,indices[M-1,p],x];  ddata = scatter_nd of dy",
+          .shape_rule = "(d_0, ..., d_M-1, x...) (M, p...) -> (p..., x...)",
           .source = "MXNet 1.x, src/operator/tensor/indexing_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of M axes at least"), INDICES),
           .outputs = TN_PORTS(TN_PORT(.name = "output",
@@ -181,6 +184,10 @@ const tn_op_decl tni_op_scatter_nd =
           .doc = "Puts elements where M indices each say, into zeros: output[indices[0, y], ..., "
                  "indices[M-1, y], x] = data[y, x]. Elements with the same indices are added up. "
                  "An index outside is moved to the nearest end.",
+          .family = "indexing",
+          .formula =
+              "y[indices[0,p],...,indices[M-1,p],x] adds up data[p,x];  ddata = gather_nd of dy",
+          .shape_rule = "(p..., x...) (M, p...) -> shape (d_0, ..., d_M-1, x...)",
           .source = "MXNet 1.x, src/operator/tensor/indexing_op.cc, with duplicates defined",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "indices' shape without M + that of an "
                                                             "element"),

@@ -135,6 +135,12 @@ const tn_op_decl tni_op_grid_generator =
                  "last point of an axis. affine: the points of a regular grid, each multiplied by "
                  "a matrix of 2 rows and 3 columns. warp: the points of the image moved by a flow, "
                  "which counts in points.",
+          .family = "vision",
+          .formula = "affine: y[n,:,i,j] = data[n] . (x_j, y_i, 1), x_j = (2 j - (W - 1)) / (W - "
+                     "1), y_i likewise;  warp: y[n,0,i,j] = 2 (j + data[n,0,i,j]) / (W - 1) - 1, "
+                     "y[n,1,i,j] likewise",
+          .shape_rule =
+              "affine: (N, 6) -> (N, 2, target_shape...); warp: (N, 2, H, W) -> (N, 2, H, W)",
           .source = "MXNet 0.11, src/operator/grid_generator-inl.h",
           .inputs = TN_PORTS(
               TN_PORT(.name = "data", .doc = "affine: (N, 6); warp: (N, 2, H, W), x and y")),
@@ -194,6 +200,11 @@ const tn_op_decl tni_op_bilinear_sampler =
           .doc = "Looks data up at the positions of a grid, linearly between its four nearest "
                  "points: grid[:, 0] is x and grid[:, 1] is y, -1 the first and 1 the last point "
                  "of an axis. Outside of data everything is 0. A position that is NaN is outside.",
+          .family = "vision",
+          .formula =
+              "y[n,c,i,j] = sum_{h,w} data[n,c,h,w] * max(0, 1 - |Y - h|) * max(0, 1 - |X - w|), Y "
+              "= (grid[n,1,i,j] + 1) (H - 1) / 2, X = (grid[n,0,i,j] + 1) (W - 1) / 2",
+          .shape_rule = "(N, C, H, W) (N, 2, H', W') -> (N, C, H', W')",
           .source = "MXNet 0.11, src/operator/bilinear_sampler.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(N, C, H, W)"),
                              TN_PORT(.name = "grid", .doc = "(N, 2, H', W'): x and y")),
@@ -243,6 +254,8 @@ const tn_op_decl tni_op_spatial_transformer =
     TN_OP(.name = "SpatialTransformer",
           .doc = "Turns, scales and moves images by matrices that a network computes: "
                  "BilinearSampler at the positions that GridGenerator gives for loc.",
+          .family = "vision", .formula = "y = BilinearSampler(data, GridGenerator(loc))",
+          .shape_rule = "(N, C, H, W) (N, 6) -> (N, C, target_shape...)",
           .source = "MXNet 0.11, src/operator/spatial_transformer-inl.h; arXiv:1506.02025",
           .inputs =
               TN_PORTS(TN_PORT(.name = "data", .doc = "(N, C, H, W)"),

@@ -89,6 +89,10 @@ static tn_status embedding_gradient(const tn_builder *b)
 const tn_op_decl tni_op_embedding =
     TN_OP(.name = "Embedding",
           .doc = "Looks up rows of weight: indices outside are moved to the nearest end.",
+          .family = "layer",
+          .formula = "y[i...,:] = weight[clip(int(data[i...]), 0, input_dim - 1),:];  dweight adds "
+                     "the rows of dy up by index",
+          .shape_rule = "data (...), weight (input_dim, output_dim) -> (..., output_dim)",
           .source = "MXNet 0.11, src/operator/tensor/indexing_op.h",
           .inputs = TN_PORTS(
               TN_PORT(.name = "data", .flags = TN_PORT_NO_GRAD, .doc = "indices, of any shape"),
@@ -237,6 +241,10 @@ static tn_status take_gradient(const tn_builder *b)
 const tn_op_decl tni_op_take =
     TN_OP(.name = "take",
           .doc = "Looks up entries of a along an axis, whose place the axes of indices take.",
+          .family = "indexing",
+          .formula = "y[i...,...] = a[index(indices[i...]),...], where index clips or wraps;  da "
+                     "adds dy up by index",
+          .shape_rule = "a (d, r...), indices (i...) -> (i..., r...)",
           .source = "MXNet 0.11, src/operator/tensor/indexing_op.h; every axis and mode as in 1.x",
           .inputs = TN_PORTS(TN_PORT(.name = "a", .doc = "(k..., d, m...), d on the axis"),
                              TN_PORT(.name = "indices", .flags = TN_PORT_NO_GRAD,
@@ -344,6 +352,9 @@ static tn_status one_hot_expand(const tn_builder *b)
 const tn_op_decl tni_op_one_hot = TN_OP(
         .name = "one_hot", .flags = TN_OP_ZERO_GRAD,
         .doc = "Indices as vectors with on_value at the index; off_value only for indices outside.",
+        .family = "indexing",
+        .formula = "y[i...,j] = on_value where j == int(indices[i...]), else off_value",
+        .shape_rule = "(i...) -> (i..., depth)",
         .source = "MXNet 0.11, src/operator/tensor/indexing_op.h",
         .inputs = TN_PORTS(TN_PORT(.name = "indices", .doc = "of any shape and dtype")),
         .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "indices' shape + (depth,)")),

@@ -36,14 +36,22 @@ static tn_status fill_dtype(const tn_infer *io)
     .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "of the given shape")),     \
     .params_size = sizeof(fill_params), .infer_shape = fill_shape, .infer_dtype = fill_dtype
 
-const tn_op_decl tni_op_zeros = TN_OP(.name = "_zeros", .c_name = "zeros", .doc = "Zeros.", FILL,
-                                      .params = TN_PARAMS(FILL_PARAMS));
+const tn_op_decl tni_op_zeros =
+    TN_OP(.name = "_zeros", .c_name = "zeros", .doc = "Zeros.", .family = "creation",
+          .formula = "y = 0",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", FILL,
+          .params = TN_PARAMS(FILL_PARAMS));
 
-const tn_op_decl tni_op_ones = TN_OP(.name = "_ones", .c_name = "ones", .doc = "Ones.", FILL,
-                                     .params = TN_PARAMS(FILL_PARAMS));
+const tn_op_decl tni_op_ones =
+    TN_OP(.name = "_ones", .c_name = "ones", .doc = "Ones.", .family = "creation",
+          .formula = "y = 1",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", FILL,
+          .params = TN_PARAMS(FILL_PARAMS));
 
 const tn_op_decl tni_op_full =
-    TN_OP(.name = "_full", .c_name = "full", .doc = "One number everywhere.", FILL,
+    TN_OP(.name = "_full", .c_name = "full", .doc = "One number everywhere.", .family = "creation",
+          .formula = "y = value",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", FILL,
           .params =
               TN_PARAMS(FILL_PARAMS, TN_PARAM(fill_params, value, TN_P_F64, .doc = "the number")));
 
@@ -95,6 +103,9 @@ static tn_status arange_dtype(const tn_infer *io)
 const tn_op_decl tni_op_arange =
     TN_OP(.name = "_arange", .c_name = "arange", .flags = TN_OP_ZERO_GRAD,
           .doc = "Evenly spaced numbers: start, start + step, ... below stop.",
+          .family = "creation",
+          .formula = "y = start, start + step, ... below stop, each repeat times",
+          .shape_rule = "(repeat * ceil((stop - start) / step),)",
           .source = "MXNet 0.11, src/operator/tensor/init_op.h; infer_range from 1.x",
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(repeat * numbers,)")),
           .params = TN_PARAMS(
@@ -155,9 +166,9 @@ static tn_status ones_like_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_zeros_like =
-    TN_OP(.name = "zeros_like", .doc = "Zeros in the shape and dtype of data.", LIKE,
-          .expand = zeros_like_expand);
+    TN_OP(.name = "zeros_like", .doc = "Zeros in the shape and dtype of data.",
+          .family = "creation", .formula = "y = 0", LIKE, .expand = zeros_like_expand);
 
 const tn_op_decl tni_op_ones_like =
-    TN_OP(.name = "ones_like", .doc = "Ones in the shape and dtype of data.", LIKE,
-          .expand = ones_like_expand);
+    TN_OP(.name = "ones_like", .doc = "Ones in the shape and dtype of data.", .family = "creation",
+          .formula = "y = 1", LIKE, .expand = ones_like_expand);

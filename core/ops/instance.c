@@ -63,6 +63,11 @@ const tn_op_decl tni_op_instance_norm =
     TN_OP(.name = "InstanceNorm",
           .doc = "Normalises each channel of each sample to mean 0 and variance 1, then scales and "
                  "shifts the channels.",
+          .family = "layer",
+          .formula = "y = gamma[c] * (x - mean) / sqrt(var + eps) + beta[c]; mean and biased "
+                     "variance of one sample and channel",
+          .shape_rule =
+              "data (n, c, ...), gamma and beta (c,) -> data's shape; mean and var (n, c)",
           .source = "MXNet 0.11, src/operator/instance_norm-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...)"),
                              TN_PORT(.name = "gamma", .doc = "(c,): factors"),
@@ -127,6 +132,10 @@ const tn_op_decl tni_op_l2_normalization =
     TN_OP(.name = "L2Normalization",
           .doc = "Divides data by its Euclidean norm: of each sample, of each place, or of each "
                  "channel.",
+          .family = "layer",
+          .formula = "y = x / norm, norm = sqrt(sum x^2 + eps); over all axes but the first "
+                     "(instance), axis 1 (channel), or all but the first two (spatial)",
+          .shape_rule = "output has the shape of data; norm (n,), (n, 1, ...) or (n, c)",
           .source = "MXNet 0.11, src/operator/l2_normalization-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data"),

@@ -102,18 +102,23 @@ static tn_status layer_expand(const tn_builder *b)
     return TN_OK;
 }
 
-const tn_op_decl tni_op_layer_norm =
-    TN_OP(.name = "LayerNorm",
-          .doc = "Normalises the elements along an axis, of each place by itself, to mean 0 and "
-                 "variance 1, then scales and shifts: gamma (x - mean) / sqrt(var + eps) + beta.",
-          .source = "MXNet 1.x, src/operator/nn/layer_norm-inl.h",
-          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "with k elements along the axis"),
-                             GAMMA("(k,)"), BETA("(k,)")),
-          .outputs = TN_PORTS(STATISTICS("data's shape with 1 on the axis")),
-          .params = TN_PARAMS(TN_PARAM(layer_params, axis, TN_P_I64, .def = "-1",
-                                       .doc = "the axis; negative: from the end"),
-                              EPS, MEAN_VAR),
-          .params_size = sizeof(layer_params), .infer_shape = layer_shape, .expand = layer_expand);
+const tn_op_decl tni_op_layer_norm = TN_OP(
+        .name = "LayerNorm",
+        .doc = "Normalises the elements along an axis, of each place by itself, to mean 0 and "
+               "variance 1, then scales and shifts: gamma (x - mean) / sqrt(var + eps) + beta.",
+        .family = "layer",
+        .formula =
+            "y = gamma * (x - mean) / sqrt(var + eps) + beta; mean and biased variance along axis",
+        .shape_rule = "output has the shape of data; gamma and beta the extent of axis; mean and "
+                      "std have 1 on axis",
+        .source = "MXNet 1.x, src/operator/nn/layer_norm-inl.h",
+        .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "with k elements along the axis"),
+                           GAMMA("(k,)"), BETA("(k,)")),
+        .outputs = TN_PORTS(STATISTICS("data's shape with 1 on the axis")),
+        .params = TN_PARAMS(TN_PARAM(layer_params, axis, TN_P_I64, .def = "-1",
+                                     .doc = "the axis; negative: from the end"),
+                            EPS, MEAN_VAR),
+        .params_size = sizeof(layer_params), .infer_shape = layer_shape, .expand = layer_expand);
 
 // ------------------------------------------------------------------ GroupNorm
 //
@@ -161,6 +166,11 @@ const tn_op_decl tni_op_group_norm =
     TN_OP(.name = "GroupNorm",
           .doc = "Normalises each group of channels of each sample to mean 0 and variance 1, then "
                  "scales and shifts each channel: gamma (x - mean) / sqrt(var + eps) + beta.",
+          .family = "layer",
+          .formula = "y = gamma * (x - mean) / sqrt(var + eps) + beta; mean and biased variance of "
+                     "each group of channels of a sample",
+          .shape_rule = "output has the shape of data (n, c, ...); gamma and beta of channels or "
+                        "groups; mean and std (n, num_groups)",
           .source = "MXNet 1.6, src/operator/nn/group_norm-inl.h; a gamma and beta for each "
                     "channel, as in ONNX GroupNormalization 21 and PyTorch",
           .inputs =
@@ -220,6 +230,8 @@ const tn_op_decl tni_op_rms_norm =
     TN_OP(.name = "RMSNorm", .c_name = "rms_norm",
           .doc = "Divides data by the root of its mean square, over all axes from one on, and "
                  "scales: gamma x / sqrt(mean(x^2) + epsilon).",
+          .family = "layer", .formula = "y = gamma * x / sqrt(mean x^2 + eps) along axis",
+          .shape_rule = "output has the shape of data; gamma the extent of axis",
           .source = "ONNX RMSNormalization 23, whose scale is called gamma here",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape"),
                              GAMMA("data's shape from the axis on")),

@@ -160,6 +160,10 @@ const tn_op_decl tni_op_leaky_relu =
               "Rectifiers that let something through below 0. leaky: slope * x; elu: slope * "
               "(exp(x) - 1); prelu: gamma * x; rrelu: a random slope while training; also selu and "
               "gelu.",
+          .family = "layer",
+          .formula = "y = x where x > 0; else slope * x (leaky), gamma[c] * x (prelu), slope * "
+                     "(exp(x) - 1) (elu), or a random slope times x (rrelu)",
+          .shape_rule = "output has the shape of data; gamma (c,)",
           .source = "MXNet 0.11, src/operator/leaky_relu-inl.h; selu and gelu from 1.x",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x; (n, c, ...) for prelu"),
                              TN_PORT(.name = "gamma", .doc = "(c,)", .when = "act_type=prelu",

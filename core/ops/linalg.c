@@ -143,7 +143,11 @@ const tn_op_decl tni_op_linalg_gemm2 =
     TN_OP(.name = "linalg_gemm2", .aliases = "_linalg_gemm2",
           .doc = "Products of matrices, one for each entry of the leading axes, which are equal: "
                  "output = alpha op(A) op(B).",
-          SOURCE, .inputs = TN_PORTS(GEMM_PORTS),
+          .family = "linear algebra",
+          .formula = "y = alpha * op(A) . op(B);  dA = alpha * dy . op(B)^T,  dB = alpha * op(A)^T "
+                     ". dy, transposed as A and B are",
+          .shape_rule = "(..., m, k) (..., k, n) -> (..., m, n)", SOURCE,
+          .inputs = TN_PORTS(GEMM_PORTS),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(..., m, n)")),
           .params = TN_PARAMS(GEMM_FLAGS, ALPHA), .params_size = sizeof(linalg_params),
           .infer_shape = gemm_shape, .gradient = gemm_gradient, .expand = gemm2_expand);
@@ -152,7 +156,11 @@ const tn_op_decl tni_op_linalg_gemm =
     TN_OP(.name = "linalg_gemm", .aliases = "_linalg_gemm",
           .doc = "Products of matrices, one for each entry of the leading axes, added to others: "
                  "output = alpha op(A) op(B) + beta C.",
-          SOURCE, .inputs = TN_PORTS(GEMM_PORTS, TN_PORT(.name = "C", .doc = "(..., m, n)")),
+          .family = "linear algebra",
+          .formula = "y = alpha * op(A) . op(B) + beta * C;  dA = alpha * dy . op(B)^T,  dB = "
+                     "alpha * op(A)^T . dy, transposed as A and B are,  dC = beta * dy",
+          .shape_rule = "(..., m, k) (..., k, n) (..., m, n) -> (..., m, n)", SOURCE,
+          .inputs = TN_PORTS(GEMM_PORTS, TN_PORT(.name = "C", .doc = "(..., m, n)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(..., m, n)")),
           .params = TN_PARAMS(GEMM_FLAGS, ALPHA, FACTOR(beta, "factor of C")),
           .params_size = sizeof(linalg_params), .infer_shape = gemm_shape,
@@ -182,6 +190,9 @@ const tn_op_decl tni_op_linalg_syrk =
     TN_OP(.name = "linalg_syrk", .aliases = "_linalg_syrk",
           .doc = "Products of matrices with their own transposes: output = alpha A transpose(A), "
                  "or alpha transpose(A) A with transpose.",
+          .family = "linear algebra",
+          .formula = "y = alpha * A . A^T, or alpha * A^T . A with transpose",
+          .shape_rule = "(..., m, n) -> (..., m, m), or (..., n, n) with transpose",
           .source = "MXNet 1.x, src/operator/tensor/la_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "A", .doc = "(..., m, n)")),
           .outputs =
@@ -227,7 +238,11 @@ const tn_op_decl tni_op_linalg_trmm =
     TN_OP(.name = "linalg_trmm", .aliases = "_linalg_trmm",
           .doc = "Products with lower triangular matrices: output = alpha op(A) B, or "
                  "alpha B op(A) with rightside. The gradient of A is lower triangular.",
-          SOURCE, TRIANGULAR("factor of the product"), .expand = trmm_expand);
+          .family = "linear algebra",
+          .formula =
+              "y = alpha * op(A) . B, or alpha * B . op(A) with rightside, A lower triangular",
+          .shape_rule = "(..., n, n) (..., n, m) -> (..., n, m); rightside: B (..., m, n)", SOURCE,
+          TRIANGULAR("factor of the product"), .expand = trmm_expand);
 
 // ------------------------------------------------------------------ linalg_trsm
 //
@@ -256,4 +271,8 @@ const tn_op_decl tni_op_linalg_trsm =
           .doc = "Solves systems with lower triangular matrices: op(A) output = alpha B, or "
                  "output op(A) = alpha B with rightside. A 0 on the diagonal gives infinities or "
                  "NaN. The gradient of A is lower triangular.",
-          SOURCE, TRIANGULAR("factor of B"), .gradient = trsm_gradient);
+          .family = "linear algebra",
+          .formula = "op(A) . y = alpha * B, or y . op(A) = alpha * B with rightside;  dB = alpha "
+                     "G, dop(A) = -G . y^T, G = op(A)^-T . dy",
+          .shape_rule = "(..., n, n) (..., n, m) -> (..., n, m); rightside: B (..., m, n)", SOURCE,
+          TRIANGULAR("factor of B"), .gradient = trsm_gradient);

@@ -149,11 +149,22 @@ const tn_op_decl tni_op_softmax_output =
     TN_OP(.name = "SoftmaxOutput",
           .doc = "Softmax with the gradient of the cross-entropy loss against the label. The "
                  "gradient that arrives is not used unless out_grad is given.",
+          .family = "loss",
+          .formula =
+              "p = softmax(data);  ddata = grad_scale / D * (p - onehot(label)), 0 where the label "
+              "is ignored; D = 1, the labels, or those not ignored, by normalization",
+          .shape_rule = "output has the shape of data; label (n,), data's shape without the class "
+                        "axis, or data's shape",
           SOFTMAX_OUTPUT);
 
 const tn_op_decl tni_op_softmax_deprecated =
     TN_OP(.name = "Softmax", .c_name = "softmax_deprecated",
-          .doc = "Old name of SoftmaxOutput, found in old files; does the same.", SOFTMAX_OUTPUT);
+          .doc = "Old name of SoftmaxOutput, found in old files; does the same.", .family = "loss",
+          .formula =
+              "p = softmax(data);  ddata = grad_scale / D * (p - onehot(label)), as SoftmaxOutput",
+          .shape_rule = "output has the shape of data; label (n,), data's shape without the class "
+                        "axis, or data's shape",
+          SOFTMAX_OUTPUT);
 
 const tn_op_decl tni_op_backward_softmax_output =
     TN_OP(.name = "_backward_SoftmaxOutput", .flags = TN_OP_INTERNAL | TN_OP_NO_GRAD,
@@ -184,6 +195,7 @@ static tn_status identity_expand(const tn_builder *b)
 const tn_op_decl tni_op_make_loss =
     TN_OP(.name = "make_loss", .flags = TN_OP_LOSS | TN_OP_IDENTITY,
           .doc = "Declares a value to be a loss: passes it on, and its gradient is 1.",
+          .family = "loss", .formula = "y = x;  dx = 1",
           .source = "MXNet 0.11, src/operator/tensor/elemwise_unary_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "loss", .doc = "data")),
@@ -230,6 +242,9 @@ static tn_status make_loss_output_gradient(const tn_builder *b)
 const tn_op_decl tni_op_make_loss_output =
     TN_OP(.name = "MakeLoss", .c_name = "make_loss_output", .flags = TN_OP_LOSS | TN_OP_IDENTITY,
           .doc = "Declares a value to be a loss: passes it on, and its gradient is grad_scale.",
+          .family = "loss",
+          .formula = "y = x;  dx = grad_scale / D, D = 1, the extents but the last, or the "
+                     "elements above valid_thresh",
           .source = "MXNet 0.11, src/operator/make_loss-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data")), MAKE_LOSS_PARAMS,

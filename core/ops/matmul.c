@@ -222,6 +222,11 @@ const tn_op_decl tni_op_matmul =
           .doc = "Products of the matrices in the last two axes, as in NumPy: leading axes are "
                  "broadcast, a vector a is a row, a vector b a column, and that axis is dropped "
                  "from the result. Two vectors give a scalar without axes.",
+          .family = "linear algebra",
+          .formula = "y = a . b of the last two axes;  da = dy . b^T,  db = a^T . dy, summed over "
+                     "the axes that are stretched",
+          .shape_rule = "(..., m, k) (..., k, n) -> (..., m, n); leading axes are broadcast; a "
+                        "vector (k,) is a row a or a column b, and its axis is dropped",
           .source = "numpy.matmul; ONNX MatMul; MXNet 1.6, src/operator/numpy/np_matmul_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "a", .doc = "(..., m, k) or (k,); (..., k, m) if "
                                                          "transpose_a"),

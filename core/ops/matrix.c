@@ -59,6 +59,9 @@ static tn_status transpose_gradient(const tn_builder *b)
 
 const tn_op_decl tni_op_transpose =
     TN_OP(.name = "transpose", .doc = "Permutes the axes; without axes, reverses their order.",
+          .family = "shape",
+          .formula = "y[i_axes[0],i_axes[1],...] = data[i_0,i_1,...];  ddata = dy, transposed back",
+          .shape_rule = "output axis i is data axis axes[i]; without axes the order is reversed",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data with its axes permuted")),
@@ -128,6 +131,8 @@ static tn_status swap_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_swap_axis =
     TN_OP(.name = "SwapAxis", .aliases = "swapaxes", .doc = "Exchanges two axes.",
+          .family = "shape", .formula = "y = data with two axes exchanged",
+          .shape_rule = "the extents of dim1 and dim2 are exchanged",
           .source = "MXNet 0.11, src/operator/swapaxis-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data with the two axes exchanged")),
@@ -249,6 +254,8 @@ static tn_status concat_gradient(const tn_builder *b)
 
 const tn_op_decl tni_op_concat =
     TN_OP(.name = "Concat", .aliases = "concat", .doc = "Joins its inputs along an axis.",
+          .family = "shape", .formula = "y = [arg0, arg1, ...] along dim;  darg_i = its part of dy",
+          .shape_rule = "(n, a_i, ...) -> (n, sum a_i, ...) along dim; the other extents are equal",
           .source = "MXNet 0.11, src/operator/concat-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC,
                                      .doc = "equal in all extents but that of the joined axis")),

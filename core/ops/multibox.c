@@ -188,6 +188,11 @@ const tn_op_decl tni_op_multibox_prior =
                  "fractions of the image: one for each size, with ratio 1, then one for each ratio "
                  "but the first, with the first size. A box of size s and ratio q is s * sqrt(q) * "
                  "height / width wide and s / sqrt(q) high.",
+          .family = "detection",
+          .formula = "centre ((c + offsets[1]) * steps[1], (r + offsets[0]) * steps[0]), width s "
+                     "sqrt(q) * height / width, height s / sqrt(q), for (s, q) = (sizes[i], 1), "
+                     "then (sizes[0], ratios[j]), j > 0",
+          .shape_rule = "(n, c, height, width) -> (1, height * width * (sizes + ratios - 1), 4)",
           .source = "MXNet 0.11, src/operator/contrib/multibox_prior-inl.h",
           .inputs = TN_PORTS(
               TN_PORT(.name = "data", .doc = "(n, c, height, width)", .flags = TN_PORT_SHAPE_ONLY)),
@@ -259,6 +264,11 @@ const tn_op_decl tni_op_multibox_target =
                  "label it overlaps by more than overlap_threshold. The others are negative, class "
                  "0: all, or with negative_mining_ratio those that look least like background. The "
                  "rest gets ignore_label, as do images without labels.",
+          .family = "detection",
+          .formula = "of a label g and an anchor a: loc = ((gx - ax) / aw / v0, (gy - ay) / ah / "
+                     "v1, log(gw / aw) / v2, log(gh / ah) / v3), with centres x, y and sizes w, h",
+          .shape_rule =
+              "(1, a, 4) (n, labels, 5 or more) (n, classes, a) -> (n, 4 a) (n, 4 a) (n, a)",
           .source = "MXNet 0.11, src/operator/contrib/multibox_target.cc",
           .inputs = TN_PORTS(
               TN_PORT(.name = "anchor", .doc = "(1, anchors, 4)"),
@@ -323,6 +333,10 @@ const tn_op_decl tni_op_multibox_detection =
                  "each one removes those behind it of its class that overlap it by nms_threshold "
                  "or more: they get class -1. Rows that are left over are -1. An nms_threshold "
                  "outside (0,1] neither sorts nor removes.",
+          .family = "detection",
+          .formula = "centre = loc[0:2] * v[0:2] * anchor size + anchor centre;  size = "
+                     "exp(loc[2:4] * v[2:4]) * anchor size",
+          .shape_rule = "(n, classes, a) (n, 4 a) (1, a, 4) -> (n, a, 6)",
           .source = "MXNet 0.11, src/operator/contrib/multibox_detection.cc",
           .inputs = TN_PORTS(
               TN_PORT(.name = "cls_prob", .doc = "(n, classes, anchors): probabilities"),

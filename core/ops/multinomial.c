@@ -87,6 +87,10 @@ const tn_op_decl tni_op_sample_multinomial =
     TN_OP(.name = "sample_multinomial", .aliases = "_sample_multinomial", .flags = TN_OP_RANDOM,
           .doc = "Indices of classes, drawn with the probabilities in the rows of data. Rows are "
                  "taken to sum to 1: the draws are as if divided by their sum, the logarithms not.",
+          .family = "random",
+          .formula = "P(y = j) = data[...,j];  with get_prob also log data[...,y], ddata[...,j] = "
+                     "sum of dy / data[...,j] over the draws that gave j",
+          .shape_rule = "(..., k) -> (...) + shape; one row without shape: (1,)",
           .source = "MXNet 0.11, src/operator/random/sample_multinomial_op.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(..., k): probabilities")),
           .outputs = TN_PORTS(

@@ -109,22 +109,27 @@ static tn_status batch_norm_gradient(const tn_builder *b)
         TN_PORT(.name = "moving_var", .flags = TN_PORT_AUX, .init = "[\"one\", {}]",               \
                 .doc = "(c,)")
 
-const tn_op_decl tni_op_batch_norm =
-    TN_OP(.name = "BatchNorm", .flags = TN_OP_MODE,
-          .doc =
-              "Normalises each channel: gamma (x - mean) / sqrt(var + eps) + beta, by the batch's "
-              "own mean and variance while training, else by the moving ones. mean and var pass no "
-              "gradient on.",
-          .source = "MXNet 0.11, src/operator/batch_norm-inl.h",
-          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "c extents on the axis"),
-                             TN_PORT(.name = "gamma", .doc = "(c,)"),
-                             TN_PORT(.name = "beta", .doc = "(c,)"), STATES),
-          .outputs = TN_PORTS(BATCH_NORM_OUTPUTS),
-          .params = TN_PARAMS(BATCH_NORM_PARAMS, CHANNEL_AXIS, OUTPUT_MEAN_VAR,
-                              TN_PARAM(batch_norm_params, cudnn_off, TN_P_BOOL, .def = "False",
-                                       .doc = "read from files, without effect")),
-          .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_shape,
-          .infer_dtype = batch_norm_dtype, .gradient = batch_norm_gradient);
+const tn_op_decl tni_op_batch_norm = TN_OP(
+        .name = "BatchNorm", .flags = TN_OP_MODE,
+        .doc =
+            "Normalises each channel: gamma (x - mean) / sqrt(var + eps) + beta, by the batch's "
+            "own mean and variance while training, else by the moving ones. mean and var pass no "
+            "gradient on.",
+        .family = "layer",
+        .formula =
+            "y = gamma * (x - mean) / sqrt(var + eps) + beta for each channel; training: mean and "
+            "biased variance of the batch, and moving = momentum * moving + (1 - momentum) * batch",
+        .shape_rule = "data -> data's shape; gamma, beta, mean, var and the states (channels,)",
+        .source = "MXNet 0.11, src/operator/batch_norm-inl.h",
+        .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "c extents on the axis"),
+                           TN_PORT(.name = "gamma", .doc = "(c,)"),
+                           TN_PORT(.name = "beta", .doc = "(c,)"), STATES),
+        .outputs = TN_PORTS(BATCH_NORM_OUTPUTS),
+        .params = TN_PARAMS(BATCH_NORM_PARAMS, CHANNEL_AXIS, OUTPUT_MEAN_VAR,
+                            TN_PARAM(batch_norm_params, cudnn_off, TN_P_BOOL, .def = "False",
+                                     .doc = "read from files, without effect")),
+        .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_shape,
+        .infer_dtype = batch_norm_dtype, .gradient = batch_norm_gradient);
 
 static tn_status batch_norm_backward_shape(const tn_infer *io)
 {
@@ -202,18 +207,23 @@ static tn_status batch_norm_v1_expand(const tn_builder *b)
     return TN_OK;
 }
 
-const tn_op_decl tni_op_batch_norm_v1 =
-    TN_OP(.name = "BatchNorm_v1", .flags = TN_OP_MODE,
-          .doc = "BatchNorm of the channels on axis 1, under the name of its older registration.",
-          .source = "MXNet 0.11, src/operator/batch_norm_v1-inl.h",
-          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...)"),
-                             TN_PORT(.name = "gamma", .doc = "(c,)"),
-                             TN_PORT(.name = "beta", .doc = "(c,)"), STATES),
-          .outputs = TN_PORTS(BATCH_NORM_OUTPUTS),
-          .params = TN_PARAMS(BATCH_NORM_PARAMS, OUTPUT_MEAN_VAR),
-          .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_v1_shape,
-          .infer_dtype = batch_norm_dtype, .gradient = batch_norm_v1_gradient,
-          .expand = batch_norm_v1_expand);
+const tn_op_decl tni_op_batch_norm_v1 = TN_OP(
+        .name = "BatchNorm_v1", .flags = TN_OP_MODE,
+        .doc = "BatchNorm of the channels on axis 1, under the name of its older registration.",
+        .family = "layer",
+        .formula =
+            "y = gamma * (x - mean) / sqrt(var + eps) + beta for each channel; training: mean and "
+            "biased variance of the batch, and moving = momentum * moving + (1 - momentum) * batch",
+        .shape_rule = "data -> data's shape; gamma, beta, mean, var and the states (channels,)",
+        .source = "MXNet 0.11, src/operator/batch_norm_v1-inl.h",
+        .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...)"),
+                           TN_PORT(.name = "gamma", .doc = "(c,)"),
+                           TN_PORT(.name = "beta", .doc = "(c,)"), STATES),
+        .outputs = TN_PORTS(BATCH_NORM_OUTPUTS),
+        .params = TN_PARAMS(BATCH_NORM_PARAMS, OUTPUT_MEAN_VAR),
+        .params_size = sizeof(batch_norm_params), .infer_shape = batch_norm_v1_shape,
+        .infer_dtype = batch_norm_dtype, .gradient = batch_norm_v1_gradient,
+        .expand = batch_norm_v1_expand);
 
 // ------------------------------------------------------------------ LRN
 //
@@ -315,17 +325,21 @@ static tn_status lrn_backward_expand(const tn_builder *b)
     .params_size = sizeof(lrn_params), .check = lrn_check, .infer_shape = lrn_shape
 // clang-format on
 
-const tn_op_decl tni_op_lrn =
-    TN_OP(.name = "LRN",
-          .doc =
-              "Local response normalisation across channels: x (knorm + alpha / nsize * sum of the "
-              "squares of nsize channels)^-beta. Note that alpha is divided by nsize.",
-          .source = "MXNet 0.11, src/operator/lrn-inl.h",
-          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, h, w)")),
-          .outputs = TN_PORTS(
-              TN_PORT(.name = "output", .doc = "in the shape of data"),
-              TN_PORT(.name = "tmp_norm", .flags = TN_PORT_HIDDEN, .doc = "the base of the power")),
-          LRN_PARAMS, .gradient = lrn_gradient, .expand = lrn_expand);
+const tn_op_decl tni_op_lrn = TN_OP(
+        .name = "LRN",
+        .doc =
+            "Local response normalisation across channels: x (knorm + alpha / nsize * sum of the "
+            "squares of nsize channels)^-beta. Note that alpha is divided by nsize.",
+        .family = "layer",
+        .formula =
+            "y = x * t^-beta, t = knorm + alpha / nsize * sum x^2 over the nsize nearest channels",
+        .shape_rule = "output has the shape of data (n, c, ...)",
+        .source = "MXNet 0.11, src/operator/lrn-inl.h",
+        .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, h, w)")),
+        .outputs = TN_PORTS(
+            TN_PORT(.name = "output", .doc = "in the shape of data"),
+            TN_PORT(.name = "tmp_norm", .flags = TN_PORT_HIDDEN, .doc = "the base of the power")),
+        LRN_PARAMS, .gradient = lrn_gradient, .expand = lrn_expand);
 
 const tn_op_decl tni_op_backward_lrn =
     TN_OP(.name = "_backward_LRN", .flags = TN_OP_INTERNAL, .doc = "Gradient of LRN's data.",

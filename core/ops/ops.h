@@ -84,6 +84,11 @@ extern const tn_plugin tni_core_plugin;
     X(add_n) X(grad_add) X(fused) X(cross_device_copy) X(reorder)
 // clang-format on
 
+// Expressions of the rows as text for readers, in which C(0.5) is 0.5: a file that has formulas of
+// rows says `#define C(number) number` first.
+#define TNI_TEXT(...) TNI_TEXT_(__VA_ARGS__)
+#define TNI_TEXT_(...) #__VA_ARGS__
+
 // The rows of <tenon/elementwise.h> as operators: op, its backward operator, its other forms.
 // clang-format off
 #define TNI_ROW_UNARY(op, dtypes, uses, ...) TNI_ITEM(op) TNI_BACKWARD_##uses(op)

@@ -48,13 +48,18 @@ static tn_status sgd_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_sgd_update =
     TN_OP(.name = "sgd_update",
-          .doc = "One step of stochastic gradient descent: (1 - lr wd) w - lr g.", STEP,
-          .inputs = TN_PORTS(WEIGHT, GRAD), .params = TN_PARAMS(LR, COMMON), .expand = sgd_expand);
+          .doc = "One step of stochastic gradient descent: (1 - lr wd) w - lr g.",
+          .family = "optimizer", .formula = "w = (1 - lr * wd) * w - lr * clip(rescale_grad * g)",
+          STEP, .inputs = TN_PORTS(WEIGHT, GRAD), .params = TN_PARAMS(LR, COMMON),
+          .expand = sgd_expand);
 
 const tn_op_decl tni_op_sgd_mom_update =
     TN_OP(.name = "sgd_mom_update",
           .doc = "One step of gradient descent with momentum: m = momentum m - lr (wd w + g), "
                  "w + m.",
+          .family = "optimizer",
+          .formula =
+              "mom = momentum * mom - lr * wd * w - lr * clip(rescale_grad * g);  w = w + mom",
           STEP, .inputs = TN_PORTS(WEIGHT, GRAD, STATE("mom", "m, in the shape of weight")),
           .params = TN_PARAMS(LR, NUMBER(momentum, "0.0", "how much of m is kept"), COMMON));
 
@@ -62,6 +67,9 @@ const tn_op_decl tni_op_adam_update =
     TN_OP(.name = "adam_update",
           .doc = "One step of Adam without bias correction: w - lr m / (sqrt(v) + epsilon). Weight "
                  "decay is added to the gradient before it is clipped.",
+          .family = "optimizer",
+          .formula = "g = clip(rescale_grad * g + wd * w);  m = beta1 m + (1 - beta1) g;  v = "
+                     "beta2 v + (1 - beta2) g^2;  w = w - lr * m / (sqrt(v) + epsilon)",
           STEP,
           .inputs = TN_PORTS(WEIGHT, GRAD, STATE("mean", "m, in the shape of weight"),
                              STATE("var", "v, in the shape of weight")),
@@ -85,6 +93,9 @@ const tn_op_decl tni_op_rmsprop_update =
     TN_OP(.name = "rmsprop_update",
           .doc = "One step of RMSProp: w - lr g / sqrt(n + epsilon), where n is a running mean of "
                  "g^2. Weight decay is added to the gradient before it is clipped.",
+          .family = "optimizer",
+          .formula = "g = clip(rescale_grad * g + wd * w);  n = gamma1 n + (1 - gamma1) g^2;  w = "
+                     "w - lr * g / sqrt(n + epsilon)",
           STEP, .inputs = TN_PORTS(WEIGHT, GRAD, STATE("n", "mean of g^2, in the shape of weight")),
           .params = TN_PARAMS(LR, RMSPROP));
 
@@ -92,6 +103,9 @@ const tn_op_decl tni_op_rmspropalex_update =
     TN_OP(.name = "rmspropalex_update",
           .doc = "One step of Graves' RMSProp: delta = gamma2 delta - lr g / sqrt(n - mean(g)^2 + "
                  "epsilon), w + delta.",
+          .family = "optimizer",
+          .formula = "n = gamma1 n + (1 - gamma1) g^2;  h = gamma1 h + (1 - gamma1) g;  delta = "
+                     "gamma2 delta - lr * g / sqrt(n - h^2 + epsilon);  w = w + delta",
           STEP,
           .inputs = TN_PORTS(WEIGHT, GRAD, STATE("n", "mean of g^2, in the shape of weight"),
                              STATE("g", "mean of g, in the shape of weight"),
@@ -118,13 +132,19 @@ static tn_status wide_dtype(const tn_infer *io)
 
 const tn_op_decl tni_op_mp_sgd_update =
     TN_OP(.name = "mp_sgd_update",
-          .doc = "sgd_update of a narrow weight by its float32 copy, which is updated.", STEP,
-          .inputs = TN_PORTS(WEIGHT, GRAD, WEIGHT32), .params = TN_PARAMS(LR, COMMON),
+          .doc = "sgd_update of a narrow weight by its float32 copy, which is updated.",
+          .family = "optimizer",
+          .formula = "w32 = (1 - lr * wd) * w32 - lr * clip(rescale_grad * g);  w = w32, rounded",
+          STEP, .inputs = TN_PORTS(WEIGHT, GRAD, WEIGHT32), .params = TN_PARAMS(LR, COMMON),
           .infer_dtype = wide_dtype);
 
 const tn_op_decl tni_op_mp_sgd_mom_update =
     TN_OP(.name = "mp_sgd_mom_update",
-          .doc = "sgd_mom_update of a narrow weight by its float32 copy, which is updated.", STEP,
+          .doc = "sgd_mom_update of a narrow weight by its float32 copy, which is updated.",
+          .family = "optimizer",
+          .formula = "mom = momentum * mom - lr * wd * w32 - lr * clip(rescale_grad * g);  w32 = "
+                     "w32 + mom;  w = w32, rounded",
+          STEP,
           .inputs =
               TN_PORTS(WEIGHT, GRAD, STATE("mom", "m, float32, in the shape of weight"), WEIGHT32),
           .params = TN_PARAMS(LR, NUMBER(momentum, "0.0", "how much of m is kept"), COMMON),

@@ -151,7 +151,10 @@ static tn_status sort_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_sort =
-    TN_OP(.name = "sort", .doc = "Elements in their order along an axis.", SOURCE, .inputs = DATA,
+    TN_OP(.name = "sort", .doc = "Elements in their order along an axis.", .family = "order",
+          .formula = "y = data in order along axis, equals as they were;  ddata = dy, put back",
+          .shape_rule = "output has the shape of data; axis=None: (elements,)", SOURCE,
+          .inputs = DATA,
           .outputs = TN_PORTS(
               TN_PORT(.name = "output0", .doc = "data in order; one axis if it is flattened"),
               TN_PORT(.name = "output1", .flags = TN_PORT_HIDDEN,
@@ -171,7 +174,9 @@ const tn_op_decl tni_op_argsort =
     TN_OP(.name = "argsort", .flags = TN_OP_ZERO_GRAD,
           .doc = "Where the elements stand in data, in their order along an axis, in the dtype of "
                  "data.",
-          SOURCE, .inputs = DATA,
+          .family = "order", .formula = "y = where the elements in order along axis stand in data",
+          .shape_rule = "output has the shape of data; axis=None: (elements,)", SOURCE,
+          .inputs = DATA,
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "indices along the axis")),
           .params = TN_PARAMS(AXIS, ASCEND("True")), .params_size = sizeof(order_params),
           .infer_shape = sort_shape, .expand = argsort_expand);
@@ -215,8 +220,12 @@ static tn_status topk_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_topk =
-    TN_OP(.name = "topk", .doc = "The k first elements in their order along an axis.", SOURCE,
-          .inputs = DATA,
+    TN_OP(.name = "topk", .doc = "The k first elements in their order along an axis.",
+          .family = "order",
+          .formula = "the k first elements in order along axis, their indices, or a mask;  ddata = "
+                     "dy, put back",
+          .shape_rule = "the extent of axis -> k; axis=None: (k,); ret_typ=mask: data's shape",
+          SOURCE, .inputs = DATA,
           .outputs = TN_PORTS(
               TN_PORT(.name = "output", .when = "ret_typ=indices|mask",
                       .doc = "indices along the axis; or 1 where data has such an element, else 0"),

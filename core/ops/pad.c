@@ -198,6 +198,10 @@ const tn_op_decl tni_op_pad =
           .doc = "Adds elements at the ends of axes: a number (constant), the nearest element "
                  "(edge), or data mirrored at its ends, which are not repeated (reflect). Any "
                  "number of axes, and any of them.",
+          .family = "shape",
+          .formula = "y is data with pad_width elements more in front of and behind each axis: "
+                     "constant_value, the nearest element (edge), or mirrored data (reflect)",
+          .shape_rule = "each extent d -> before + d + after",
           .source = "MXNet 0.11, src/operator/pad-inl.h, for all axes",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "longer by before + after")),
@@ -356,6 +360,9 @@ const tn_op_decl tni_op_tile =
           .doc = "Repeats the whole of data along its axes, as in NumPy. If data has fewer axes "
                  "than reps, axes of extent 1 are put in front; if reps is shorter, the axes in "
                  "front are not repeated.",
+          .family = "shape", .formula = "y[i,j,...] = data[i mod d0,j mod d1,...]",
+          .shape_rule =
+              "each extent d -> its entry of reps times d; what is missing in front counts as 1",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "extents times reps")), TILE_PARAMS,

@@ -134,16 +134,20 @@ static tn_status pick_gradient(const tn_builder *b)
 
 #define PICK_OUTPUT TN_PORTS(TN_PORT(.name = "output", .doc = "one element of each row"))
 
-const tn_op_decl tni_op_pick =
-    TN_OP(.name = "pick",
-          .doc = "Picks one element along an axis by index; an index outside is moved to the "
-                 "nearest end.",
-          .source = "MXNet 0.11, src/operator/tensor/broadcast_reduce_op_index.cc",
-          .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape"),
-                             TN_PORT(.name = "index", .flags = TN_PORT_NO_GRAD,
-                                     .doc = "data's shape without the axis, or with 1 there")),
-          .outputs = PICK_OUTPUT, PICK_PARAMS, .infer_shape = pick_shape,
-          .infer_dtype = tni_dtype_label, .gradient = pick_gradient, .expand = pick_expand);
+const tn_op_decl tni_op_pick = TN_OP(
+        .name = "pick",
+        .doc = "Picks one element along an axis by index; an index outside is moved to the "
+               "nearest end.",
+        .family = "indexing",
+        .formula =
+            "y[...] = data[...,index[...],...] along axis;  ddata = dy where it was picked, else 0",
+        .shape_rule = "data's shape without axis, or with keepdims 1 there; index the same",
+        .source = "MXNet 0.11, src/operator/tensor/broadcast_reduce_op_index.cc",
+        .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape"),
+                           TN_PORT(.name = "index", .flags = TN_PORT_NO_GRAD,
+                                   .doc = "data's shape without the axis, or with 1 there")),
+        .outputs = PICK_OUTPUT, PICK_PARAMS, .infer_shape = pick_shape,
+        .infer_dtype = tni_dtype_label, .gradient = pick_gradient, .expand = pick_expand);
 
 static tn_status pick_backward_shape(const tn_infer *io)
 {
@@ -217,6 +221,8 @@ const tn_op_decl tni_op_batch_take =
     TN_OP(.name = "batch_take",
           .doc = "One element of each row: a[i, indices[i]]. An index outside is moved to the "
                  "nearest end.",
+          .family = "indexing", .formula = "y[i] = a[i,indices[i]]",
+          .shape_rule = "(n, k) (n,) -> (n,)",
           .source = "MXNet 0.11, src/operator/tensor/indexing_op.h",
           .inputs = TN_PORTS(TN_PORT(.name = "a", .doc = "(n, k)"), INDEX("indices")), BY_ROWS);
 
@@ -224,7 +230,8 @@ const tn_op_decl tni_op_choose_element =
     TN_OP(.name = "choose_element_0index",
           .doc = "One element of each row: lhs[i, rhs[i]]. An index outside is moved to the "
                  "nearest end.",
-          .source = "MXNet 0.11, src/ndarray/ndarray.cc",
+          .family = "indexing", .formula = "y[i] = lhs[i,rhs[i]]",
+          .shape_rule = "(n, k) (n,) -> (n,)", .source = "MXNet 0.11, src/ndarray/ndarray.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "(n, k)"), INDEX("rhs")), BY_ROWS);
 
 static tn_status fill_shape(const tn_infer *io)
@@ -264,6 +271,8 @@ const tn_op_decl tni_op_fill_element =
     TN_OP(.name = "fill_element_0index",
           .doc = "lhs with one element of each row replaced: output[i, rhs[i]] = mhs[i]. An index "
                  "outside replaces nothing.",
+          .family = "indexing", .formula = "y = lhs, but y[i,rhs[i]] = mhs[i]",
+          .shape_rule = "(n, k) (n,) (n,) -> (n, k)",
           .source = "MXNet 0.11, src/ndarray/ndarray.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "(n, k)"),
                              TN_PORT(.name = "mhs", .doc = "(n,): the new elements"), INDEX("rhs")),
@@ -307,7 +316,8 @@ const tn_op_decl tni_op_onehot_encode =
           .doc =
               "Indices as rows with 1 at the index and 0 elsewhere. An index outside gives a row "
               "of zeros.",
-          .source = "MXNet 0.11, src/ndarray/ndarray.cc",
+          .family = "indexing", .formula = "y[i,j] = 1 where j == int(lhs[i]), else 0",
+          .shape_rule = "(n,) (n, k) -> (n, k)", .source = "MXNet 0.11, src/ndarray/ndarray.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .flags = TN_PORT_NO_GRAD,
                                      .doc = "(n,): indices, of any dtype"),
                              TN_PORT(.name = "rhs", .flags = TN_PORT_SHAPE_ONLY | TN_PORT_NO_GRAD,

@@ -139,6 +139,10 @@ const tn_op_decl tni_op_pooling =
     TN_OP(.name = "Pooling",
           .doc = "Maximum, mean or sum over windows. Output extents: floor((x + 2 pad - kernel) / "
                  "stride) + 1, rounded up for pooling_convention=full.",
+          .family = "layer",
+          .formula = "y = max, mean or sum of x over windows that start at stride * o - pad",
+          .shape_rule = "(n, c, x...) -> (n, c, out...), out = floor or ceil of (x + 2 pad - "
+                        "kernel) / stride, plus 1; global_pool: 1",
           .source = "MXNet 0.11, src/operator/pooling-inl.h; count_include_pad from 1.x",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, spatial...)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, c, spatial...)")),
@@ -272,6 +276,10 @@ const tn_op_decl tni_op_pooling_v1 =
     TN_OP(.name = "Pooling_v1",
           .doc = "Maximum, mean or sum over windows of images, as the older registration has it: a "
                  "mean always divides by the whole kernel, and every maximum gets the gradient.",
+          .family = "layer",
+          .formula = "y = max, mean or sum of x over windows that start at stride * o - pad",
+          .shape_rule = "(n, c, x...) -> (n, c, out...), out = floor or ceil of (x + 2 pad - "
+                        "kernel) / stride, plus 1; global_pool: 1",
           .source = "MXNet 0.11, src/operator/pooling_v1-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, h, w)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, c, height, width)")),

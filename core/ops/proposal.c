@@ -144,13 +144,24 @@ static tn_status proposal_dtype(const tn_infer *io)
 
 const tn_op_decl tni_op_proposal =
     TN_OP(.name = "_contrib_Proposal", .c_name = "proposal",
-          .doc = "Region proposals of Faster R-CNN for one image." MEANING,
+          .doc = "Region proposals of Faster R-CNN for one image." MEANING, .family = "detection",
+          .formula = "anchors of ratio q and scale s: w = round(sqrt(floor(stride^2 / q))), w * s "
+                     "wide and round(w * q) * s high; box centre = anchor centre + d[0:2] * size, "
+                     "size = exp(d[2:4]) * anchor size; iou_loss: corners + d",
+          .shape_rule = "(1, 2 a, h, w) (1, 4 a, h, w) (1, 3) -> (rpn_post_nms_top_n, 5), "
+                        "(rpn_post_nms_top_n, 1); a = ratios * scales",
           .source = "MXNet 0.11, src/operator/contrib/proposal.cc", PROPOSAL("1"),
           BOXES("rpn_post_nms_top_n", "0"), .infer_shape = proposal_shape);
 
 const tn_op_decl tni_op_multi_proposal =
     TN_OP(.name = "_contrib_MultiProposal", .c_name = "multi_proposal",
           .doc = "Region proposals of Faster R-CNN for a batch of images." MEANING,
+          .family = "detection",
+          .formula = "anchors of ratio q and scale s: w = round(sqrt(floor(stride^2 / q))), w * s "
+                     "wide and round(w * q) * s high; box centre = anchor centre + d[0:2] * size, "
+                     "size = exp(d[2:4]) * anchor size; iou_loss: corners + d",
+          .shape_rule = "(n, 2 a, h, w) (n, 4 a, h, w) (n, 3) -> (n * rpn_post_nms_top_n, 5), (n * "
+                        "rpn_post_nms_top_n, 1); a = ratios * scales",
           .source = "MXNet 0.11, src/operator/contrib/multi_proposal.cu", PROPOSAL("n"),
           BOXES("n * rpn_post_nms_top_n", "number of the image"),
           .infer_shape = multi_proposal_shape);

@@ -63,6 +63,10 @@ const tn_op_decl tni_op_quantize =
     TN_OP(.name = "_contrib_quantize",
           .doc = "Numbers of a range as bytes: (input - min_range) 255 / (max_range - min_range), "
                  "rounded. What lies outside of the range is cut off. The bytes have no gradient.",
+          .family = "quantisation",
+          .formula = "y = floor((x - min_range) / r + 0.5), cut off at 0 and 255, r = (max_range - "
+                     "min_range) / 255",
+          .shape_rule = "output has the shape of input; ranges (1,)",
           .source = "MXNet 0.11, src/operator/contrib/quantize-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "input", .doc = "of any shape"),
                              RANGE("min_range", "(1,): becomes 0"),
@@ -118,6 +122,9 @@ static tn_status dequantize_expand(const tn_builder *b)
 const tn_op_decl tni_op_dequantize =
     TN_OP(.name = "_contrib_dequantize",
           .doc = "Numbers of a range from bytes: input (max_range - min_range) / 255 + min_range.",
+          .family = "quantisation",
+          .formula = "y = x * r + min_range, r = (max_range - min_range) / 255",
+          .shape_rule = "output has the shape of input; ranges (1,)",
           .source = "MXNet 0.11, src/operator/contrib/dequantize-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "input", .doc = "bytes, of any shape"),
                              RANGE("min_range", "(1,): what 0 stands for"),

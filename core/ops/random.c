@@ -57,14 +57,18 @@ static tn_status random_dtype(const tn_infer *io)
 
 const tn_op_decl tni_op_random_uniform =
     TN_OP(.name = "random_uniform", .aliases = "uniform|_sample_uniform|_random_uniform",
-          .doc = "Numbers drawn evenly from [low, high).", RANDOM,
+          .doc = "Numbers drawn evenly from [low, high).", .family = "random",
+          .formula = "y ~ uniform in [low, high)",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params =
               TN_PARAMS(NUMBER(a, "low", .def = "0.0", .doc = "smallest number"),
                         NUMBER(b, "high", .def = "1.0", .doc = "end, not reached"), RANDOM_PARAMS));
 
 const tn_op_decl tni_op_random_normal =
     TN_OP(.name = "random_normal", .aliases = "normal|_sample_normal|_random_normal",
-          .doc = "Numbers drawn from a normal distribution.", RANDOM,
+          .doc = "Numbers drawn from a normal distribution.", .family = "random",
+          .formula = "y ~ normal with mean loc and standard deviation scale",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params = TN_PARAMS(
               NUMBER(a, "loc", .def = "0.0", .doc = "mean"),
               NUMBER(b, "scale", .def = "1.0", .range = "[0,)", .doc = "standard deviation"),
@@ -127,7 +131,9 @@ static tn_status generalized_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_random_gamma =
     TN_OP(.name = "random_gamma", .aliases = "_sample_gamma|_random_gamma",
-          .doc = "Numbers drawn from a gamma distribution: of mean alpha beta.", RANDOM,
+          .doc = "Numbers drawn from a gamma distribution: of mean alpha beta.", .family = "random",
+          .formula = "y = beta * g, g a gamma number of shape alpha and scale 1",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params = TN_PARAMS(NUMBER(a, "alpha", .def = "1.0", .range = "(0,)", .doc = "shape"),
                               NUMBER(b, "beta", .def = "1.0", .range = "(0,)", .doc = "scale"),
                               RANDOM_PARAMS),
@@ -135,14 +141,18 @@ const tn_op_decl tni_op_random_gamma =
 
 const tn_op_decl tni_op_random_exponential =
     TN_OP(.name = "random_exponential", .aliases = "_sample_exponential|_random_exponential",
-          .doc = "Numbers drawn from an exponential distribution: of mean 1 / lam.", RANDOM,
+          .doc = "Numbers drawn from an exponential distribution: of mean 1 / lam.",
+          .family = "random", .formula = "y = -log(1 - u) / lam, u uniform in [0, 1)",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params = TN_PARAMS(NUMBER(a, "lam", .def = "1.0", .range = "(0,)", .doc = "rate"),
                               RANDOM_PARAMS),
           .expand = exponential_expand);
 
 const tn_op_decl tni_op_random_poisson =
     TN_OP(.name = "random_poisson", .aliases = "_sample_poisson|_random_poisson",
-          .doc = "Whole numbers drawn from a Poisson distribution.", RANDOM,
+          .doc = "Whole numbers drawn from a Poisson distribution.", .family = "random",
+          .formula = "P(y = k) = lam^k exp(-lam) / k!",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params = TN_PARAMS(NUMBER(a, "lam", .def = "1.0", .range = "[0,)", .doc = "mean"),
                               RANDOM_PARAMS),
           .expand = poisson_expand);
@@ -150,7 +160,10 @@ const tn_op_decl tni_op_random_poisson =
 const tn_op_decl tni_op_random_negative_binomial =
     TN_OP(.name = "random_negative_binomial",
           .aliases = "_sample_negbinomial|_random_negative_binomial",
-          .doc = "Numbers of failures before the k-th success.", RANDOM,
+          .doc = "Numbers of failures before the k-th success.", .family = "random",
+          .formula =
+              "y is a Poisson number whose mean is a gamma number of shape k and scale (1 - p) / p",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params = TN_PARAMS(
               TN_PARAM(random_params, k, TN_P_I64, .def = "1", .range = "[0,)",
                        .doc = "number of successes"),
@@ -163,7 +176,10 @@ const tn_op_decl tni_op_random_generalized_negative_binomial =
           .aliases = "_sample_gennegbinomial|_random_generalized_negative_binomial",
           .doc = "Whole numbers drawn from a negative binomial distribution of mean mu and "
                  "variance mu + alpha mu^2.",
-          RANDOM,
+          .family = "random",
+          .formula = "y is a Poisson number whose mean is a gamma number of shape 1 / alpha and "
+                     "scale alpha * mu; of mean mu where alpha is 0",
+          .shape_rule = "shape; extents of 0 or -1, and (), come from what uses the value", RANDOM,
           .params = TN_PARAMS(NUMBER(a, "mu", .def = "1.0", .range = "[0,)", .doc = "mean"),
                               NUMBER(b, "alpha", .def = "1.0", .range = "[0,)",
                                      .doc = "dispersion; 0: a Poisson distribution"),
@@ -208,6 +224,10 @@ const tn_op_decl tni_op_dropout =
     TN_OP(.name = "Dropout", .flags = TN_OP_RANDOM | TN_OP_MODE,
           .doc = "Sets elements to 0 with probability p while training and divides the others by "
                  "1 - p.",
+          .family = "layer",
+          .formula = "y = x * mask; mask = 0 with probability p, else 1 / (1 - p); 1 outside "
+                     "training unless mode=always",
+          .shape_rule = "output and mask have the shape of data",
           .source = "MXNet 0.11, src/operator/dropout-inl.h; axes from 1.x",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data"),

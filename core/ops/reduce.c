@@ -193,27 +193,45 @@ static tn_status min_expand(const tn_builder *b)
     .params = TN_PARAMS(AXIS_PARAMS), .params_size = sizeof(reduce_params),                  \
     .infer_shape = reduce_shape
 
-const tn_op_decl tni_op_sum = TN_OP(.name = "sum", .aliases = "sum_axis", .doc = "Sum over axes.",
-                                    REDUCTION, .gradient = sum_gradient);
+const tn_op_decl tni_op_sum =
+    TN_OP(.name = "sum", .aliases = "sum_axis", .doc = "Sum over axes.", .family = "reduction",
+          .formula = "y = sum x;  dx = dy along the axes",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
+          REDUCTION, .gradient = sum_gradient);
 
 const tn_op_decl tni_op_mean =
     TN_OP(.name = "mean", .doc = "Mean over axes: the sum divided by the number of elements.",
+          .family = "reduction",
+          .formula = "y = sum x / n;  dx = dy / n along the axes, n elements each",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
           REDUCTION, .gradient = mean_gradient, .expand = mean_expand);
 
 const tn_op_decl tni_op_max =
     TN_OP(.name = "max", .aliases = "max_axis",
-          .doc = "Largest element over axes. At a tie each of them gets the gradient.", REDUCTION,
-          .gradient = extremum_gradient);
+          .doc = "Largest element over axes. At a tie each of them gets the gradient.",
+          .family = "reduction", .formula = "y = max x;  dx = dy wherever x is the maximum",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
+          REDUCTION, .gradient = extremum_gradient);
 
 const tn_op_decl tni_op_min =
     TN_OP(.name = "min", .aliases = "min_axis",
-          .doc = "Smallest element over axes. At a tie each of them gets the gradient.", REDUCTION,
-          .gradient = extremum_gradient, .expand = min_expand);
+          .doc = "Smallest element over axes. At a tie each of them gets the gradient.",
+          .family = "reduction", .formula = "y = min x;  dx = dy wherever x is the minimum",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
+          REDUCTION, .gradient = extremum_gradient, .expand = min_expand);
 
 const tn_op_decl tni_op_prod =
     TN_OP(.name = "prod",
-          .doc = "Product over axes. The gradient is exact where elements are 0, too.", REDUCTION,
-          .gradient = prod_gradient);
+          .doc = "Product over axes. The gradient is exact where elements are 0, too.",
+          .family = "reduction",
+          .formula = "y = product of x;  dx = dy * product of the other elements",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
+          REDUCTION, .gradient = prod_gradient);
 
 // ------------------------------------------------------------------ nansum, nanprod
 
@@ -240,12 +258,20 @@ static tn_status nanprod_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_nansum =
-    TN_OP(.name = "nansum", .doc = "Sum over axes, in which NaN counts as 0.", REDUCTION,
-          .expand = nansum_expand);
+    TN_OP(.name = "nansum", .doc = "Sum over axes, in which NaN counts as 0.",
+          .family = "reduction",
+          .formula = "y = sum of the x that are not NaN;  dx = dy there, else 0",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
+          REDUCTION, .expand = nansum_expand);
 
 const tn_op_decl tni_op_nanprod =
-    TN_OP(.name = "nanprod", .doc = "Product over axes, in which NaN counts as 1.", REDUCTION,
-          .expand = nanprod_expand);
+    TN_OP(.name = "nanprod", .doc = "Product over axes, in which NaN counts as 1.",
+          .family = "reduction",
+          .formula = "y = product of the x that are not NaN;  dx = dy * product of the other ones",
+          .shape_rule = "the axes of axis, or with exclude all others, are dropped, or with "
+                        "keepdims become 1; axis=() means all; nothing left: (1,)",
+          REDUCTION, .expand = nanprod_expand);
 
 // ------------------------------------------------------------------ norm
 //
@@ -275,6 +301,9 @@ static tn_status norm_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_norm =
     TN_OP(.name = "norm", .doc = "Euclidean norm of all elements: sqrt(sum(x^2)).",
+          .family = "reduction",
+          .formula = "y = sqrt(sum x^2);  dx = dy * x / y, and 0 where y is 0",
+          .shape_rule = "any shape -> (1,)",
           .source = "MXNet 0.11, src/operator/tensor/broadcast_reduce_op_value.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "x, of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(1,)")), .infer_shape = norm_shape,
@@ -369,7 +398,8 @@ const tn_op_decl tni_op_argmax =
     TN_OP(.name = "argmax",
           .doc = "Index of the largest element along an axis, the first at a tie, in the dtype of "
                  "data.",
-          ARG);
+          .family = "reduction", .formula = "y = index of the first maximum along axis",
+          .shape_rule = "the axis is dropped, or with keepdims becomes 1; axis=None: (1,)", ARG);
 
 static tn_status argmin_expand(const tn_builder *b)
 {
@@ -388,7 +418,9 @@ const tn_op_decl tni_op_argmin =
     TN_OP(.name = "argmin",
           .doc = "Index of the smallest element along an axis, the first at a tie, in the dtype of "
                  "data.",
-          ARG, .expand = argmin_expand);
+          .family = "reduction", .formula = "y = index of the first minimum along axis",
+          .shape_rule = "the axis is dropped, or with keepdims becomes 1; axis=None: (1,)", ARG,
+          .expand = argmin_expand);
 
 static tn_status channel_shape(const tn_infer *io)
 {
@@ -409,6 +441,8 @@ static tn_status channel_expand(const tn_builder *b)
 const tn_op_decl tni_op_argmax_channel =
     TN_OP(.name = "argmax_channel", .flags = TN_OP_ZERO_GRAD,
           .doc = "Index of the largest element along axis 1, in the dtype of data.",
+          .family = "reduction", .formula = "y[n,...] = index of the first maximum along axis 1",
+          .shape_rule = "(n, c, ...) -> (n, ...)",
           .source = "MXNet 0.11, src/operator/tensor/broadcast_reduce_op_index.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(n, k, ...)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, ...)")),

@@ -133,11 +133,18 @@ static tn_status linear_backward_expand(const tn_builder *b)
 const tn_op_decl tni_op_linear_regression =
     TN_OP(.name = "LinearRegressionOutput", .flags = TN_OP_LOSS | TN_OP_IDENTITY,
           .doc = "Passes data on with the gradient of half the squared error against the label.",
+          .family = "loss",
+          .formula = "y = x;  dx = grad_scale / m * (y - label), m numbers a sample",
+          .shape_rule = "output has the shape of data; label too, or (n,) for data (n, 1)",
           REGRESSION, .gradient = linear_gradient, .expand = identity_expand);
 
 const tn_op_decl tni_op_logistic_regression =
     TN_OP(.name = "LogisticRegressionOutput", .flags = TN_OP_LOSS,
           .doc = "Sigmoid of data with the gradient of the logistic loss against the label.",
+          .family = "loss",
+          .formula =
+              "y = 1 / (1 + exp(-x));  dx = grad_scale / m * (y - label), m numbers a sample",
+          .shape_rule = "output has the shape of data; label too, or (n,) for data (n, 1)",
           REGRESSION, .gradient = linear_gradient, .expand = logistic_expand);
 
 const tn_op_decl tni_op_backward_linear_regression =
@@ -150,6 +157,10 @@ const tn_op_decl tni_op_mae_regression =
     TN_OP(.name = "MAERegressionOutput", .c_name = "mae_regression_output",
           .flags = TN_OP_LOSS | TN_OP_IDENTITY,
           .doc = "Passes data on with the gradient of the absolute error against the label.",
+          .family = "loss",
+          .formula =
+              "y = x;  dx = grad_scale / m * (1 where y > label, else -1), m numbers a sample",
+          .shape_rule = "output has the shape of data; label too, or (n,) for data (n, 1)",
           REGRESSION, .gradient = mae_gradient, .expand = identity_expand);
 
 const tn_op_decl tni_op_backward_mae_regression =

@@ -72,6 +72,9 @@ static tn_status repeat_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_repeat =
     TN_OP(.name = "repeat", .doc = "Repeats each element along an axis, as in NumPy.",
+          .family = "shape",
+          .formula = "y[...,i * repeats + j,...] = data[...,i,...], 0 <= j < repeats",
+          .shape_rule = "the extent of axis times repeats; axis=None: (elements * repeats,)",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of at most 7 axes")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the axis is longer by repeats")),
@@ -140,6 +143,8 @@ static tn_status reverse_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_reverse =
     TN_OP(.name = "reverse", .aliases = "flip", .doc = "Reverses the order along axes.",
+          .family = "shape", .formula = "y[...,i,...] = data[...,d - 1 - i,...] along each axis",
+          .shape_rule = "output has the shape of data",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),

@@ -53,6 +53,8 @@ static tn_status flatten_expand(const tn_builder *b)
 const tn_op_decl tni_op_flatten =
     TN_OP(.name = "Flatten", .aliases = "flatten", .flags = TN_OP_IDENTITY,
           .doc = "Flattens all axes but the first: (d0, d1, d2, ...) becomes (d0, d1 d2 ...).",
+          .family = "shape", .formula = "y = data, seen as a matrix",
+          .shape_rule = "(d0, d1, ...) -> (d0, d1 * d2 * ...)",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(d0, ...)")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(d0, rest)")),
@@ -276,6 +278,9 @@ const tn_op_decl tni_op_reshape =
               "The same elements in another shape. Codes in shape: 0 copies an extent of data, -1 "
               "is whatever is left over, -2 copies all remaining extents, -3 multiplies two, -4 "
               "splits one into the next two entries, one of which may be -1.",
+          .family = "shape", .formula = "y = data, seen in another shape",
+          .shape_rule = "by codes: n an extent, 0 copies one, -1 what is left over, -2 copies the "
+                        "rest, -3 joins two, -4 splits one",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h, with -1 put where it stands",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the same elements")),
@@ -300,7 +305,9 @@ static tn_status reshape_like_shape(const tn_infer *io)
 
 const tn_op_decl tni_op_reshape_like =
     TN_OP(.name = "reshape_like", .flags = TN_OP_IDENTITY,
-          .doc = "The elements of lhs in the shape of rhs.",
+          .doc = "The elements of lhs in the shape of rhs.", .family = "shape",
+          .formula = "y = lhs, seen in the shape of rhs",
+          .shape_rule = "output has the shape of rhs, which has as many elements as lhs",
           .source = "MXNet 1.x, src/operator/tensor/elemwise_unary_op_basic.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "of any shape"),
                              TN_PORT(.name = "rhs", .doc = "gives the shape",
@@ -365,6 +372,8 @@ const tn_op_decl tni_op_expand_dims =
     TN_OP(.name = "expand_dims", .flags = TN_OP_IDENTITY,
           .doc = "Inserts an axis of extent 1. A negative axis counts the axes of data, so -1 "
                  "stands before the last one.",
+          .family = "shape", .formula = "y = data with one more axis",
+          .shape_rule = "(a, b) -> (1, a, b), (a, 1, b) or (a, b, 1) by axis",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op.cc",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data with one more axis")),

@@ -181,6 +181,13 @@ const tn_op_decl tni_op_rnn =
               "weights i2h (gH, inputs) and h2h (gH, H) of each layer and direction, then the "
               "biases i2h and h2h (gH each). Gates: lstm in, forget, cell, out; gru reset, update, "
               "new, with new = tanh(i2h + reset * h2h).",
+          .family = "layer",
+          .formula = "z = W x_t + b_W + R h_{t-1} + b_R;  rnn: h_t = relu or tanh of z;  lstm: i, "
+                     "f, g, o = z by gates, c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g), h_t "
+                     "= sigmoid(o) * tanh(c_t);  gru: r, u = sigmoid(z), n = tanh(W x_t + b_W + r "
+                     "* (R h_{t-1} + b_R)), h_t = (1 - u) * n + u * h_{t-1}",
+          .shape_rule = "(T, N, I) (size,) (L D, N, H) -> (T, N, D H) and the states, (L D, N, H); "
+                        "size = D g H (I + H + 2) + (L - 1) D g H (D H + H + 2)",
           .source = "MXNet 0.11, src/operator/rnn-inl.h and cudnn_rnn-inl.h",
           .inputs = TN_PORTS(
               TN_PORT(.name = "data", .doc = "(T, N, I): steps, sequences, features"),

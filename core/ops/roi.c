@@ -74,6 +74,11 @@ const tn_op_decl tni_op_roi_pooling =
                  "which overlap where the size is no multiple. A bin outside of data is 0, and so "
                  "is a region with a NaN or of an image that does not exist. rois get no "
                  "gradient.",
+          .family = "vision",
+          .formula =
+              "y[r,c,i,j] = max of data[b,c] over bin (i, j): of n points from start, bin i of p "
+              "has floor(i n / p) to ceil((i + 1) n / p) - 1;  ddata = dy at the first maximum",
+          .shape_rule = "(B, C, H, W) (R, 5) -> (R, C, pooled_size...)",
           .source = "MXNet 0.11, src/operator/roi_pooling.cc; arXiv:1504.08083",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(B, C, H, W)"), PORT_ROIS),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(R, C, pooled_size)"),
@@ -223,6 +228,11 @@ const tn_op_decl tni_op_psroi_pooling =
               "pooled_size, g = group_size. A region reaches from round(x1) to round(x2) + 1, "
               "times spatial_scale. A bin outside of data is 0, and so is a region with a NaN "
               "or of no image. rois get no gradient.",
+          .family = "vision",
+          .formula = "y[r,o,i,j] = mean of data[b,(o g + floor(i g / p)) g + floor(j g / p)] over "
+                     "bin (i, j), g = group_size, p = pooled_size",
+          .shape_rule = "(B, output_dim group_size^2, H, W) (R, 5) -> (R, output_dim, pooled_size, "
+                        "pooled_size)",
           .source = "MXNet 0.11, src/operator/contrib/psroi_pooling.cu; arXiv:1605.06409",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(B, output_dim group_size^2, H, W)"),
                              PORT_ROIS),

@@ -208,6 +208,10 @@ const tn_op_decl tni_op_sample_uniform =
     TN_OP(.name = "sample_uniform", .flags = TN_OP_RANDOM,
           .doc = "Numbers drawn evenly from [low, high), for each element of low and high. Has the "
                  "gradient of low + u (high - low) with u as drawn.",
+          .family = "random",
+          .formula = "y = low + u * (high - low), u uniform in [0, 1);  dlow = sum dy * (1 - u), "
+                     "dhigh = sum dy * u",
+          .shape_rule = "parameters of shape P -> P + shape",
           TWO("low", "smallest numbers", "high", "ends, not reached; of the shape of low"), SAMPLE,
           .gradient = uniform_gradient, .expand = uniform_expand);
 
@@ -238,6 +242,9 @@ const tn_op_decl tni_op_sample_normal =
     TN_OP(.name = "sample_normal", .flags = TN_OP_RANDOM,
           .doc = "Numbers drawn from normal distributions, for each element of mu and sigma. Has "
                  "the gradient of mu + sigma z with z as drawn.",
+          .family = "random",
+          .formula = "y = mu + sigma * z, z standard normal;  dmu = sum dy, dsigma = sum dy * z",
+          .shape_rule = "parameters of shape P -> P + shape",
           TWO("mu", "means", "sigma", "standard deviations, of the shape of mu"), SAMPLE,
           .gradient = normal_gradient, .expand = normal_expand);
 
@@ -267,8 +274,10 @@ const tn_op_decl tni_op_sample_exponential =
     TN_OP(.name = "sample_exponential", .flags = TN_OP_RANDOM,
           .doc = "Numbers drawn from exponential distributions, for each element of lam. Has the "
                  "gradient of -log(1 - u) / lam with u as drawn.",
-          ONE("lam", "rates; NaN below 0"), SAMPLE, .gradient = exponential_gradient,
-          .expand = exponential_expand);
+          .family = "random",
+          .formula = "y = -log(1 - u) / lam, u uniform in [0, 1);  dlam = -sum dy * y / lam",
+          .shape_rule = "parameters of shape P -> P + shape", ONE("lam", "rates; NaN below 0"),
+          SAMPLE, .gradient = exponential_gradient, .expand = exponential_expand);
 
 // ------------------------------------------------------------------ sample_gamma
 //
@@ -291,13 +300,17 @@ static tn_status gamma_gradient(const tn_builder *b)
     return TN_OK;
 }
 
-const tn_op_decl tni_op_sample_gamma =
-    TN_OP(.name = "sample_gamma", .flags = TN_OP_RANDOM,
-          .doc = "Numbers drawn from gamma distributions, for each element of alpha and beta. beta "
-                 "has the gradient of beta g with g as drawn, alpha has none.",
-          TWO("alpha", "shapes; NaN unless above 0", "beta",
-              "scales, of the shape of alpha; NaN below 0"),
-          SAMPLE, .gradient = gamma_gradient, .expand = gamma_expand);
+const tn_op_decl tni_op_sample_gamma = TN_OP(
+        .name = "sample_gamma", .flags = TN_OP_RANDOM,
+        .doc = "Numbers drawn from gamma distributions, for each element of alpha and beta. beta "
+               "has the gradient of beta g with g as drawn, alpha has none.",
+        .family = "random",
+        .formula =
+            "y = beta * g, g a gamma number of shape alpha and scale 1;  dbeta = sum dy * y / beta",
+        .shape_rule = "parameters of shape P -> P + shape",
+        TWO("alpha", "shapes; NaN unless above 0", "beta",
+            "scales, of the shape of alpha; NaN below 0"),
+        SAMPLE, .gradient = gamma_gradient, .expand = gamma_expand);
 
 // ------------------------------------------------------------------ whole numbers
 
@@ -309,7 +322,9 @@ static tn_status poisson_expand(const tn_builder *b)
 const tn_op_decl tni_op_sample_poisson =
     TN_OP(.name = "sample_poisson", .flags = TN_OP_RANDOM | TN_OP_ZERO_GRAD,
           .doc = "Numbers drawn from Poisson distributions, for each element of lam.",
-          ONE("lam", "means; NaN below 0"), SAMPLE, .expand = poisson_expand);
+          .family = "random", .formula = "P(y = k) = lam^k exp(-lam) / k!",
+          .shape_rule = "parameters of shape P -> P + shape", ONE("lam", "means; NaN below 0"),
+          SAMPLE, .expand = poisson_expand);
 
 // v where a is not 0, else w
 static tn_sym unless_zero(const tn_builder *b, tn_sym a, tn_sym v, tn_sym w)
@@ -332,6 +347,10 @@ const tn_op_decl tni_op_sample_negative_binomial =
     TN_OP(.name = "sample_negative_binomial", .flags = TN_OP_RANDOM | TN_OP_ZERO_GRAD,
           .doc = "Numbers of failures before the k-th success, drawn for each element of k and p. "
                  "k need not be whole.",
+          .family = "random",
+          .formula =
+              "y is a Poisson number whose mean is a gamma number of shape k and scale (1 - p) / p",
+          .shape_rule = "parameters of shape P -> P + shape",
           TWO("k", "numbers of successes; NaN below 0", "p",
               "probabilities of success, of the shape of k; NaN outside of [0, 1]"),
           SAMPLE, .expand = negative_binomial_expand);
@@ -351,5 +370,9 @@ const tn_op_decl tni_op_sample_generalized_negative_binomial =
     TN_OP(.name = "sample_generalized_negative_binomial", .flags = TN_OP_RANDOM | TN_OP_ZERO_GRAD,
           .doc = "Whole numbers drawn from negative binomial distributions of mean mu and variance "
                  "mu + alpha mu^2, for each element of mu and alpha.",
+          .family = "random",
+          .formula = "y is a Poisson number whose mean is a gamma number of shape 1 / alpha and "
+                     "scale alpha * mu; of mean mu where alpha is 0",
+          .shape_rule = "parameters of shape P -> P + shape",
           TWO("mu", "means; NaN below 0", "alpha", "dispersions, of the shape of mu; NaN below 0"),
           SAMPLE, .expand = generalized_expand);

@@ -52,6 +52,10 @@ const tn_op_decl tni_op_cumsum =
     TN_OP(.name = "cumsum", .aliases = "_np_cumsum",
           .doc = "Running sums along an axis: element i is the sum of the first i + 1, or of those "
                  "before it if exclusive. Integers wrap around.",
+          .family = "reduction",
+          .formula = "y[...,i,...] = sum_{j <= i} x[...,j,...] along axis; exclusive: j < i;  dx = "
+                     "the same sum of dy from the other end",
+          .shape_rule = "output has the shape of data",
           .source = "numpy.cumsum; MXNet 1.6, src/operator/numpy/np_cumsum.cc; ONNX CumSum",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output",

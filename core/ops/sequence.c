@@ -131,6 +131,8 @@ static tn_status reverse_expand(const tn_builder *b)
 const tn_op_decl tni_op_sequence_last =
     TN_OP(.name = "SequenceLast",
           .doc = "The last step of each sequence. A sequence of length 0 gives zeros.",
+          .family = "sequence", .formula = "y[n,...] = data[sequence_length[n] - 1,n,...]",
+          .shape_rule = "(t, n, ...) and (n,) -> (n, ...)",
           .source = "MXNet 0.11, src/operator/sequence_last-inl.h", SEQUENCE,
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(N, ...)")),
           .params = TN_PARAMS(USE_LENGTH), .infer_shape = last_shape, .expand = last_expand);
@@ -138,15 +140,22 @@ const tn_op_decl tni_op_sequence_last =
 const tn_op_decl tni_op_sequence_mask =
     TN_OP(.name = "SequenceMask",
           .doc = "Replaces the steps behind the end of each sequence by a value.",
+          .family = "sequence",
+          .formula = "y[t,n,...] = data[t,n,...] where t < sequence_length[n], else value",
+          .shape_rule = "output has the shape of data (t, n, ...); sequence_length (n,)",
           .source = "MXNet 0.11, src/operator/sequence_mask-inl.h", SEQUENCE,
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
           .params = TN_PARAMS(USE_LENGTH, TN_PARAM(sequence_params, value, TN_P_F64, .def = "0.0",
                                                    .doc = "what stands behind the end")),
           .infer_shape = sequence_shape, .expand = mask_expand);
 
-const tn_op_decl tni_op_sequence_reverse =
-    TN_OP(.name = "SequenceReverse",
-          .doc = "Reverses the steps of each sequence; those behind its end stay in place.",
-          .source = "MXNet 0.11, src/operator/sequence_reverse-inl.h", SEQUENCE,
-          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
-          .params = TN_PARAMS(USE_LENGTH), .infer_shape = sequence_shape, .expand = reverse_expand);
+const tn_op_decl tni_op_sequence_reverse = TN_OP(
+        .name = "SequenceReverse",
+        .doc = "Reverses the steps of each sequence; those behind its end stay in place.",
+        .family = "sequence",
+        .formula =
+            "y[t,n,...] = data[sequence_length[n] - 1 - t,n,...]; what is behind the length stays",
+        .shape_rule = "output has the shape of data (t, n, ...); sequence_length (n,)",
+        .source = "MXNet 0.11, src/operator/sequence_reverse-inl.h", SEQUENCE,
+        .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
+        .params = TN_PARAMS(USE_LENGTH), .infer_shape = sequence_shape, .expand = reverse_expand);

@@ -68,6 +68,9 @@ const tn_op_decl tni_op_count_sketch =
     TN_OP(.name = "_contrib_count_sketch",
           .doc = "Count sketch: adds s[j] data[..., j] to element h[j] of the result. An index "
                  "outside is moved to the nearest end.",
+          .family = "signal",
+          .formula = "y[...,h[j]] adds up s[j] * data[...,j];  ddata[...,j] = s[j] * dy[...,h[j]]",
+          .shape_rule = "(..., d), h and s (1, d) or (d,) -> (..., out_dim)",
           .source = "MXNet 0.11, src/operator/contrib/count_sketch-inl.h",
           .inputs =
               TN_PORTS(TN_PORT(.name = "data", .doc = "(..., d)"),

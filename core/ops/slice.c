@@ -128,6 +128,9 @@ const tn_op_decl tni_op_slice =
     TN_OP(.name = "slice", .aliases = "crop",
           .doc =
               "A part of data: data[begin:end:step] on each axis, as in NumPy. Not the layer Crop.",
+          .family = "shape", .formula = "y = data[begin:end:step], axis by axis",
+          .shape_rule = "each sliced extent -> ceil((end - begin) / step), cut off at 0 and the "
+                        "extent; other axes stay",
           .source = "MXNet 1.x, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the part")), SLICE_PARAMS,
@@ -184,7 +187,9 @@ static tn_status assign_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_slice_assign =
     TN_OP(.name = "_slice_assign", .aliases = "_crop_assign", .c_name = "slice_assign",
-          .doc = "lhs with the part that slice would take replaced by rhs.",
+          .doc = "lhs with the part that slice would take replaced by rhs.", .family = "shape",
+          .formula = "y = lhs, but y[begin:end:step] = rhs",
+          .shape_rule = "output has the shape of lhs; rhs that of the slice",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h; step from 1.x",
           .inputs = TN_PORTS(TN_PORT(.name = "lhs", .doc = "of any shape"),
                              TN_PORT(.name = "rhs", .doc = "in the shape of the part")),
@@ -214,7 +219,9 @@ static tn_status assign_scalar_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_slice_assign_scalar =
     TN_OP(.name = "_crop_assign_scalar", .c_name = "slice_assign_scalar",
-          .doc = "data with the part data[begin:end] replaced by a number.",
+          .doc = "data with the part data[begin:end] replaced by a number.", .family = "shape",
+          .formula = "y = data, but y[begin:end:step] = scalar",
+          .shape_rule = "output has the shape of data",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
@@ -335,6 +342,8 @@ static tn_status slice_axis_backward_expand(const tn_builder *b)
 
 const tn_op_decl tni_op_slice_axis =
     TN_OP(.name = "slice_axis", .doc = "A part of data along one axis: data[begin:end].",
+          .family = "shape", .formula = "y = data[begin:end] along axis",
+          .shape_rule = "the extent of axis -> end - begin",
           .source = "MXNet 0.11, src/operator/tensor/matrix_op-inl.h",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "the part")), SLICE_AXIS_PARAMS,

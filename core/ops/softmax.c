@@ -114,6 +114,10 @@ const tn_op_decl tni_op_softmax =
     TN_OP(.name = "softmax",
           .doc = "Softmax along an axis: exp(x / T) / sum(exp(x / T)). Not the loss layer of that "
                  "name in old files, which is Softmax.",
+          .family = "function",
+          .formula = "y = exp(x / T) / sum exp(x / T) along axis, T = temperature;  dx = y * (dy - "
+                     "sum dy * y) / T",
+          .shape_rule = "output has the shape of data",
           .source = "MXNet 1.x, src/operator/nn/softmax.cc", SOFTMAX_PORTS, SOFTMAX_PARAMS,
           .check = softmax_check, .infer_shape = softmax_shape, .gradient = softmax_gradient,
           .expand = softmax_expand);
@@ -153,6 +157,10 @@ static tn_status log_softmax_backward_expand(const tn_builder *b)
 const tn_op_decl tni_op_log_softmax =
     TN_OP(.name = "log_softmax",
           .doc = "Logarithm of the softmax along an axis: x / T - log(sum(exp(x / T))).",
+          .family = "function",
+          .formula = "y = x / T - log sum exp(x / T) along axis, T = temperature;  dx = (dy - "
+                     "exp(y) * sum dy) / T",
+          .shape_rule = "output has the shape of data",
           .source = "MXNet 1.x, src/operator/nn/softmax.cc", SOFTMAX_PORTS, SOFTMAX_PARAMS,
           .check = softmax_check, .infer_shape = softmax_shape, .gradient = log_softmax_gradient,
           .expand = log_softmax_expand);

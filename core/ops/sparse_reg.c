@@ -89,6 +89,10 @@ const tn_op_decl tni_op_sparse_reg =
           .flags = TN_OP_IDENTITY,
           .doc = "Passes the results of a sigmoid on, and adds to their gradient that of a penalty "
                  "on units whose average is not sparseness_target.",
+          .family = "loss",
+          .formula = "y = x;  dx = dy + penalty * (-rho / avg + (1 - rho) / (1 - avg)), rho = "
+                     "sparseness_target, avg the moving average of a unit",
+          .shape_rule = "output has the shape of data (n, c, ...); moving_avg (c,)",
           .source = "MXNet 0.11, src/operator/identity_attach_KL_sparse_reg-inl.h",
           .inputs =
               TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...), between 0 and 1"), AVERAGE),

@@ -81,6 +81,8 @@ const tn_op_decl tni_op_squeeze =
     TN_OP(.name = "squeeze", .flags = TN_OP_IDENTITY,
           .doc = "Takes away axes of extent 1: the named ones, or all of them. A value whose axes "
                  "all go becomes a scalar without axes.",
+          .family = "shape", .formula = "y = data without axes of extent 1",
+          .shape_rule = "(a, 1, b) -> (a, b)",
           .source = "MXNet 1.x, src/operator/tensor/matrix_op.cc; scalars as in NumPy",
           .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "data without these axes")),

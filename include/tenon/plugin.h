@@ -215,6 +215,10 @@ struct tn_op_decl {
     tn_status (*infer_dtype)(const tn_infer *io);                      // NULL: all dtypes are equal
     tn_status (*gradient)(const tn_builder *b); // NULL: by flags, or through expand
     tn_status (*expand)(const tn_builder *b);   // the operator in terms of simpler ones; or NULL
+    // Documentation for `tenon ops` and the reference; each may be NULL (minor 2).
+    const char *family;     // what lists put together: "layer", "reduction"; NULL: the plugin
+    const char *formula;    // result and derivative: "y = 1 / x,  dx = -dy * y * y"
+    const char *shape_rule; // "(n, k) -> (n,)"; NULL without infer_shape: all shapes are equal
 };
 
 // ------------------------------------------------------------------ what a kernel is asked

@@ -67,20 +67,25 @@ tenon 0 backends --json && valid_json out && out '/caf\?/broken.so'
 unset TENON_PLUGIN_PATH
 
 echo "== ops"
-tenon 0 ops && out '^FullyConnected +Linear layer' && out '^Concat ' && not_out '^_backward' && quiet
+tenon 0 ops && out '^layer$' && out '^  FullyConnected +Linear layer' && out '^  Concat ' &&
+    not_out '^ *_backward' && quiet
 [ "$(wc -l <out)" -gt 100 ] || fail "tenon ops: $(wc -l <out) lines"
-LC_ALL=C sort -c out 2>/dev/null || fail "tenon ops: not sorted"
-tenon 0 ops --all && out '^_backward_SoftmaxOutput '
+grep '^[^ ]' out | LC_ALL=C sort -cu 2>/dev/null || fail "tenon ops: families are not sorted"
+tenon 0 ops --all && out '^  _backward_SoftmaxOutput '
 tenon 0 ops FullyConnected && out '^  num_hidden +int in \[1,\), required' &&
     out '^  no_bias +bool, default False' && out '^Inputs$' && out '^Parameters$' &&
-    out '^Outputs$' && out '^Gradient: symbolic' && out '^(Kernels:)? +reference: .*float32'
+    out '^Outputs$' && out '^Formula: +y = x' && out '^Shapes: +data \(n, \.\.\.\)' &&
+    out '^Gradient: symbolic' && out '^(Kernels:)? +reference: .*float32'
 tenon 0 ops SoftmaxOutput && awk 'length($0) > 80' out | grep -q . && fail "tenon ops: a wide line"
 tenon 0 ops concat && out '^Concat  \(also .*concat' # an alias
 tenon 0 ops sgd_mom_update && out '^Auxiliary states$' && out '^  mom '
 tenon 0 ops Activation && out 'relu\|sigmoid\|tanh'
+tenon 0 ops exp && out '^Formula: +y = exp\(x\), +dx = dy \* \(y\)' &&
+    out '^Shapes: +all inputs and outputs have one shape'
+tenon 0 ops adam_update && out '^Gradient: none: asking for one is an error'
 tenon 0 ops swish && out '^From plugin swish'
 tenon 1 ops NoSuchOperator && err '^tenon ops: no operator "NoSuchOperator"'
-tenon 1 ops convolut && err 'there is Convolution Convolution_v1 Deconvolution$'
+tenon 1 ops convolut && err 'there is Convolution Convolution_v1 Deconvolution'
 
 tenon 0 ops --json && valid_json out && quiet
 # Every object has all keys. jansson indents: keys of an operator stand at four spaces.
@@ -90,14 +95,14 @@ awk '
     /^    "name":/ { name = $2 }
     /^    "gradient":/ && !/"(symbolic|expand|zero|none)",?$/ { print name " has " $0 }
     /^  \},?$/ {
-        split("name aliases doc inputs params outputs aux gradient backends", keys, " ")
+        split("name family formula shape_rule aliases doc inputs params outputs aux gradient backends", keys, " ")
         for (i in keys) if (!(keys[i] in seen)) print name " has no " keys[i]
     }
     END { if (n < 100) print n " objects" }' out >problems
 [ ! -s problems ] || fail "tenon ops --json: $(cat problems)"
 tenon 0 ops --json && cp out whole.json
 public=$(grep -c '^  {$' whole.json)
-tenon 0 ops && [ "$(wc -l <out)" = "$public" ] || fail "tenon ops and ops --json differ in number"
+tenon 0 ops && [ "$(grep -c '^  ' out)" = "$public" ] || fail "tenon ops and ops --json differ in number"
 tenon 0 ops FullyConnected --json && [ "$(grep -c '^  {$' out)" = 1 ] && out '"gradient": "symbolic"'
 tenon 0 ops stack --json && out '"gradient": "expand"'
 tenon 0 ops sgd_mom_update --json && out '"name": "mom"' && out '"gradient": "none"'
