@@ -121,11 +121,20 @@ static tn_status broadcast_expand(const tn_builder *b)
 #define GRADIENT_BOTH .flags = TN_OP_ELEMENTWISE, .gradient = broadcast_gradient
 #define GRADIENT_ZERO .flags = TN_OP_ELEMENTWISE | TN_OP_ZERO_GRAD
 
-#define DECLARE(broadcast, grads, version, doc_)                                                  \
+#define C(number) number
+#define PART(name, derivative) ",  " name " = sum dy * (" TNI_TEXT(derivative) ")"
+#define FORMULA_BOTH(f, da, db) \
+    "y = " TNI_TEXT(f) PART("da", da) PART("db", db) " over the axes that are stretched"
+#define FORMULA_ZERO(f, da, db) "y = " TNI_TEXT(f)
+
+#define DECLARE(broadcast, grads, version, formula_, doc_)                                        \
     const tn_op_decl tni_op_##broadcast =                                                         \
         TN_OP(.name = #broadcast, ALIASES_##broadcast, GRADIENT_##grads,                          \
               .doc = doc_ ". Elementwise; axes of extent 1 are stretched to the other's extent.", \
               .source = version ", src/operator/tensor/elemwise_binary_broadcast_op*.cc",         \
+              .family = "arithmetic, broadcast", .formula = formula_,                             \
+              .shape_rule = "aligned at the last axes, each output extent is the larger one; "    \
+                            "extents are equal, or one of them is 1 or missing",                  \
               .inputs = TN_PORTS(                                                                 \
                   TN_PORT(.name = "lhs", .doc = "a"),                                             \
                   TN_PORT(.name = "rhs", .doc = "b; shapes are aligned at the last axis")),       \
@@ -133,9 +142,9 @@ static tn_status broadcast_expand(const tn_builder *b)
               .infer_shape = broadcast_shape, .expand = broadcast_expand);
 
 #define BROADCAST(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
-    DECLARE(broadcast, grads, "MXNet 0.11", doc)
+    DECLARE(broadcast, grads, "MXNet 0.11", FORMULA_##grads(forward, da, db), doc)
 #define LATER(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
-    DECLARE(broadcast, grads, "MXNet 1.x", doc)
+    DECLARE(broadcast, grads, "MXNet 1.x", FORMULA_##grads(forward, da, db), doc)
 TN_BINARY_ROWS_0_11(BROADCAST)
 TN_BINARY_ROWS_LATER(LATER)
 
