@@ -407,7 +407,8 @@ static tn_status attention_expand(const tn_builder *b)
 {
     const attention_params *p = b->params;
     char text[TN_TEXT], number[TNI_NUMBER];
-    const tn_sym weights = attention_weights(b);
+    const tn_sym value = with_heads(b, VALUE);
+    const tn_sym weights = tni_stretch_leading(b, attention_weights(b), value);
     tn_sym used = weights;
     b->set_output(b->ctx, WEIGHTS, weights);
     if (p->dropout_p > 0) {
@@ -415,7 +416,7 @@ static tn_status attention_expand(const tn_builder *b)
         used = tn_emit(b, "Dropout", text, &weights, 1);
         b->set_output(b->ctx, DROPPED, b->result(b->ctx, used, 1));
     }
-    b->set_output(b->ctx, OUTPUT, tni_call2(b, "matmul", used, with_heads(b, VALUE)));
+    b->set_output(b->ctx, OUTPUT, tni_call2(b, "matmul", used, value));
     return TN_OK;
 }
 

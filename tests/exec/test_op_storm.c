@@ -35,10 +35,10 @@ static void stopped(int sig)
     raise(sig);
 }
 
-// Called by the sanitizers before they end the program.
-void __asan_on_error(void);
-void __ubsan_on_report(void);
-const char *__asan_default_options(void);
+// Called by the sanitizers before they end the program, so they must be seen from their libraries.
+TN_API void __asan_on_error(void);
+TN_API void __ubsan_on_report(void);
+TN_API const char *__asan_default_options(void);
 void __asan_on_error(void)
 {
     say();
