@@ -6,7 +6,7 @@
 // reads is there where its last node stands, and nobody needs its results earlier.
 #include "core/passes/place.h"
 
-enum { LEAVES = UINT32_MAX }; // of readers: the value is wanted outside of the graph
+#define LEAVES UINT32_MAX // of readers: the value is wanted outside of the graph
 
 typedef struct group {
     uint32_t parent;         // of union-find: itself for a root
