@@ -8,6 +8,7 @@ static const tn_kernel_row *const families[] = {
     blas_reduce,      blas_shape,     blas_slice, blas_index,     blas_values,
     blas_random,      blas_optimizer, blas_fuse,
     blas_linalg,
+    blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_lrns,
     NULL,
 };
 // clang-format on

@@ -253,11 +253,19 @@ typedef struct blas_gemm {
     blas_product size;
     blas_matrix c, a, b;
     const void *bias;
+    bool add;                       // c += a · b; then there is no bias
     int64_t batch;                  // products of the same kind
     int64_t c_step, a_step, b_step; // elements from one to the next
 } blas_gemm;
 
 void blas_multiply(const tn_sdk_kernel *k, const tn_run_args *run, const blas_gemm *g);
+
+// One product (batch and steps do not count) by the calling thread, inside a range function. All
+// such products of a range function stand between blas_alone() and blas_alone_end(its result).
+void blas_multiply_alone(const blas_gemm *g);
+int blas_alone(void);
+void blas_alone_end(int threads);
+
 const char *blas_gemm_impl(tn_dtype dtype);       // "sgemm SkylakeX"
 const char *blas_driver(const tn_host_api *host); // OpenBLAS and what it is
 
@@ -277,5 +285,7 @@ extern const tn_kernel_row blas_elementwise[], blas_pointwise[], blas_dense[], b
     blas_loss[], blas_reduce[], blas_shape[], blas_slice[], blas_index[], blas_values[],
     blas_random[], blas_optimizer[], blas_fuse[];
 extern const tn_kernel_row blas_linalg[];
+extern const tn_kernel_row blas_convs[], blas_conv_weights[], blas_pools[], blas_batch_norms[],
+    blas_lrns[];
 
 #endif

@@ -74,7 +74,7 @@ static enum CBLAS_TRANSPOSE transposed(const blas_matrix *x)
 static void gemv(const blas_gemm *g, const blas_matrix *a, const int64_t size[2], const void *x,
                  int incx, void *y, int incy)
 {
-    const double beta = g->bias != NULL;
+    const double beta = g->bias || g->add;
     // CBLAS counts rows and columns as they are stored.
     const int rows = (int)size[a->transposed], cols = (int)size[!a->transposed];
     if (g->dtype == TN_F64)
@@ -89,7 +89,7 @@ static void gemv(const blas_gemm *g, const blas_matrix *a, const int64_t size[2]
 static void gemm(const blas_gemm *g)
 {
     const int m = (int)g->size.m, n = (int)g->size.n, k = (int)g->size.k;
-    const double beta = g->bias != NULL;
+    const double beta = g->bias || g->add;
     if (m == 1 && !g->c.transposed) { // cᵀ = bᵀ · aᵀ
         const blas_matrix b = {g->b.p, g->b.row, !g->b.transposed};
         const int step = g->a.transposed ? leading(&g->a) : 1;
@@ -127,14 +127,32 @@ typedef struct tiles {
     int64_t down, over; // tiles of a product
 } tiles;
 
+// OpenBLAS counts the threads that OpenMP would give to this thread: one, for this while.
+int blas_alone(void)
+{
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return threads;
+}
+
+void blas_alone_end(int threads)
+{
+    omp_set_num_threads(threads);
+}
+
+void blas_multiply_alone(const blas_gemm *g)
+{
+    if (g->size.m == 0 || g->size.n == 0) return;
+    if (g->bias || (g->size.k == 0 && !g->add)) fill_rows(g);
+    if (g->size.k) gemm(g);
+}
+
 static void run_tiles(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const tiles *t = ctx;
     const size_t size = element(t->g->dtype);
-    // OpenBLAS counts the threads that OpenMP would give to this thread: one, for this while.
-    const int threads = omp_get_max_threads();
+    const int threads = blas_alone();
     (void)worker;
-    omp_set_num_threads(1);
     for (int64_t item = begin; item < end; item++) {
         blas_gemm g = *t->g;
         const int64_t batch = item / (t->down * t->over);
@@ -145,10 +163,9 @@ static void run_tiles(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         if (g.bias) g.bias = (const char *)g.bias + (size_t)j * size;
         g.size.m = g.size.m - i < t->m ? g.size.m - i : t->m;
         g.size.n = g.size.n - j < t->n ? g.size.n - j : t->n;
-        if (g.bias || g.size.k == 0) fill_rows(&g);
-        if (g.size.k) gemm(&g);
+        blas_multiply_alone(&g);
     }
-    omp_set_num_threads(threads);
+    blas_alone_end(threads);
 }
 
 enum {

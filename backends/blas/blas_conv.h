@@ -1,0 +1,127 @@
+// backends/blas/blas_conv.h: what the convolutions share.
+//
+// All are one of three sums over a kernel that slides over a wide side x (n, c, spatial...), with
+// its positions o on the narrow side y (n, f, spatial...), weight w (f, c / groups, kernel...):
+//
+//     narrow   y[n, f, o] = bias[f] + Σ_{c, j} w[f, c, j] · x[n, group(f) + c, s o + d j - p]
+//     wide     x[n, c, i] = bias[c] + Σ_{f, j, o: s o + d j - p = i} w[f, c, j] · y[n, f, o]
+//     weight   w[f, c, j] = Σ_{n, o} y[n, f, o] · x[n, group(f) + c, s o + d j - p]
+//
+// Column (c, j) of an image is the row of numbers x[c, s o + d j - p] for all o. With the columns
+// as a matrix each sum is a matrix product. They are made in pieces that stay in a cache.
+#ifndef TENON_BLAS_CONV_H
+#define TENON_BLAS_CONV_H
+
+#include "blas_window.h"
+
+typedef struct blas_conv {
+    blas_slide axis[BLAS_SPATIAL];
+    tn_dtype dtype;
+    size_t size; // bytes of an element
+    int64_t batch, groups;
+    int64_t wide, narrow;               // channels of both sides, in one group
+    int64_t wide_points, narrow_points; // elements of one channel
+    int64_t weight_points;
+    bool plain;               // columns are the data itself: kernel 1, stride 1, no pad
+    bool direct;              // so few filters share a column that making it would not pay
+    bool together;            // narrow: too little to share between threads but one product's tiles
+    int64_t points;           // positions of a piece
+    int64_t pieces;           // that cover narrow_points
+    int64_t channels, blocks; // wide, weight: channels of an item, items that cover `wide`
+    int64_t chunks;           // weight: parts of the batch that are summed apart
+    int64_t images;           // weight: taken together in one product
+    uint64_t worker_bytes;    // scratch of one worker
+    uint64_t shared_bytes;    // scratch before that of the workers
+} blas_conv;
+
+enum {
+    BLAS_CONV_CACHED = 1 << 19, // bytes of columns at a time: half of a second-level cache
+    BLAS_CONV_ITEMS = 8,        // as many items at least, where the sizes permit
+    BLAS_CONV_SIDE = 64         // least side of a product worth calling OpenBLAS for
+};
+
+// ------------------------------------------------------------------ setup (blas_conv_setup.c)
+
+void blas_conv_sizes(const tn_call *call, blas_conv *c, const tn_value_info *x,
+                     const tn_value_info *w, const tn_value_info *y);
+const char *blas_conv_cannot(const tn_call *call, const tn_value_info *x, const tn_value_info *w,
+                             const tn_value_info *y);
+// How many items are made of n, so that there are BLAS_CONV_ITEMS of them with the `others`, none
+// has more than `most`, and none is cut below `least`.
+int64_t blas_conv_cut(int64_t n, int64_t others, int64_t least, int64_t most);
+// Positions in a column's piece: of `rows` columns as many as a cache holds.
+void blas_conv_cut_points(blas_conv *c, int64_t rows, int64_t others);
+// Fills info from what c says of scratch.
+tn_status blas_conv_finish(const tn_sdk_kernel *k, const blas_conv *c, tn_kernel_info *info);
+// Bytes of n · m elements, in whole cache lines.
+uint64_t blas_conv_bytes(const blas_conv *c, int64_t n, int64_t m);
+
+// ------------------------------------------------------------------ running
+
+// The two sides and the weight; which of them is written, depends.
+typedef struct blas_conv_run {
+    const blas_conv *c;
+    const tn_run_args *a;
+    const char *x, *w, *y;
+    const void *bias;
+    char *parts; // weight: where the sums of the parts of the batch go
+} blas_conv_run;
+
+static inline char *blas_conv_scratch(const blas_conv *c, const tn_run_args *a, uint32_t worker)
+{
+    return (char *)a->scratch.host + c->shared_bytes + worker * c->worker_bytes;
+}
+
+// The address some elements further on.
+static inline void *blas_conv_move(const void *p, const blas_conv *c, int64_t elements)
+{
+    return (char *)(uintptr_t)p + (size_t)elements * c->size;
+}
+
+static inline double blas_conv_number(const blas_conv *c, const void *p, int64_t i)
+{
+    return c->dtype == TN_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+// ------------------------------------------------------------------ loops (blas_columns.c)
+
+// Some of the wide side: channels from x on, and positions begin … end-1.
+typedef struct blas_patch {
+    int64_t channels, begin, end;
+} blas_patch;
+
+#define BLAS_CONV_LOOPS(kind)                                                                   \
+    void blas_sum_parts_##kind(const void *parts, int64_t n_parts, int64_t step, void *out,     \
+                               int64_t n);                                                      \
+    void blas_fill_##kind(void *p, int64_t n, double v);                                        \
+    void blas_columns_##kind(const blas_conv *c, const blas_patch *p, const void *x, void *col, \
+                             int64_t row);                                                      \
+    void blas_add_columns_##kind(const blas_conv *c, const blas_patch *p, void *x,              \
+                                 const void *col, int64_t row);                                 \
+    void blas_direct_narrow_##kind(const blas_conv *c, const void *x, const void *w, void *y);  \
+    void blas_direct_wide_##kind(const blas_conv *c, const void *y, const void *w, void *x);    \
+    void blas_direct_weight_##kind(const blas_conv *c, const void *x, const void *y, double *w);
+BLAS_CONV_LOOPS(f32)
+BLAS_CONV_LOOPS(f64)
+
+// n elements := v.
+static inline void blas_conv_fill(const blas_conv *c, void *p, int64_t n, double v)
+{
+    (c->dtype == TN_F64 ? blas_fill_f64 : blas_fill_f32)(p, n, v);
+}
+
+// Rows of `row` elements in col: the patch's columns.
+static inline void blas_conv_columns(const blas_conv *c, const blas_patch *p, const void *x,
+                                     void *col, int64_t row)
+{
+    (c->dtype == TN_F64 ? blas_columns_f64 : blas_columns_f32)(c, p, x, col, row);
+}
+
+// And back: x += the columns.
+static inline void blas_conv_add_columns(const blas_conv *c, const blas_patch *p, void *x,
+                                         const void *col, int64_t row)
+{
+    (c->dtype == TN_F64 ? blas_add_columns_f64 : blas_add_columns_f32)(c, p, x, col, row);
+}
+
+#endif

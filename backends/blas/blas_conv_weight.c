@@ -1,0 +1,234 @@
+// backends/blas/blas_conv_weight.c: the gradients of the weights of Convolution and Deconvolution.
+//
+// Items are blocks of channels, and where these are few, parts of the batch, whose sums are added
+// up in their order.
+#include "blas_conv.h"
+
+enum { MOST_PARTS = 1 << 22 }; // bytes of the sums of all parts
+
+static tn_status weight_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn_value_info *y,
+                              tn_kernel_info *info)
+{
+    blas_conv *c = k->state;
+    blas_conv_sizes(k->call, c, x, k->call->out[0], y);
+    const int64_t sums = k->call->out[0]->size, elements = BLAS_CONV_CACHED / (int64_t)c->size;
+    const int64_t least = blas_ceil_div(BLAS_CONV_SIDE, c->weight_points);
+    const int64_t most = elements / BLAS_CONV_SIDE / 4 / c->weight_points;
+    c->blocks = c->direct ? c->wide : blas_conv_cut(c->wide, c->groups, least, most);
+    c->channels = blas_ceil_div(c->wide, c->blocks);
+    c->blocks = blas_ceil_div(c->wide, blas_most(c->channels, 1));
+
+    const int64_t rows = c->channels * c->weight_points;
+    const int64_t bytes = tn_extent_times(sums, (int64_t)c->size);
+    c->chunks = 1;
+    while (!c->direct && c->chunks * c->groups * c->blocks < BLAS_CONV_ITEMS &&
+           2 * c->chunks <= c->batch && tn_extent_times(2 * c->chunks, bytes) <= MOST_PARTS)
+        c->chunks *= 2;
+    blas_conv_cut_points(c, rows, BLAS_CONV_ITEMS);
+    c->images = 1;
+    if (c->pieces == 1 && !c->direct) {
+        const int64_t fit = elements / blas_most((rows + c->narrow) * c->narrow_points, 1);
+        c->images =
+            blas_most(1, blas_least(fit, 4 * BLAS_CONV_SIDE / blas_most(c->narrow_points, 1)));
+        c->images = blas_least(c->images, blas_ceil_div(c->batch, c->chunks));
+        c->images = blas_most(c->images, 1);
+    }
+    if (c->direct) c->worker_bytes = ((uint64_t)c->weight_points * sizeof(double) + 63) / 64 * 64;
+    if (c->chunks > 1) c->shared_bytes = blas_conv_bytes(c, sums, c->chunks);
+    if (!c->direct && (!c->plain || c->images > 1))
+        c->worker_bytes = blas_conv_bytes(c, rows, c->points * c->images);
+    if (!c->direct && c->images > 1)
+        c->worker_bytes += blas_conv_bytes(c, c->narrow, c->points * c->images);
+    return blas_conv_finish(k, c, info);
+}
+
+static tn_status conv_weight_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of y, x
+{
+    return weight_setup(k, k->call->in[1], k->call->in[0], info);
+}
+
+static tn_status deconv_weight_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of x, y
+{
+    return weight_setup(k, k->call->in[0], k->call->in[1], info);
+}
+
+// What an item of the weight's sum is about.
+typedef struct weight_item {
+    int64_t group, first, channels; // of the wide side
+    char *w, *scratch;
+} weight_item;
+
+static const char *image_x(const blas_conv_run *r, const weight_item *t, int64_t n)
+{
+    const blas_conv *c = r->c;
+    return blas_conv_move(r->x, c,
+                          ((n * c->groups + t->group) * c->wide + t->first) * c->wide_points);
+}
+
+static const char *image_y(const blas_conv_run *r, const weight_item *t, int64_t n)
+{
+    const blas_conv *c = r->c;
+    return blas_conv_move(r->y, c, (n * c->groups + t->group) * c->narrow * c->narrow_points);
+}
+
+// w(f, c j) += y(f, points) · col(c j, points)ᵀ
+static void weight_product(const blas_conv *c, const weight_item *t, blas_matrix y, blas_matrix col,
+                           int64_t points)
+{
+    const blas_gemm g = {.dtype = c->dtype,
+                         .size = {c->narrow, t->channels * c->weight_points, points},
+                         .c = {t->w, c->wide * c->weight_points, false},
+                         .a = y,
+                         .b = col,
+                         .add = true,
+                         .batch = 1};
+    blas_multiply_alone(&g);
+}
+
+// One image, a piece of its positions at a time.
+static void weight_image(const blas_conv_run *r, const weight_item *t, int64_t n)
+{
+    const blas_conv *c = r->c;
+    const char *x = image_x(r, t, n), *y = image_y(r, t, n);
+    for (int64_t first = 0; first < c->narrow_points; first += c->points) {
+        const int64_t points = blas_least(c->points, c->narrow_points - first);
+        const blas_patch patch = {t->channels, first, first + points};
+        if (!c->plain) blas_conv_columns(c, &patch, x, t->scratch, c->points);
+        weight_product(c, t, (blas_matrix){blas_conv_move(y, c, first), c->narrow_points, false},
+                       (blas_matrix){c->plain ? blas_conv_move(x, c, first) : t->scratch,
+                                     c->plain ? c->wide_points : c->points, true},
+                       points);
+    }
+}
+
+// `count` images from n on, side by side in one product.
+static void weight_images(const blas_conv_run *r, const weight_item *t, int64_t n, int64_t count)
+{
+    const blas_conv *c = r->c;
+    const int64_t points = c->narrow_points, row = points * c->images;
+    const size_t bytes = (size_t)points * c->size;
+    const blas_patch patch = {t->channels, 0, points};
+    char *ys =
+        t->scratch + blas_conv_bytes(c, c->channels * c->weight_points, c->points * c->images);
+    for (int64_t i = 0; i < count; i++) {
+        const char *y = image_y(r, t, n + i);
+        blas_conv_columns(c, &patch, image_x(r, t, n + i),
+                          blas_conv_move(t->scratch, c, i * points), row);
+        for (int64_t f = 0; f < c->narrow; f++)
+            memcpy(blas_conv_move(ys, c, f * row + i * points), blas_conv_move(y, c, f * points),
+                   bytes);
+    }
+    weight_product(c, t, (blas_matrix){ys, row, false}, (blas_matrix){t->scratch, row, true},
+                   count * points);
+}
+
+// Items: parts of the batch of blocks of channels of groups.
+static void weight_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_conv_run *r = ctx;
+    const blas_conv *c = r->c;
+    const int threads = blas_alone();
+    const int64_t row = c->wide * c->weight_points, sums = c->groups * c->narrow * row;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t chunk = item % c->chunks, at = item / c->chunks;
+        weight_item t = {.group = at / c->blocks, .first = at % c->blocks * c->channels};
+        t.channels = blas_least(c->channels, c->wide - t.first);
+        t.w = blas_conv_move(r->parts, c,
+                             chunk * sums + t.group * c->narrow * row + t.first * c->weight_points);
+        t.scratch = blas_conv_scratch(c, r->a, worker);
+        for (int64_t f = 0; f < c->narrow; f++)
+            blas_conv_fill(c, blas_conv_move(t.w, c, f * row), t.channels * c->weight_points, 0);
+        const int64_t last = c->batch * (chunk + 1) / c->chunks;
+        for (int64_t n = c->batch * chunk / c->chunks; n < last; n += c->images) {
+            if (c->images > 1)
+                weight_images(r, &t, n, blas_least(c->images, last - n));
+            else
+                weight_image(r, &t, n);
+        }
+    }
+    blas_alone_end(threads);
+}
+
+// Items: filters and channels.
+static void weight_direct_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_conv_run *r = ctx;
+    const blas_conv *c = r->c;
+    double *sums = (double *)(void *)blas_conv_scratch(c, r->a, worker);
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t f = item / c->wide, group = f / c->narrow;
+        const weight_item t = {.group = group, .first = item % c->wide};
+        for (int64_t i = 0; i < c->weight_points; i++) sums[i] = 0;
+        for (int64_t n = 0; n < c->batch; n++) {
+            const void *x = image_x(r, &t, n);
+            const void *y =
+                blas_conv_move(image_y(r, &t, n), c, (f - group * c->narrow) * c->narrow_points);
+            (c->dtype == TN_F64 ? blas_direct_weight_f64 : blas_direct_weight_f32)(c, x, y, sums);
+        }
+        blas_store_f64(c->dtype, r->parts, item * c->weight_points, c->weight_points, sums);
+    }
+}
+
+// w = the sum of the parts, in their order
+static void sum_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_conv_run *r = ctx;
+    const blas_conv *c = r->c;
+    const int64_t sums = c->groups * c->narrow * c->wide * c->weight_points;
+    (void)worker;
+    (c->dtype == TN_F64 ? blas_sum_parts_f64
+                        : blas_sum_parts_f32)(blas_conv_move(r->parts, c, begin), c->chunks, sums,
+                                              blas_conv_move(r->w, c, begin), end - begin);
+}
+
+static tn_status weight_run(const tn_sdk_kernel *k, const tn_run_args *a, const void *x,
+                            const void *y)
+{
+    const blas_conv *c = k->state;
+    blas_conv_run r = {c, a, x, blas_out(a, 0), y, NULL, blas_out(a, 0)};
+    const int64_t sums = k->call->out[0]->size, pairs = c->batch * c->narrow_points;
+    if (sums == 0) return TN_OK;
+    if (c->direct) {
+        blas_items(k, a, sums / c->weight_points, pairs * c->weight_points, BLAS_CHEAP,
+                   weight_direct_range, &r);
+        return TN_OK;
+    }
+    if (c->chunks > 1) r.parts = a->scratch.host;
+    const int64_t items = c->groups * c->blocks * c->chunks;
+    blas_items(k, a, items, sums / items * pairs, 4 * BLAS_CHEAP, weight_range, &r);
+    if (c->chunks > 1) blas_elements(k, a, sums, BLAS_CHEAP, sum_range, &r);
+    return TN_OK;
+}
+
+// Inputs dy, data, weight's shape
+static tn_status convolution_weight(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    return weight_run(k, a, blas_in(a, 1), blas_in(a, 0));
+}
+
+static tn_status deconvolution_weight(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    return weight_run(k, a, blas_in(a, 0), blas_in(a, 1));
+}
+
+static const char *conv_cannot(const tn_call *call) // of y, x
+{
+    return blas_conv_cannot(call, call->in[1], call->out[0], call->in[0]);
+}
+
+static const char *deconv_cannot(const tn_call *call) // of x, y
+{
+    return blas_conv_cannot(call, call->in[0], call->out[0], call->in[1]);
+}
+
+#define ROW(op_, way_, run_)                                                                   \
+    {                                                                                          \
+        .op = op_, .dtypes = BLAS_REALS, .flags = BLAS_FLAGS, .state_size = sizeof(blas_conv), \
+        .cannot = way_##_cannot, .setup = way_##_weight_setup, .run = run_                     \
+    }
+
+const tn_kernel_row blas_conv_weights[] = {
+    ROW("_backward_Convolution_weight", conv, convolution_weight),
+    ROW("_backward_Deconvolution_weight", deconv, deconvolution_weight),
+    {0},
+};
