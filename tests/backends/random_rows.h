@@ -1,0 +1,234 @@
+// tests/backends/random_rows.h: calls of operators on random shapes: one backend alone against the
+// reference, and against itself with other numbers of threads.
+#ifndef TENON_TESTS_RANDOM_ROWS_H
+#define TENON_TESTS_RANDOM_ROWS_H
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/passes/op_rows.h"
+#include "tests/tn_numeric.h"
+
+// More threads than the smallest machine has CPUs, so that work is really cut.
+__attribute__((constructor)) static inline void seven_threads(void)
+{
+    setenv("TENON_NUM_THREADS", "7", 1);
+}
+
+static inline size_t backend_index(const char *name)
+{
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++)
+        if (strcmp(tn_env_backend(bench.env, i)->name, name) == 0) return i;
+    return SIZE_MAX;
+}
+
+static inline bool ready(void)
+{
+    if (backend_index("blas") != SIZE_MAX) return true;
+    tn_skip("the blas backend is not built");
+    return false;
+}
+
+// ------------------------------------------------------------------ random calls
+
+// A call whose shapes hold letters a to e: extents that are drawn, in params written $a. Inputs are
+// drawn from lo … hi, by default -2 … 2.
+typedef struct random_row {
+    const char *op, *params, *shapes;
+    double lo, hi;
+    bool reals_only; // float32 and float64
+} random_row;
+
+typedef struct random_rows {
+    size_t n;
+    const random_row *v;
+} random_rows;
+
+#define ROW(op_, params_, ...)                                  \
+    {                                                           \
+        .op = (op_), .params = (params_), .shapes = __VA_ARGS__ \
+    }
+enum { TEXT_SIZE = 160 };
+
+// A row with its letters replaced by extents: "$a" in params, "a" in shapes.
+typedef struct drawn {
+    char params[TEXT_SIZE], shapes[TEXT_SIZE];
+    op_row row;
+} drawn;
+
+static inline void replace(char out[TEXT_SIZE], const char *text, const int64_t extent[5],
+                           bool dollar)
+{
+    size_t n = 0;
+    for (; *text && n < TEXT_SIZE - 24; text++) {
+        if (dollar && *text == '$') {
+            text++;
+            n += (size_t)snprintf(out + n, TEXT_SIZE - n, "%lld", (long long)extent[*text - 'a']);
+        } else if (!dollar && *text >= 'a' && *text <= 'e') {
+            // "b9" is at least 9
+            const bool large = text[1] == '9';
+            n += (size_t)snprintf(out + n, TEXT_SIZE - n, "%lld",
+                                  (long long)extent[*text - 'a'] + (large ? 9 : 0));
+            text += large;
+        } else {
+            out[n++] = *text;
+        }
+    }
+    out[n] = 0;
+}
+
+static inline void draw(drawn *d, const random_row *r, const int64_t extent[5])
+{
+    replace(d->params, r->params ? r->params : "", extent, true);
+    replace(d->shapes, r->shapes, extent, false);
+    d->row = (op_row){r->op, r->params ? d->params : NULL, d->shapes};
+}
+
+static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
+
+// Binds the row on one backend alone. Shapes are given here, where they may be empty.
+static inline tn_exec *bind_row(const drawn *d, const char *backend, tn_dtype dtype,
+                                int32_t threads)
+{
+    tn_shape shape[8];
+    tn_named_dims shapes[8];
+    tni_entry in[8];
+    uint32_t n = 0;
+    tn_fresh();
+    tn_symbol x = tn_var("unused");
+    for (const char *at = d->row.shapes; *at && n < 8; n++) {
+        at = op_row_shape(at, &shape[n]);
+        x = tn_variable(bench.g, names[n], .dtype = dtype);
+        in[n] = (tni_entry){x.node, x.out};
+        shapes[n] = (tn_named_dims){names[n], {(size_t)shape[n].ndim, shape[n].dim}};
+    }
+    const tni_entry y = tni_build(bench.g, NULL, d->row.op, d->row.params, in, n, "op", 0);
+    const tn_symbol call = {y.node, TN_ALL_OUTPUTS, x.graph};
+    return tn_simple_bind(bench.g, call, .backends = backend, .shapes = {n, shapes},
+                          .grad_req = TN_NULL, .threads = threads, .seed = 5);
+}
+
+// An executor of the row after a training forward on sampled inputs.
+static inline tn_exec *run_row(const random_row *r, const drawn *d, const char *backend,
+                               tn_dtype dtype, int32_t threads)
+{
+    tn_exec *e = bind_row(d, backend, dtype, threads);
+    if (!TN_CHECK_GRAPH() || !e) {
+        printf("\n    %s(%s) of %s on %s\n", d->row.op, d->params, tn_dtype_name(dtype), backend);
+        return NULL;
+    }
+    const bool wide = r->lo == 0 && r->hi == 0;
+    size_t i = 0;
+    for (const char *at = d->row.shapes; *at && i < 8; i++) {
+        tn_shape s;
+        at = op_row_shape(at, &s);
+        tn_tensor *t = tn_sample(dtype, (tn_dims){(size_t)s.ndim, s.dim}, wide ? -2 : r->lo,
+                                 wide ? 2 : r->hi, 7 + i);
+        tn_exec_set_all(e, TN_TENSORS({names[i], t}), false);
+        tn_tensor_release(t);
+    }
+    tn_forward(e, true);
+    TN_CHECK_EXEC(e);
+    return e;
+}
+
+// ------------------------------------------------------------------ against reference
+
+static inline double tolerance_of(tn_dtype dtype)
+{
+    return dtype == TN_F32    ? 1e-5
+           : dtype == TN_F64  ? 1e-12
+           : dtype == TN_F16  ? 1e-3
+           : dtype == TN_BF16 ? 1e-2
+                              : 0;
+}
+
+// All elements within tolerance · max(1, |wanted|).
+static inline bool same_values(tn_tensor *got, tn_tensor *wanted)
+{
+    const int64_t n = got && wanted ? tn_tensor_size(wanted) : -1;
+    if (n < 0 || tn_tensor_size(got) != n || tn_tensor_dtype(got) != tn_tensor_dtype(wanted))
+        return false;
+    const double tolerance = tolerance_of(tn_tensor_dtype(wanted));
+    for (int64_t i = 0; i < n; i++) {
+        const double g = tn_tensor_at(got, i), w = tn_tensor_at(wanted, i);
+        if (g == w || (isnan(g) && isnan(w))) continue;
+        if (fabs(g - w) <= tolerance * fmax(1, fabs(w))) continue;
+        printf("\n    [%lld]: %.9g, wanted %.9g", (long long)i, g, w);
+        return false;
+    }
+    return true;
+}
+
+static inline void compare_row(const random_row *r, const drawn *d, tn_dtype dtype)
+{
+    tn_exec *got = run_row(r, d, "blas", dtype, 0);
+    tn_exec *wanted = run_row(r, d, "reference", dtype, 0);
+    bool ok = got && wanted;
+    for (size_t i = 0; ok && i < tn_exec_num_outputs(wanted); i++)
+        ok = same_values(tn_exec_output(got, i), tn_exec_output(wanted, i));
+    const tn_names auxs = wanted ? tn_exec_auxiliary_states(wanted) : (tn_names){0, NULL};
+    for (size_t i = 0; ok && i < auxs.n; i++)
+        ok = same_values(tn_exec_aux(got, auxs.v[i]), tn_exec_aux(wanted, auxs.v[i]));
+    CU_ASSERT(ok);
+    if (!ok)
+        printf("\n    %s(%s) of %s %s\n", d->row.op, d->params, tn_dtype_name(dtype), d->shapes);
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+// A number in lo … hi for each seed.
+static inline int64_t pick(uint64_t seed, int64_t lo, int64_t hi)
+{
+    uint64_t z = (seed + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    return lo + (int64_t)((z ^ (z >> 31)) % (uint64_t)(hi - lo + 1));
+}
+
+// All rows, with extents up to `most`; where there are empty ones, those that can be bound. How
+// many were compared.
+static inline void compare_all(random_rows rows, tn_dtype dtype, uint64_t seed, int64_t least,
+                               int64_t most)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < rows.n; i++) {
+        const random_row *r = &rows.v[i];
+        const bool real = dtype == TN_F32 || dtype == TN_F64;
+        if (strcmp(r->op, "-") == 0 || (r->reals_only && !real)) continue;
+        if (!tn_env_backend_has(bench.env, backend_index("reference"), r->op, dtype)) continue;
+        int64_t extent[5];
+        for (uint64_t j = 0; j < 5; j++) extent[j] = pick(seed * 1000 + i * 5 + j, least, most);
+        drawn d;
+        draw(&d, r, extent);
+        if (least == 0) {
+            tn_exec *e = bind_row(&d, "reference", dtype, 1);
+            tn_exec_free(e);
+            if (!e) continue;
+        }
+        compare_row(r, &d, dtype);
+        n++;
+    }
+    CU_ASSERT(n > rows.n / 5);
+}
+
+static inline void same_bits(const random_row *r, const drawn *d)
+{
+    static const int32_t threads[] = {2, 3, 7};
+    tn_exec *wanted = run_row(r, d, "blas", TN_F32, 1);
+    for (size_t t = 0; wanted && t < 3; t++) {
+        tn_exec *got = run_row(r, d, "blas", TN_F32, threads[t]);
+        for (size_t i = 0; got && i < tn_exec_num_outputs(got); i++) {
+            tn_tensor *a = tn_exec_output(got, i), *b = tn_exec_output(wanted, i);
+            const bool same = memcmp(tn_tensor_data(a), tn_tensor_data(b), tn_tensor_bytes(a)) == 0;
+            CU_ASSERT(same);
+            if (!same)
+                printf("\n    %s(%s) %s differs with %d threads\n", r->op, d->params, d->shapes,
+                       (int)threads[t]);
+        }
+        tn_exec_free(got);
+    }
+    tn_exec_free(wanted);
+}
+
+#endif

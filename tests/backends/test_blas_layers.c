@@ -1,0 +1,148 @@
+// tests/backends/test_blas_layers.c: the layers of the blas backend against the reference backend
+// on random shapes, and the same bits for any number of threads.
+#include "random_rows.h"
+
+// Shapes that are the data's, the weight's and the result's of one Convolution.
+static const random_row rows[] = {
+    ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=$b", "c,d,a9,9 b,d,3,3 b"),
+    ROW("Convolution", "kernel=(3,2); stride=(2,3); dilate=(2,1); num_filter=$b; no_bias=1",
+        "2,d,a9,b9 b,d,3,2"),
+    ROW("Convolution", "kernel=(1,1); num_filter=$b", "c,d,a,e b,d,1,1 b"),
+    ROW("Convolution", "kernel=(1,1); stride=(2,2); num_filter=$b; no_bias=1", "c,d,a,e b,d,1,1"),
+    ROW("Convolution", "kernel=(5,); pad=(4,); dilate=(2,); num_filter=$a", "c,d,b9 a,d,5 a"),
+    ROW("Convolution", "kernel=(2,3,2); pad=(1,2,0); num_filter=7", "2,3,5,4,b9 7,3,2,3,2 7"),
+    ROW("Convolution", "kernel=(3,3); num_group=4; num_filter=12; pad=(2,0)",
+        "c,8,a9,b9 12,2,3,3 12"),
+    ROW("Convolution", "kernel=(3,3); num_group=6; num_filter=6; stride=(2,2); pad=(1,1)",
+        "c,6,a9,b9 6,1,3,3 6"),
+    ROW("Convolution", "kernel=(3,3); num_group=3; num_filter=6; pad=(1,1); dilate=(1,2)",
+        "c,6,a9,b9 6,2,3,3 6"),
+    ROW("_backward_Convolution_data", "kernel=(3,3); num_filter=5; pad=(1,1)",
+        "c,5,9,9 5,b,3,3 c,b,9,9"),
+    ROW("_backward_Convolution_data", "kernel=(3,2); num_filter=5; stride=(2,3); dilate=(1,2)",
+        "c,5,4,5 5,b,3,2 c,b,9,15"),
+    ROW("_backward_Convolution_data", "kernel=(1,1); num_filter=9", "c,9,a,e 9,b,1,1 c,b,a,e"),
+    ROW("_backward_Convolution_data", "kernel=(3,); num_group=4; num_filter=4; stride=(2,)",
+        "c,4,6 4,2,3 c,8,13"),
+    ROW("_backward_Convolution_weight", "kernel=(3,3); num_filter=5; pad=(1,1)",
+        "c,5,9,9 c,b,9,9 5,b,3,3"),
+    ROW("_backward_Convolution_weight", "kernel=(3,2); num_filter=5; stride=(2,3); dilate=(1,2)",
+        "c,5,4,5 c,b,9,15 5,b,3,2"),
+    ROW("_backward_Convolution_weight", "kernel=(1,1); num_filter=9", "c,9,a,e c,b,a,e 9,b,1,1"),
+    ROW("_backward_Convolution_weight", "kernel=(3,); num_group=4; num_filter=4; stride=(2,)",
+        "c,4,6 c,8,13 4,2,3"),
+    ROW("_backward_Convolution_weight", "kernel=(2,2,2); num_group=2; num_filter=6",
+        "c,6,3,4,5 c,8,4,5,6 6,4,2,2,2"),
+    ROW("Deconvolution", "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=$b; no_bias=0",
+        "c,d,5,e d,b,4,4 b"),
+    ROW("Deconvolution", "kernel=(3,3); stride=(2,2); adj=(1,1); num_filter=6; num_group=2",
+        "c,4,5,e 4,3,3,3"),
+    ROW("Deconvolution", "kernel=(4,4); stride=(3,3); target_shape=(12,13); num_filter=$b",
+        "c,d,4,4 d,b,4,4"),
+    ROW("Pooling", "kernel=(2,2); stride=(2,2); pool_type=max", "c,d,a9,b9"),
+    ROW("Pooling", "kernel=(3,3); stride=(2,2); pad=(1,1); pooling_convention=full", "c,d,a9,b9"),
+    ROW("Pooling", "kernel=(3,2); stride=(1,2); pad=(1,0); pool_type=avg", "c,d,a9,b9"),
+    ROW("Pooling", "kernel=(3,3); pad=(2,1); pool_type=avg; count_include_pad=0", "c,d,a9,b9"),
+    ROW("Pooling", "kernel=(5,); stride=(3,); pool_type=sum; pooling_convention=full", "c,d,b9"),
+    ROW("Pooling", "kernel=(2,3,2); stride=(2,1,2); pad=(1,1,1); pool_type=max", "2,d,5,6,b9"),
+    ROW("Pooling", "kernel=(1,1); global_pool=1; pool_type=max", "c,d,a,b"),
+    ROW("Pooling", "kernel=(1,1); global_pool=1; pool_type=avg", "c,d,a,b"),
+    ROW("_backward_Pooling_max", "kernel=(3,3); stride=(2,2); pad=(1,1)",
+        "c,d,5,8 c,d,9,15 c,d,5,8"),
+    ROW("_backward_Pooling_max", "kernel=(2,); global_pool=1", "c,d,1 c,d,b c,d,1"),
+    ROW("_backward_Pooling_sum", "kernel=(3,3); stride=(2,2); pad=(1,1); pool_type=avg",
+        "c,d,5,8 c,d,9,15"),
+    ROW("_backward_Pooling_sum", "kernel=(3,3); pool_type=avg; count_include_pad=0; pad=(1,2)",
+        "c,d,9,17 c,d,9,15"),
+    ROW("_backward_Pooling_sum", "kernel=(1,1); global_pool=1; pool_type=avg", "c,d,1,1 c,d,a,b"),
+    ROW("BatchNorm", "fix_gamma=0", "c,d,a,b d d d d", .lo = 0.1, .hi = 3),
+    ROW("BatchNorm", "eps=1e-5; momentum=0.5", "b,a9 a9 a9 a9 a9", .lo = 0.1, .hi = 3),
+    ROW("BatchNorm", "fix_gamma=0; axis=-1; use_global_stats=1", "a,b,c c c c c", .lo = 0.1,
+        .hi = 3),
+    ROW("_backward_BatchNorm", "fix_gamma=0", "c,d,a,b c,d,a,b d d d d d", .lo = 0.5, .hi = 3),
+    ROW("_backward_BatchNorm", "fix_gamma=0; axis=-1", "a,b a,b b b b b b", .lo = 0.5, .hi = 3),
+    ROW("_backward_BatchNorm", "use_global_stats=1", "c,d,a c,d,a d d d d d", .lo = 0.5, .hi = 3),
+    ROW("LRN", "nsize=5", "c,a,b,d"),
+    ROW("LRN", "nsize=3; alpha=0.5; beta=0.6; knorm=1", "c,a,b,2"),
+    ROW("_backward_LRN", "nsize=5", "c,a,b,d c,a,b,d c,a,b,d", .lo = 0.5, .hi = 2),
+};
+static const random_rows all = {sizeof rows / sizeof *rows, rows};
+
+static void float32_agrees_with_the_reference(void)
+{
+    if (!ready()) return;
+    for (uint64_t seed = 0; seed < 3; seed++) compare_all(all, TN_F32, seed, 1, 12);
+}
+
+static void float64_agrees_with_the_reference(void)
+{
+    if (!ready()) return;
+    for (uint64_t seed = 3; seed < 5; seed++) compare_all(all, TN_F64, seed, 1, 12);
+}
+
+static void empty_tensors_agree_with_the_reference(void)
+{
+    if (!ready()) return;
+    for (uint64_t seed = 20; seed < 23; seed++) compare_all(all, TN_F32, seed, 0, 2);
+}
+
+static void any_number_of_threads_gives_the_same_bits(void)
+{
+    static const int64_t extent[5] = {37, 21, 9, 6, 14};
+    if (!ready()) return;
+    for (size_t i = 0; i < all.n; i++) {
+        drawn d;
+        draw(&d, &rows[i], extent);
+        same_bits(&rows[i], &d);
+    }
+}
+
+// One image shared by all threads; columns in pieces; parts of a batch; images side by side.
+static void large_work_is_cut_in_fixed_parts(void)
+{
+    static const random_row large[] = {
+        ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=32", "1,64,7,7 32,64,3,3 32"),
+        ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=8", "1,40,56,50 8,40,3,3 8"),
+        ROW("Convolution", "kernel=(7,7); pad=(3,3); stride=(2,2); num_filter=8",
+            "2,3,64,64 8,3,7,7 8"),
+        ROW("Convolution", "kernel=(1,1); num_filter=32", "1,64,5,9 32,64,1,1 32"),
+        ROW("Convolution", "kernel=(9,); num_filter=3; no_bias=1", "1,2,20000 3,2,9"),
+        ROW("_backward_Convolution_data", "kernel=(3,3); pad=(1,1); num_filter=32",
+            "1,32,30,30 32,64,3,3 1,64,30,30"),
+        ROW("_backward_Convolution_data", "kernel=(9,); num_filter=3", "1,3,19992 3,2,9 1,2,20000"),
+        ROW("_backward_Convolution_weight", "kernel=(5,5); num_filter=20",
+            "19,20,12,12 19,1,16,16 20,1,5,5"),
+        ROW("_backward_Convolution_weight", "kernel=(3,3); pad=(1,1); num_filter=32",
+            "5,32,7,7 5,64,7,7 32,64,3,3"),
+        ROW("_backward_Convolution_weight", "kernel=(3,3); num_filter=8",
+            "1,8,54,48 1,20,56,50 8,20,3,3"),
+        ROW("Pooling", "kernel=(3,); stride=(2,)", "1,3,9999"),
+        ROW("BatchNorm", "fix_gamma=0", "16,3,40,40 3 3 3 3", .lo = 0.1, .hi = 3),
+    };
+    if (!ready()) return;
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        const drawn d = {.row = {large[i].op, large[i].params, large[i].shapes}};
+        random_row r = large[i];
+        if (r.lo == 0 && r.hi == 0) r.lo = -0.3, r.hi = 0.3;
+        same_bits(&r, &d);
+        compare_row(&r, &d, TN_F32);
+        compare_row(&r, &d, TN_F64);
+    }
+}
+
+// Every layer here runs on blas in both precisions.
+static void nothing_is_left_to_the_reference(void)
+{
+    if (!ready()) return;
+    for (size_t i = 0; i < all.n; i++)
+        CU_ASSERT(tn_env_backend_has(bench.env, backend_index("blas"), rows[i].op, TN_F32) &&
+                  tn_env_backend_has(bench.env, backend_index("blas"), rows[i].op, TN_F64));
+}
+
+TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_reference},
+             {"float64 agrees with the reference", float64_agrees_with_the_reference},
+             {"empty tensors agree with the reference", empty_tensors_agree_with_the_reference},
+             {"any number of threads gives the same bits",
+              any_number_of_threads_gives_the_same_bits},
+             {"large work is cut in fixed parts", large_work_is_cut_in_fixed_parts},
+             {"nothing is left to the reference", nothing_is_left_to_the_reference})
