@@ -7,12 +7,16 @@
 //     bits 3-20   the axes by falling stride, 3 bits each; axes of extent 1 stand where they
 //                 would in row-major order
 //     bits 21-22  inner blocks, at most 3
-//     bits 23-40  each block: 3 bits the axis, 3 bits the logarithm of its size
-//     bits 41-63  groups, if the first axis was cut into groups and the rest; else 0
+//     bits 23-43  each block: 3 bits the axis, 4 bits its size as a place in block_sizes
+//     bits 44-63  groups, if the first axis was cut into groups and the rest; else 0
 #include "onednn.h"
 
 static const char domain[] = "onednn";
-enum { MOST_AXES = 6, MOST_BLOCKS = 3, MOST_GROUPS = 1 << 23 };
+enum { MOST_AXES = 6, MOST_BLOCKS = 3, MOST_GROUPS = 1 << 20 };
+
+// Of inner blocks. New ones are added behind, at most 16 in all.
+static const int64_t block_sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 24, 48, 96};
+enum { N_BLOCK_SIZES = sizeof block_sizes / sizeof *block_sizes };
 
 bool od_is_ours(const tn_layout *layout)
 {
@@ -118,7 +122,7 @@ typedef struct shape {
     int n, blocks;
     int64_t outer[DNNL_MAX_NDIMS]; // extents over the blocks
     int order[DNNL_MAX_NDIMS];
-    int block_axis[MOST_BLOCKS], block_log[MOST_BLOCKS];
+    int block_axis[MOST_BLOCKS], block_size[MOST_BLOCKS]; // places in block_sizes
     int64_t groups;
 } shape;
 
@@ -168,8 +172,9 @@ static bool shape_of(const dnnl_memory_desc_t *md, int32_t ndim, shape *s)
     s->blocks = b->inner_nblks;
     for (int i = 0; i < s->blocks; i++) {
         const int64_t size = b->inner_blks[i];
-        while (s->block_log[i] < 7 && (int64_t)1 << s->block_log[i] < size) s->block_log[i]++;
-        if (size != (int64_t)1 << s->block_log[i]) return false;
+        while (s->block_size[i] < N_BLOCK_SIZES && block_sizes[s->block_size[i]] != size)
+            s->block_size[i]++;
+        if (s->block_size[i] == N_BLOCK_SIZES) return false;
         s->block_axis[i] = (int)b->inner_idxs[i];
         s->outer[s->block_axis[i]] /= size;
     }
@@ -181,7 +186,7 @@ static bool shape_of(const dnnl_memory_desc_t *md, int32_t ndim, shape *s)
 static bool is_dense(const dnnl_memory_desc_t *md, const shape *s)
 {
     int64_t step = 1;
-    for (int i = 0; i < s->blocks; i++) step <<= s->block_log[i];
+    for (int i = 0; i < s->blocks; i++) step *= block_sizes[s->block_size[i]];
     for (int i = s->n; i-- > 0; step *= s->outer[s->order[i]]) {
         const int axis = s->order[i];
         if (s->outer[axis] > 1 && md->format_desc.blocking.strides[axis] != step) return false;
@@ -198,10 +203,10 @@ static bool is_row_major(const dnnl_memory_desc_t *md, const shape *s)
 
 static uint64_t number_of(const shape *s)
 {
-    uint64_t id = (uint64_t)(s->n - 1) | (uint64_t)s->blocks << 21 | (uint64_t)s->groups << 41;
+    uint64_t id = (uint64_t)(s->n - 1) | (uint64_t)s->blocks << 21 | (uint64_t)s->groups << 44;
     for (int i = 0; i < s->n; i++) id |= (uint64_t)s->order[i] << (3 + 3 * i);
     for (int i = 0; i < s->blocks; i++)
-        id |= (uint64_t)(s->block_axis[i] | s->block_log[i] << 3) << (23 + 6 * i);
+        id |= (uint64_t)(s->block_axis[i] | s->block_size[i] << 3) << (23 + 7 * i);
     return id;
 }
 
@@ -225,7 +230,7 @@ bool od_fits(const dnnl_memory_desc_t *md, const tn_value_info *v)
 
 int64_t od_groups(const tn_layout *layout)
 {
-    return od_is_ours(layout) ? (int64_t)(layout->id >> 41) : 0;
+    return od_is_ours(layout) ? (int64_t)(layout->id >> 44) : 0;
 }
 
 // The descriptor that a number stands for.
@@ -248,12 +253,12 @@ static dnnl_memory_desc_t decode(const tn_value_info *v)
     for (int i = 0; i < n; i++) size[i] = 1;
     b->inner_nblks = blocks;
     for (int i = 0; i < blocks; i++) {
-        const int axis = (int)(id >> (23 + 6 * i) & 7), log = (int)(id >> (26 + 6 * i) & 7);
-        if (axis >= n) return (dnnl_memory_desc_t){0};
+        const int axis = (int)(id >> (23 + 7 * i) & 7), place = (int)(id >> (26 + 7 * i) & 15);
+        if (axis >= n || place >= N_BLOCK_SIZES) return (dnnl_memory_desc_t){0};
         b->inner_idxs[i] = axis;
-        b->inner_blks[i] = (int64_t)1 << log;
-        size[axis] <<= log;
-        step <<= log;
+        b->inner_blks[i] = block_sizes[place];
+        size[axis] *= block_sizes[place];
+        step *= block_sizes[place];
     }
     for (int i = 0; i < n; i++) {
         outer[i] = (dims[i] + size[i] - 1) / size[i];
