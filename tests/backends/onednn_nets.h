@@ -141,7 +141,7 @@ static inline tn_symbol net_lenet(void)
 static inline tn_symbol residual(tn_symbol x, const char *names[4])
 {
     tn_symbol y =
-        layer("Convolution", names[0], "kernel=(3,3); pad=(1,1); num_filter=96; no_bias=1", x);
+        layer("Convolution", names[0], "kernel=(3,3); pad=(1,1); num_filter=32; no_bias=1", x);
     y = layer("Activation", NULL, "act_type=relu", layer("BatchNorm", names[1], "fix_gamma=0", y));
     y = layer("Convolution", names[2], "kernel=(3,3); pad=(1,1); num_filter=32; no_bias=1", y);
     y = layer("BatchNorm", names[3], "fix_gamma=0", y);
@@ -152,7 +152,7 @@ static inline tn_symbol residual(tn_symbol x, const char *names[4])
 static inline tn_symbol net_residual(void)
 {
     tn_symbol x = tn_var("data");
-    x = layer("Convolution", "stem", "kernel=(3,3); pad=(1,1); num_filter=96; no_bias=1", x);
+    x = layer("Convolution", "stem", "kernel=(3,3); pad=(1,1); num_filter=32; no_bias=1", x);
     x = layer("Activation", NULL, "act_type=relu", layer("BatchNorm", "stem_bn", NULL, x));
     x = residual(x, (const char *[]){"a1", "a1_bn", "a2", "a2_bn"});
     x = residual(x, (const char *[]){"b1", "b1_bn", "b2", "b2_bn"});
