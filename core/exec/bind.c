@@ -197,6 +197,7 @@ void tn_exec_free(tn_exec *e)
     free(e->rows);
     free(e->row_node);
     free(e->value_names);
+    free(e->profile);
     if (e->is_placed) tni_placed_free(&e->placed);
     tni_folded_free(&e->folded);
     tn_graph_free(e->source);

@@ -243,6 +243,8 @@ struct tn_exec {
     tn_monitor_fn monitor;
     void *monitor_ctx;
     const char **value_names; // for the monitor, by value of the placed graph
+    tn_profile_row *profile;  // by row; NULL: never measured
+    bool is_profiled;         // runs are measured
     tn_memory_report memory;
 
     char *backends, *inputs; // options, for tn_exec_reshape
@@ -336,9 +338,13 @@ tn_status tni_transfer_wait(tn_kernel *k, const tn_run_args *a);
 
 // The error of a row that failed; returns status (run.c).
 tn_status tni_run_failed(tn_exec *e, size_t row, tn_status status);
+// The device that runs a row; NULL: the host copies (run.c).
+const tni_device *tni_row_device(const tn_exec *e, size_t row);
 tn_status tni_run_finish(tn_exec *e); // waits for all queues
 // Runs rows begin … end-1, looking at each result: monitor and TENON_NAN (watch.c).
 tn_status tni_run_watched(tn_exec *e, size_t begin, size_t end);
+// The same, measuring each row (profile.c).
+tn_status tni_run_profiled(tn_exec *e, size_t begin, size_t end);
 
 void tni_plan_free(tni_plan *p);
 

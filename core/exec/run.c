@@ -5,7 +5,7 @@
 
 // ------------------------------------------------------------------ failing
 
-static const tni_device *device_of_row(const tn_exec *e, size_t row)
+const tni_device *tni_row_device(const tn_exec *e, size_t row)
 {
     const uint32_t node = e->row_node[row];
     if (node && e->placed.at[node].kind != TNI_COPY) return e->placed.at[node].device;
@@ -17,7 +17,7 @@ tn_status tni_run_failed(tn_exec *e, size_t row, tn_status status)
 {
     const uint32_t id = e->row_node[row];
     const tni_node *n = id ? &e->placed.g->nodes[id] : NULL;
-    const tni_device *device = device_of_row(e, row);
+    const tni_device *device = tni_row_device(e, row);
     const struct tni_plugin *plugin = n ? tni_kernel_plugin(e, id) : NULL;
     if (!plugin && device) plugin = device->backend->plugin;
     const char *reason = plugin ? tni_host_take_error(plugin) : "";
@@ -52,6 +52,7 @@ tn_status tni_run_finish(tn_exec *e)
 static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
 {
     if (e->monitor || e->stop_at_nan) return tni_run_watched(e, begin, end);
+    if (e->is_profiled) return tni_run_profiled(e, begin, end);
     const tni_row *row = e->rows + begin, *const last = e->rows + end;
     for (; row < last; row++) {
         const tn_status status = row->run(row->kernel, &row->args);

@@ -152,6 +152,32 @@ TN_API void tn_exec_seed(tn_exec *e, uint64_t seed);
 typedef void (*tn_monitor_fn)(void *ctx, const char *name, tn_tensor *value);
 TN_API void tn_exec_monitor(tn_exec *e, tn_monitor_fn fn, void *ctx);
 
+// Times of the rows that runs are made of: kernels, copies, reorders.
+typedef struct tn_profile_row {
+    const char *name;   // of the node; of a fused one, its last part
+    const char *op;     // operator, "copy" or "reorder"
+    const char *device; // that runs it: "blas:0"
+    const char *impl;   // implementation, as the backend names it; ""
+    const char *fused;  // "FullyConnected + Activation": what runs as this one row; "" if one node
+    bool backward;
+    bool once;     // runs when constants are new only
+    uint64_t runs; // since tn_exec_profile()
+    double total;  // seconds of all runs, …
+    double least;  // … of the fastest, …
+    double last;   // … and of the last one, which …
+    double began;  // … began at this time of CLOCK_MONOTONIC, in seconds
+} tn_profile_row;
+
+// Measures every row of the following runs, from zero; or, with false, no more (what was measured
+// stays until the next tn_exec_profile() with true). Runs are slower meanwhile: the clock is read
+// for each row, and devices with queues finish it before the next begins. Nothing is measured while
+// a monitor is set. Errors: TN_E_NOMEM.
+TN_API tn_status tn_exec_profile(tn_exec *e, bool on);
+
+// Row i in the order of execution, or NULL past the end or if nothing was ever measured. Owned by
+// e; later runs change it.
+TN_API const tn_profile_row *tn_exec_profile_row(const tn_exec *e, size_t i);
+
 // What ran where and why: for each node operator, device, implementation, and for each device
 // earlier in the list why not; copies and reorders with bytes. Text, or JSON. Owned by e.
 TN_API const char *tn_exec_report_text(tn_exec *e);

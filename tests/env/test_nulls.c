@@ -26,6 +26,8 @@ static void no_executor(void)
     CU_ASSERT_PTR_NULL(tn_exec_reshape(NULL, (tn_shapes){0, NULL}));
     tn_exec_seed(NULL, 1);
     tn_exec_monitor(NULL, NULL, NULL);
+    CU_ASSERT_EQUAL(tn_exec_profile(NULL, true), TN_E_INVALID);
+    CU_ASSERT_PTR_NULL(tn_exec_profile_row(NULL, 0));
     CU_ASSERT_PTR_NULL(tn_exec_report_text(NULL));
     CU_ASSERT_PTR_NULL(tn_exec_report_json(NULL));
     CU_ASSERT_PTR_NULL(tn_exec_plan_text(NULL));
