@@ -1,32 +1,85 @@
 // tools/cmd_bench.c: `tenon bench`: measurements of this machine, printed, never asserted.
+//
+// Every measurement is a process of its own, so that one's peak of memory, thread pool and warm
+// caches are not another's.
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "tools/tool.h"
+#include "tools/bench.h"
 
-typedef struct options {
-    const char *workload, *backends;
-    long nodes, runs;
-    bool json;
-} options;
+// ------------------------------------------------------------------ options
+
+static bool is_chain(const char *name)
+{
+    return strcmp(name, "overhead") == 0 || strcmp(name, "graph") == 0;
+}
+
+static void add_workload(bench_options *o, const char *name, struct argp_state *state)
+{
+    char known[256] = "overhead, graph";
+    for (size_t i = 0; bench_model_at(i); i++) {
+        strcat(known, ", ");
+        strcat(known, bench_model_at(i)->name);
+    }
+    if (!is_chain(name) && !bench_model_find(name) && strcmp(name, "all") != 0)
+        argp_error(state, "no workload \"%s\"; there are %s, and all", name, known);
+    if (o->n_workloads == sizeof o->workloads / sizeof o->workloads[0])
+        argp_error(state, "too many workloads");
+    o->workloads[o->n_workloads++] = name;
+}
+
+static tn_dtype dtype(const char *option, const char *name, struct argp_state *state)
+{
+    if (strcmp(name, "bf16") == 0) return TN_BF16;
+    const tn_dtype d = tn_dtype_find(name);
+    if (!d) argp_error(state, "%s: no dtype \"%s\"", option, name);
+    return d;
+}
+
+static void choose_mode(bench_options *o, const char *mode, struct argp_state *state)
+{
+    o->inference = strcmp(mode, "training") != 0;
+    o->training = strcmp(mode, "inference") != 0;
+    if (o->inference && o->training)
+        argp_error(state, "--mode: wanted inference or training, got \"%s\"", mode);
+}
+
+enum { KEY_COMPUTE = 1000, KEY_NO_PEAK, KEY_QUICK };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    options *o = state->input;
+    bench_options *o = state->input;
     switch (key) {
     case 'b': o->backends = arg; break;
-    case 'n': o->nodes = tool_long(arg, "--nodes", 1, state); break;
-    case 'r': o->runs = tool_long(arg, "--runs", 1, state); break;
-    case 'j': o->json = true; break;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0) argp_error(state, "one workload at a time");
-        o->workload = arg;
+    case 'B': o->batch = tool_long(arg, "--batch", 1, state); break;
+    case 'T': o->dtype = dtype("--dtype", arg, state); break;
+    case KEY_COMPUTE:
+        o->compute = dtype("--compute", arg, state);
+        if (o->compute == TN_F32) o->compute = TN_DTYPE_NONE;
         break;
+    case 't': o->threads = tool_long(arg, "--threads", 1, state); break;
+    case 'm': choose_mode(o, arg, state); break;
+    case 's':
+        o->seconds = tool_double(arg, "--seconds", state);
+        if (o->seconds < 0) argp_error(state, "--seconds: wanted a time, got \"%s\"", arg);
+        break;
+    case 'r': o->runs = tool_long(arg, "--runs", 1, state); break;
+    case 'n': o->nodes = tool_long(arg, "--nodes", 1, state); break;
+    case 'g':
+        if (!tool_group_parse(&o->groups, arg))
+            argp_error(state, "--group: wanted NAME=DEVICE, got \"%s\"", arg);
+        break;
+    case 'p': o->profile = true; break;
+    case 'c': o->trace = arg; break;
+    case KEY_QUICK: o->quick = true; break;
+    case KEY_NO_PEAK: o->no_peak = true; break;
+    case 'j': o->json = true; break;
+    case ARGP_KEY_ARG: add_workload(o, arg, state); break;
     case ARGP_KEY_END:
-        if (!o->workload) argp_error(state, "wanted a workload: overhead or graph");
-        if (strcmp(o->workload, "overhead") != 0 && strcmp(o->workload, "graph") != 0)
-            argp_error(state, "no workload \"%s\"; there are overhead and graph", o->workload);
+        if (o->n_workloads == 0) argp_error(state, "wanted a workload, such as mlp, or all");
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -35,158 +88,192 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option argp_options[] = {
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends in order of preference"},
-    {.name = "nodes",
-     .key = 'n',
-     .arg = "N",
-     .doc = "nodes of the chain (default 1000; graph: 1000000)"},
-    {.name = "runs", .key = 'r', .arg = "N", .doc = "samples, of which the median counts (31)"},
-    {.name = "json", .key = 'j', .doc = "for programs"},
+    {.name = "threads", .key = 't', .arg = "N", .doc = "of the pool (default: all CPUs)"},
+    {.name = "dtype", .key = 'T', .arg = "NAME", .doc = "of data and parameters (float32)"},
+    {.name = "compute",
+     .key = KEY_COMPUTE,
+     .arg = "NAME",
+     .doc = "bf16: kernels may compute float32 networks in bfloat16"},
+    {.name = "mode", .key = 'm', .arg = "MODE", .doc = "inference or training (both)"},
+    {.name = "batch", .key = 'B', .arg = "N", .doc = "in place of the usual ones"},
+    {.name = "seconds", .key = 's', .arg = "X", .doc = "of sampling for each result (2)"},
+    {.name = "runs", .key = 'r', .arg = "N", .doc = "so many samples, however long they take"},
+    {.name = "repeat", .flags = OPTION_ALIAS},
+    {.name = "group", .key = 'g', .arg = "NAME=DEVICE", .doc = "device of a group; repeatable"},
+    {.name = "nodes", .key = 'n', .arg = "N", .doc = "of the chains (1000; graph: 1000000)"},
+    {.name = "profile", .key = 'p', .doc = "time of each node and implementation, too"},
+    {.name = "trace",
+     .key = 'c',
+     .arg = "FILE",
+     .doc = "write a step of each network as events for Chrome's tracing, Perfetto and the like"},
+    {.name = "quick", .key = KEY_QUICK, .doc = "tiny sizes and few samples: only to try it out"},
+    {.name = "no-peak", .key = KEY_NO_PEAK, .doc = "do not measure the speed of a large dot"},
+    {.name = "json", .key = 'j', .doc = "for programs: an array of objects"},
     {0},
 };
 static const struct argp argp = {
     .options = argp_options,
     .parser = parse,
-    .args_doc = "WORKLOAD",
+    .args_doc = "WORKLOAD…",
     .doc =
-        "overhead: time a node of a chain of scalar additions on one-element tensors, forward.\v"
+        "Measures networks on this machine: inference, and steps of training with momentum SGD.\v"
+        "mlp: 784-128-64-10, batches 64 and 512\n"
+        "lenet: two convolutions and two layers, batch 64\n"
+        "resnet20: residual network for 32x32 pictures, batch 128\n"
+        "resnet50: for 224x224 pictures; inference 1 and 16, training 8\n"
+        "lstm: two layers of 256 on 32 characters, batch 32\n"
+        "elementwise: x*sigmoid(x)+y on 10^7 numbers; training: its gradients\n"
+        "overhead: time a node of a chain of scalar additions on one-element tensors, forward.\n"
         "graph: seconds to build, infer, differentiate and bind such a chain, for half the nodes "
-        "and for all of them, so that a growth that is not linear shows.",
+        "and for all of them, so that a growth that is not linear shows.\n"
+        "all: all of these but graph.",
 };
 
-static double now(void)
+// ------------------------------------------------------------------ one measurement
+
+typedef struct job {
+    const bench_options *o;
+    const char *chain;        // overhead, graph or "peak", else:
+    const bench_model *model; // a network
+    bool training;
+    int64_t batch;
+    double peak;
+    int number;
+} job;
+
+static json_t *work(const job *j)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (j->model) return bench_measure(j->model, j->o, j->training, j->batch, j->peak, j->number);
+    if (strcmp(j->chain, "peak") == 0) return json_pack("{s:f}", "gflop_per_s", bench_peak(j->o));
+    return strcmp(j->chain, "graph") == 0 ? bench_graph(j->o) : bench_overhead(j->o);
 }
 
-static int by_size(const void *a, const void *b)
+// In a child: the result as text into the pipe.
+static _Noreturn void serve(const job *j, int out)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    json_t *result = work(j);
+    const bool ok = result && json_dumpfd(result, out, 0) == 0;
+    close(out);
+    fflush(stdout);
+    exit(ok ? EXIT_OK : EXIT_FAILED);
 }
 
-static tn_symbol chain(tn_graph *g, long nodes)
+// The result, or NULL after a message.
+static json_t *measure(const job *j)
 {
-    tn_symbol x = tn_variable(g, "x", .shape = TN_DIMS(1));
-    for (long i = 0; i < nodes; i++) x = tn_add(g, x, 1.0);
-    return x;
-}
-
-// ------------------------------------------------------------------ overhead
-
-static int overhead(tn_env *env, const options *o)
-{
-    const long nodes = o->nodes ? o->nodes : 1000;
-    enum { REPEATS = 20 }; // forwards a sample, so that reading the clock does not count
-    tn_graph *g = tn_graph_new(env);
-    tn_exec *e = tn_simple_bind(g, chain(g, nodes), .backends = o->backends);
-    double *ns = calloc((size_t)o->runs, sizeof *ns);
-    int code = EXIT_OK;
-    if (!e || !ns) code = tool_fail("bench", "%s", e ? "out of memory" : tn_graph_error(g));
-    for (long r = -3; code == EXIT_OK && r < o->runs; r++) { // three to warm up
-        const double start = now();
-        for (int i = 0; i < REPEATS && code == EXIT_OK; i++)
-            if (tn_forward(e, false) != TN_OK) code = tool_fail("bench", "%s", tn_exec_error(e));
-        if (r >= 0) ns[r] = (now() - start) * 1e9 / REPEATS / (double)nodes;
+    int ends[2], status = 0;
+    fflush(stdout);
+    if (pipe(ends) != 0) {
+        tool_fail("bench", "pipe: %s", strerror(errno));
+        return NULL;
     }
-    if (code == EXIT_OK) {
-        qsort(ns, (size_t)o->runs, sizeof *ns, by_size);
-        const double median = ns[o->runs / 2], least = ns[0], most = ns[o->runs - 1];
-        if (tn_tensor_at(tn_exec_output(e, 0), 0) != (double)nodes)
-            code = tool_fail("bench", "the chain's result is wrong");
-        else if (o->json)
-            code = tool_print_json("bench",
-                                   json_pack("{s:s, s:I, s:f, s:f, s:f}", "workload", "overhead",
-                                             "nodes", (json_int_t)nodes, "median_ns", median,
-                                             "min_ns", least, "max_ns", most));
-        else
-            printf("overhead: %ld scalar additions of one element: %.1f ns a node "
-                   "(min %.1f, max %.1f, %ld samples)\n",
-                   nodes, median, least, most, o->runs);
+    const pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        serve(j, ends[1]);
     }
-    free(ns);
-    tn_exec_free(e);
-    tn_graph_free(g);
-    return code;
+    close(ends[1]);
+    json_t *result = child > 0 ? json_loadfd(ends[0], 0, NULL) : NULL;
+    close(ends[0]);
+    if (child < 0) tool_fail("bench", "fork: %s", strerror(errno));
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    if (child > 0 && WIFSIGNALED(status))
+        tool_fail("bench", "%s: ended by signal %d (%s)", j->model ? j->model->name : j->chain,
+                  WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (child > 0 && status == 0) return result;
+    json_decref(result);
+    return NULL;
 }
 
-// ------------------------------------------------------------------ graph
+// ------------------------------------------------------------------ all of them
 
-typedef struct graph_times {
-    double build, infer, differentiate, bind, run;
-} graph_times;
+typedef struct session {
+    const bench_options *o;
+    json_t *results, *events;
+    double peak;
+    int number, code;
+} session;
 
-static int time_graph(tn_env *env, const options *o, long nodes, graph_times *t)
+static void run(session *s, job j)
 {
-    tn_graph *g = tn_graph_new(env);
-    double start = now();
-    const tn_symbol y = chain(g, nodes);
-    t->build = now() - start;
-    start = now();
-    tn_infer_shape(g, y, (tn_shapes){0, NULL});
-    t->infer = now() - start;
-    start = now();
-    const tn_symbol x = tn_output_named(g, tn_internals(g, y), "x");
-    tn_symbol dx;
-    tn_gradient(g, TN_SYMS(y), (tn_symbols){0, NULL}, TN_SYMS(x), &dx);
-    t->differentiate = now() - start;
-    start = now();
-    tn_exec *e = tn_simple_bind(g, y, .backends = o->backends, .grad_req = TN_WRITE);
-    t->bind = now() - start;
-    start = now();
-    int code = EXIT_OK;
-    if (!e)
-        code = tool_fail("bench", "%s", tn_graph_error(g));
-    else if (tn_forward(e, true) != TN_OK)
-        code = tool_fail("bench", "%s", tn_exec_error(e));
-    t->run = now() - start;
-    tn_exec_free(e);
-    tn_graph_free(g);
-    return code;
+    j.o = s->o;
+    j.peak = s->peak;
+    j.number = ++s->number;
+    json_t *result = measure(&j);
+    if (!result) {
+        s->code = EXIT_FAILED;
+        return;
+    }
+    json_array_extend(s->events, json_object_get(result, "trace"));
+    json_object_del(result, "trace");
+    if (!s->o->profile)
+        for (const char *const *key =
+                 (const char *const[]){"profile", "implementations", "devices", "profile_steps",
+                                       "profile_wall_ms", "profile_sum_ms", NULL};
+             *key; key++)
+            json_object_del(result, *key);
+    if (!s->o->json) bench_print(result);
+    json_array_append_new(s->results, result);
 }
 
-static int graph(tn_env *env, const options *o)
+static void run_model(session *s, const bench_model *m, bool training)
 {
-    const long nodes = o->nodes ? o->nodes : 1000000;
-    graph_times half, whole;
-    if (time_graph(env, o, (nodes + 1) / 2, &half) != EXIT_OK ||
-        time_graph(env, o, nodes, &whole) != EXIT_OK)
-        return EXIT_FAILED;
-    const struct {
-        const char *name;
-        double half, whole;
-    } rows[] = {
-        {.name = "build", .half = half.build, .whole = whole.build},
-        {.name = "infer", .half = half.infer, .whole = whole.infer},
-        {.name = "differentiate", .half = half.differentiate, .whole = whole.differentiate},
-        {.name = "bind", .half = half.bind, .whole = whole.bind},
-        {.name = "forward", .half = half.run, .whole = whole.run},
-    };
-    json_t *json = json_object();
-    if (!o->json) printf("%-14s %10ld %10ld nodes\n", "", (nodes + 1) / 2, nodes);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (!o->json)
-            printf("%-14s %8.3f s %8.3f s  ratio %.2f\n", rows[i].name, rows[i].half, rows[i].whole,
-                   rows[i].whole / rows[i].half);
-        json_object_set_new(
-            json, rows[i].name,
-            json_pack("{s:f, s:f}", "half_s", rows[i].half, "whole_s", rows[i].whole));
+    const bench_options *o = s->o;
+    const int64_t *usual = training ? m->training : m->inference;
+    if (!(training ? o->training : o->inference)) return;
+    if (o->batch || o->quick) {
+        run(s, (job){.model = m, .training = training, .batch = o->batch ? o->batch : m->quick});
+        return;
     }
-    if (!o->json) {
-        json_decref(json);
-        return EXIT_OK;
+    for (int i = 0; i < BENCH_BATCHES && usual[i]; i++)
+        run(s, (job){.model = m, .training = training, .batch = usual[i]});
+}
+
+static void run_workload(session *s, const char *name)
+{
+    const bool all = strcmp(name, "all") == 0;
+    for (size_t i = 0; bench_model_at(i); i++) {
+        const bench_model *m = bench_model_at(i);
+        if (!all && strcmp(name, m->name) != 0) continue;
+        run_model(s, m, false);
+        run_model(s, m, true);
     }
-    return tool_print_json("bench", json_pack("{s:s, s:I, s:o}", "workload", "graph", "nodes",
-                                              (json_int_t)nodes, "seconds", json));
+    if (all || is_chain(name)) run(s, (job){.chain = all ? "overhead" : name});
+}
+
+static double find_peak(const bench_options *o)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < o->n_workloads; i++) wanted = wanted || !is_chain(o->workloads[i]);
+    if (!wanted || o->no_peak) return 0.0;
+    json_t *result = measure(&(job){.o = o, .chain = "peak"});
+    const double peak = json_number_value(json_object_get(result, "gflop_per_s"));
+    json_decref(result);
+    return peak;
+}
+
+static int write_trace(const session *s)
+{
+    json_t *trace = json_pack("{s:O, s:s}", "traceEvents", s->events, "displayTimeUnit", "ms");
+    const bool ok = trace && json_dump_file(trace, s->o->trace, JSON_INDENT(1)) == 0;
+    const int reason = errno;
+    json_decref(trace);
+    return ok ? EXIT_OK : tool_fail("bench", "--trace %s: %s", s->o->trace, strerror(reason));
 }
 
 int cmd_bench(int argc, char **argv)
 {
-    options o = {.runs = 31};
+    static bench_options o = {.seconds = 2.0, .dtype = TN_F32, .inference = true, .training = true};
     tool_parse(&argp, argc, argv, &o);
-    tn_env *env = tool_env();
-    const int code = strcmp(o.workload, "overhead") == 0 ? overhead(env, &o) : graph(env, &o);
-    tn_env_free(env);
-    return code;
+    if (o.quick && o.seconds > 0.02) o.seconds = 0.02;
+    session s = {.o = &o, .results = json_array(), .events = json_array()};
+    s.peak = find_peak(&o);
+    for (size_t i = 0; i < o.n_workloads; i++) run_workload(&s, o.workloads[i]);
+    if (o.trace && write_trace(&s) != EXIT_OK) s.code = EXIT_FAILED;
+    json_decref(s.events);
+    if (!o.json)
+        json_decref(s.results);
+    else if (tool_print_json("bench", s.results) != EXIT_OK)
+        s.code = EXIT_FAILED;
+    return s.code;
 }

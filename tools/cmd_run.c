@@ -17,6 +17,7 @@ typedef struct options {
     tn_dtype dtype;
     uint64_t seed;
     bool train, grad;
+    tool_groups groups;
 } options;
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -29,6 +30,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 't': o->train = true; break;
     case 'g': o->grad = true; break;
     case 's': o->seed = (uint64_t)tool_long(arg, "--seed", 0, state); break;
+    case 'G':
+        if (!tool_group_parse(&o->groups, arg))
+            argp_error(state, "--group: wanted NAME=DEVICE, got \"%s\"", arg);
+        break;
     case 'T':
         o->dtype = tn_dtype_find(arg);
         if (!o->dtype) argp_error(state, "--dtype: no dtype \"%s\"", arg);
@@ -65,6 +70,10 @@ static const struct argp_option argp_options[] = {
      .arg = "NAME",
      .doc = "output to compute, internal ones such as fc1_output too; repeatable"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends in order of preference"},
+    {.name = "group",
+     .key = 'G',
+     .arg = "NAME=DEVICE",
+     .doc = "device of the nodes whose __ctx_group__ is NAME; repeatable"},
     {.name = "dtype", .key = 'T', .arg = "NAME", .doc = "convert inputs and parameters to this"},
     {.name = "train", .key = 't', .doc = "run as in training; writes DIR/aux_<name>.npy"},
     {.name = "grad",
@@ -253,7 +262,7 @@ static int bind(run *r, const options *o, tn_symbol net)
                                      .dtype = tn_tensor_dtype(r->values[i].tensor)};
     }
     r->exec = tn_simple_bind(r->g, net, .backends = o->backends, .shapes = {r->n_values, shapes},
-                             .dtypes = {r->n_values, dtypes},
+                             .dtypes = {r->n_values, dtypes}, .groups = tool_groups_of(&o->groups),
                              .grad_req = o->grad ? TN_WRITE : TN_NULL, .seed = o->seed);
     if (!r->exec) return tool_graph_fail("run", r->g, o->network, "--input NAME=FILE.npy");
     if (tn_exec_set_all(r->exec, (tn_tensors){r->n_values, r->values}, false) != TN_OK)

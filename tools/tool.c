@@ -90,6 +90,21 @@ tn_shapes tool_shapes_of(const tool_shapes *shapes, tn_named_dims *places)
     return (tn_shapes){shapes->n, places};
 }
 
+bool tool_group_parse(tool_groups *groups, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || equals == text || !equals[1]) return false;
+    if (groups->n == sizeof groups->v / sizeof groups->v[0]) return false;
+    *equals = 0;
+    groups->v[groups->n++] = (tn_attr){text, equals + 1};
+    return true;
+}
+
+tn_attrs tool_groups_of(const tool_groups *groups)
+{
+    return (tn_attrs){groups->n, groups->v};
+}
+
 const char *tool_shape_text(const tn_shape *shape)
 {
     static char buffers[4][160];

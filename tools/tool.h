@@ -47,6 +47,15 @@ bool tool_shape_parse(tool_shapes *shapes, const char *text);
 // As the library wants them; `places` has room for shapes->n.
 tn_shapes tool_shapes_of(const tool_shapes *shapes, tn_named_dims *places);
 
+// Devices of __ctx_group__ names, given on the command line as NAME=DEVICE.
+typedef struct tool_groups {
+    size_t n;
+    tn_attr v[32];
+} tool_groups;
+// False if text is not of that form; it is cut in two.
+bool tool_group_parse(tool_groups *groups, char *text);
+tn_attrs tool_groups_of(const tool_groups *groups);
+
 // "(64,784)" in a static buffer, for printf; "?" where unknown.
 const char *tool_shape_text(const tn_shape *shape);
 
