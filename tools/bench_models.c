@@ -5,6 +5,13 @@
 
 // ------------------------------------------------------------------ parts
 
+// What follows belongs to the group "second"; before it, bench_net.c has opened "first".
+static void second_group(tn_graph *g)
+{
+    tn_attr_scope_pop(g);
+    tn_attr_scope_push(g, TN_ATTRS({"ctx_group", "second"}));
+}
+
 static tn_symbol linear(tn_graph *g, tn_symbol x, int64_t units, const char *name)
 {
     return tn_fully_connected(g, .data = x, .num_hidden = units, .name = name);
@@ -66,6 +73,7 @@ static tn_symbol residual(tn_graph *g, tn_symbol x, unit_args a)
 
 static tn_symbol classify(tn_graph *g, tn_symbol x, int64_t classes)
 {
+    second_group(g);
     x = tn_pooling(g, .data = x, .kernel = TN_INTS(1, 1), .global_pool = true,
                    .pool_type = TN_POOLING_AVG);
     x = linear(g, tn_flatten(g, .data = x), classes, "fc");
@@ -78,6 +86,7 @@ static tn_symbol mlp(tn_graph *g, const bench_size *s)
 {
     tn_symbol x = tn_variable(g, "data", .shape = TN_DIMS(s->batch, 784), .dtype = s->dtype);
     x = act(g, linear(g, x, 128, "fc1"), TN_RELU);
+    second_group(g);
     x = act(g, linear(g, x, 64, "fc2"), TN_RELU);
     return tn_softmax_output(g, .data = linear(g, x, 10, "fc3"), .name = "out");
 }
@@ -93,6 +102,7 @@ static tn_symbol lenet(tn_graph *g, const bench_size *s)
 {
     tn_symbol x = tn_variable(g, "data", .shape = TN_DIMS(s->batch, 1, 28, 28), .dtype = s->dtype);
     x = lenet_layer(g, lenet_layer(g, x, 20, "conv1"), 50, "conv2");
+    second_group(g);
     x = act(g, linear(g, tn_flatten(g, .data = x), 500, "fc1"), TN_TANH);
     return tn_softmax_output(g, .data = linear(g, x, 10, "fc2"), .name = "out");
 }
@@ -105,11 +115,13 @@ static tn_symbol resnet20(tn_graph *g, const bench_size *s)
     tn_symbol x =
         tn_variable(g, "data", .shape = TN_DIMS(s->batch, 3, extent, extent), .dtype = s->dtype);
     x = act(g,
-            conv_norm(g, x, (conv_args){.filters = 16, .kernel = 3, .stride = 1, .name = "conv"}),
+            conv_norm(g, x,
+                      (conv_args){
+                          .filters = s->quick ? 2 : 16, .kernel = 3, .stride = 1, .name = "conv"}),
             TN_RELU);
     for (int stage = 0; stage < 3; stage++)
         for (int unit = 0; unit < 3; unit++) {
-            const int64_t width = (int64_t)16 << stage;
+            const int64_t width = (int64_t)(s->quick ? 2 : 16) << stage;
             const bool first = stage > 0 && unit == 0;
             x = residual(g, x,
                          (unit_args){.kernels = kernels,
@@ -132,13 +144,15 @@ static tn_symbol resnet50(tn_graph *g, const bench_size *s)
     tn_symbol x =
         tn_variable(g, "data", .shape = TN_DIMS(s->batch, 3, extent, extent), .dtype = s->dtype);
     x = act(g,
-            conv_norm(g, x, (conv_args){.filters = 64, .kernel = 7, .stride = 2, .name = "conv"}),
+            conv_norm(g, x,
+                      (conv_args){
+                          .filters = s->quick ? 2 : 64, .kernel = 7, .stride = 2, .name = "conv"}),
             TN_RELU);
     x = tn_pooling(g, .data = x, .kernel = TN_INTS(3, 3), .stride = TN_INTS(2, 2),
                    .pad = TN_INTS(1, 1), .pool_type = TN_POOLING_MAX);
     for (int stage = 0; stage < 4; stage++)
         for (int unit = 0; unit < units[stage]; unit++) {
-            const int64_t width = (int64_t)64 << stage;
+            const int64_t width = (int64_t)(s->quick ? 2 : 64) << stage;
             x = residual(g, x,
                          (unit_args){.kernels = kernels,
                                      .width = width,
@@ -148,21 +162,22 @@ static tn_symbol resnet50(tn_graph *g, const bench_size *s)
                                      .stage = stage + 1,
                                      .unit = unit + 1});
         }
-    return classify(g, x, 1000);
+    return classify(g, x, s->quick ? 10 : 1000);
 }
 
-enum { VOCABULARY = 65, UNITS = 256 };
+enum { VOCABULARY = 65 };
 
 // A model of characters: (steps, batch) tokens → scores of the next token.
 static tn_symbol lstm(tn_graph *g, const bench_size *s)
 {
-    const int64_t steps = s->quick ? 3 : 32;
+    const int64_t steps = s->quick ? 3 : 32, units = s->quick ? 8 : 256;
     tn_symbol x = tn_variable(g, "data", .shape = TN_DIMS(steps, s->batch), .dtype = s->dtype);
-    x = tn_embedding(g, .data = x, .input_dim = VOCABULARY, .output_dim = UNITS, .dtype = s->dtype,
+    x = tn_embedding(g, .data = x, .input_dim = VOCABULARY, .output_dim = units, .dtype = s->dtype,
                      .name = "embed");
-    x = tn_rnn(g, .data = x, .mode = TN_RNN_LSTM, .num_layers = 2, .state_size = UNITS,
+    x = tn_rnn(g, .data = x, .mode = TN_RNN_LSTM, .num_layers = 2, .state_size = units,
                .name = "lstm");
-    x = tn_reshape(g, .data = x, .shape = TN_INTS(-1, UNITS));
+    second_group(g);
+    x = tn_reshape(g, .data = x, .shape = TN_INTS(-1, units));
     return tn_softmax_output(g, .data = linear(g, x, VOCABULARY, "fc"), .name = "out");
 }
 

@@ -30,9 +30,9 @@ static const char *bytes(double n)
 static void print_chain(const json_t *r)
 {
     printf("overhead: %.0f scalar additions of one element: %.1f ns a node "
-           "(min %.1f, max %.1f, %.0f samples)\n",
+           "(min %.1f, max %.1f, %.0f samples); fused %.1f ns\n",
            number(r, "nodes"), number(r, "median_ns"), number(r, "min_ns"), number(r, "max_ns"),
-           number(r, "samples"));
+           number(r, "samples"), number(r, "fused_median_ns"));
 }
 
 static void print_graph(const json_t *r)

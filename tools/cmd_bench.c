@@ -99,7 +99,10 @@ static const struct argp_option argp_options[] = {
     {.name = "seconds", .key = 's', .arg = "X", .doc = "of sampling for each result (2)"},
     {.name = "runs", .key = 'r', .arg = "N", .doc = "so many samples, however long they take"},
     {.name = "repeat", .flags = OPTION_ALIAS},
-    {.name = "group", .key = 'g', .arg = "NAME=DEVICE", .doc = "device of a group; repeatable"},
+    {.name = "group",
+     .key = 'g',
+     .arg = "NAME=DEVICE",
+     .doc = "device of the nodes before the middle (NAME first) or after it (second); repeatable"},
     {.name = "nodes", .key = 'n', .arg = "N", .doc = "of the chains (1000; graph: 1000000)"},
     {.name = "profile", .key = 'p', .doc = "time of each node and implementation, too"},
     {.name = "trace",
@@ -153,6 +156,7 @@ static _Noreturn void serve(const job *j, int out)
 {
     json_t *result = work(j);
     const bool ok = result && json_dumpfd(result, out, 0) == 0;
+    json_decref(result);
     close(out);
     fflush(stdout);
     exit(ok ? EXIT_OK : EXIT_FAILED);

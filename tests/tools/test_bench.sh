@@ -1,0 +1,110 @@
+#!/bin/sh
+# tests/tools/test_bench.sh: `tenon bench` with tiny sizes: every network runs, and what is said of
+# it holds together. Nothing here asserts a speed.
+# shellcheck source=tests/tools/cli.sh
+. "${TENON_SOURCE_DIR:?}/tests/tools/cli.sh"
+
+# json FILE CODE: Python with the file as `j` must find CODE's assertions true.
+json() {
+    if ! command -v python3 >/dev/null || ! python3 -c 'import json' 2>/dev/null; then
+        skip "no python3 to read JSON with"
+    elif ! python3 -c "import json, sys
+j = json.load(open(sys.argv[1]))
+$2" "$1" 2>problem; then
+        fail "$command: $(tail -n 1 problem) in: $(head -c 2000 "$1")"
+    fi
+}
+
+echo "== every network, for a reader"
+networks="mlp lenet resnet20 resnet50 lstm elementwise"
+tenon 0 bench all --quick --seconds 0 && quiet && out '^overhead: 10 scalar additions'
+for name in $networks; do
+    out "^$name inference, batch [0-9]+, float32$"
+    out "^$name training, batch [0-9]+, float32$"
+done
+out '^  [0-9]+ nodes?: .*blas' && out 'planned .*, lower bound .*, one place for each value' &&
+    out 'GFLOP/s: .* of the .* that a large dot reaches' && out 'peak RSS [0-9.]+ MB' &&
+    not_out 'measured by row'
+
+echo "== every network, for programs"
+for backend in blas,reference reference; do
+    # shellcheck disable=SC2086  # words
+    tenon 0 bench $networks --quick --seconds 0 --profile --json --trace trace.json \
+        --backend $backend && quiet
+    json out "
+assert [(r['workload'], r['mode']) for r in j] == [
+    (w, m) for w in '$networks'.split() for m in ('inference', 'training')]
+for r in j:
+    assert 0 < r['min_ms'] <= r['median_ms'] <= r['max_ms'] and r['samples'] >= 3, 'times'
+    assert r['samples_per_s'] > 0 and r['peak_rss_bytes'] > 1e6 and r['backends'] == '$backend'
+    assert r['planned_bytes'] >= r['lower_bound_bytes'] >= 0, 'plan'
+    assert r['naive_bytes'] >= r['lower_bound_bytes'] and r['external_bytes'] > 0, 'memory'
+    assert r['allocations'] in (0, None), 'allocations'
+    if r['gflop']: assert 0 < r['peak_share'] and r['gflop_per_s'] > 0, 'flops'
+    else: assert r['workload'] == 'elementwise' and r['mode'] == 'training'
+    rows = r['profile']
+    assert rows and all(x['name'] and x['op'] and x['device'] for x in rows), 'rows'
+    assert all(x['once'] or x['runs'] == r['profile_steps'] for x in rows), 'runs'
+    assert {x['pass'] for x in rows} <= {'forward', 'backward', 'update'}
+    total = r['profile_sum_ms']
+    assert 0 < total <= r['profile_wall_ms'], 'more than there was'
+    for key in 'profile', 'implementations', 'devices':
+        assert abs(sum(x['ms'] for x in r[key]) - total) <= 1e-6 * total + 1e-9, key
+        assert abs(sum(x['share'] for x in r[key]) - 1) < 1e-6, key
+    assert {x['device'] for x in r['devices']} <= set('$backend'.split(',')), 'devices'
+    updates = [x for x in rows if x['pass'] == 'update']
+    learns = r['mode'] == 'training' and r['workload'] != 'elementwise'
+    assert bool(updates) == learns, 'updates'
+"
+    [ -f trace.json ] || fail "$command: no trace.json"
+    json trace.json "
+events = [e for e in j['traceEvents'] if e['ph'] == 'X']
+assert len({e['pid'] for e in events}) == 12 and all(e['dur'] >= 0 for e in events)
+assert len([e for e in j['traceEvents'] if e['name'] == 'process_name']) == 12
+for pid in {e['pid'] for e in events}:
+    row = sorted((e['ts'], e['ts'] + e['dur']) for e in events if e['pid'] == pid)
+    assert all(a[1] <= b[0] + 1e-3 for a, b in zip(row, row[1:])), 'rows overlap'
+"
+done
+
+echo "== flops are those of the layers"
+# 2 (784·128 + 128·64 + 64·10) a sample forward; the weights' gradients as much again; those of the
+# data not for the first layer.
+tenon 0 bench mlp --quick --seconds 0 --batch 3 --json --no-peak
+json out "
+forward = 2 * 3 * (784 * 128 + 128 * 64 + 64 * 10)
+assert j[0]['batch'] == 3 and j[0]['peak_share'] is None
+assert abs(j[0]['gflop'] * 1e9 - forward) < 1, j[0]['gflop']
+assert abs(j[1]['gflop'] * 1e9 - (3 * forward - 2 * 3 * 784 * 128)) < 1, j[1]['gflop']
+assert 'profile' not in j[0] and 'trace' not in j[0]
+"
+
+echo "== options"
+tenon 0 bench mlp --quick --seconds 0 --mode training --runs 5 --dtype float64 --threads 1 \
+    --backend reference --json
+json out "
+assert len(j) == 1 and j[0]['mode'] == 'training' and j[0]['samples'] == 5
+assert j[0]['dtype'] == 'float64' and j[0]['threads'] == 1
+"
+tenon 0 bench lenet --quick --seconds 0 --mode inference --compute bf16 --json
+json out "assert j[0]['dtype'] == 'float32' and j[0]['compute'] == 'bfloat16'"
+tenon 0 bench mlp --quick --seconds 0 --mode inference --group first=reference \
+    --group second=blas --backend reference --no-peak
+out 'nodes: .*blas' && out 'reference'
+tenon 0 bench graph --quick && out '^bind .* ratio ' && out ' 50 +100 nodes'
+tenon 2 bench mlp --mode sideways && err '\-\-mode: wanted inference or training'
+tenon 2 bench mlp --dtype float31 && err 'no dtype "float31"'
+tenon 2 bench mlp --group first && err '\-\-group: wanted NAME=DEVICE'
+tenon 1 bench mlp --quick --backend absent && err 'absent'
+tenon 1 bench mlp --quick --seconds 0 --no-peak --trace absent/trace.json &&
+    err '\-\-trace absent/trace.json: No such file'
+
+echo "== groups of a network in a file"
+network 2 "{\"op\": \"null\", \"name\": \"x\", \"attrs\": {\"__shape__\": \"(2, 3)\"}, \"inputs\": []},
+    $(node tanh t '[[0, 0, 0]]' '"__ctx_group__": "early"'), $(node exp e '[[1, 0, 0]]')" >net.json
+tenon 0 run net.json --group early=reference --backend reference && out '^e_output \(2,3\)'
+tenon 1 run net.json --group early=absent --backend reference && err 'absent'
+tenon 1 run net.json --group late=reference --backend reference && err 'early'
+tenon 2 run net.json --group early && err '\-\-group: wanted NAME=DEVICE'
+
+finish
