@@ -1,5 +1,6 @@
 // tools/cmd_backends.c: `tenon backends`: what was found, and what was refused and why.
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/tool.h"
 
@@ -39,13 +40,24 @@ static size_t count_ops(const tn_env *env, size_t backend, tn_dtype dtype)
     return n;
 }
 
+// Bytes of a device's memory; those of this machine for what computes in host memory and says
+// nothing of its own. 0: unknown.
+static uint64_t memory_of(const tn_device_info *d, bool free)
+{
+    const uint64_t own = free ? d->mem_free : d->mem_total;
+    const long pages = sysconf(free ? _SC_AVPHYS_PAGES : _SC_PHYS_PAGES);
+    if (own || !(d->flags & TN_DEV_HOST_MEMORY) || pages < 0) return own;
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static json_t *device_json(const tn_device_info *d)
 {
-    json_t *j = json_pack(
-        "{s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "id", tool_json_text(d->id), "kind",
-        tool_json_text(d->kind), "name", tool_json_text(d->name ? d->name : ""), "driver",
-        tool_json_text(d->driver ? d->driver : ""), "mem_total", (json_int_t)d->mem_total,
-        "mem_free", (json_int_t)d->mem_free, "host_memory", (d->flags & TN_DEV_HOST_MEMORY) != 0);
+    json_t *j =
+        json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "id", tool_json_text(d->id), "kind",
+                  tool_json_text(d->kind), "name", tool_json_text(d->name ? d->name : ""), "driver",
+                  tool_json_text(d->driver ? d->driver : ""), "mem_total",
+                  (json_int_t)memory_of(d, false), "mem_free", (json_int_t)memory_of(d, true),
+                  "host_memory", (d->flags & TN_DEV_HOST_MEMORY) != 0);
     json_object_set_new(j, "unusable", tool_json_text(d->unusable));
     return j;
 }
@@ -66,12 +78,18 @@ static json_t *backend_json(const tn_env *env, size_t i)
                      devices, "operators", ops);
 }
 
+static json_t *abi_json(const tn_candidate *c)
+{
+    if (!c->has_abi) return json_null();
+    return json_pack("{s:I, s:I}", "epoch", (json_int_t)c->epoch, "minor", (json_int_t)c->minor);
+}
+
 static json_t *candidate_json(const tn_candidate *c)
 {
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "path", tool_json_text(c->path), "step",
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "path", tool_json_text(c->path), "step",
                      tn_step_name(c->step), "name", tool_json_text(c->name), "version",
                      tool_json_text(c->version), "reason", tool_json_text(c->reason), "dependency",
-                     tool_json_text(c->dependency));
+                     tool_json_text(c->dependency), "abi", abi_json(c));
 }
 
 static int print_json(const tn_env *env)
@@ -97,7 +115,10 @@ static void print_backend(const tn_env *env, size_t i)
         printf("    device %s: %s", info->id, info->kind);
         if (info->name && *info->name) printf(", %s", info->name);
         if (info->driver && *info->driver) printf(", %s", info->driver);
-        if (info->mem_total) printf(", %.1f GiB", (double)info->mem_total / (1 << 30));
+        const bool host = (info->flags & TN_DEV_HOST_MEMORY) != 0;
+        const uint64_t memory = memory_of(info, false);
+        if (memory)
+            printf(", %.1f GiB%s", (double)memory / (1 << 30), host ? " of host memory" : "");
         if (info->unusable) printf(" — cannot be used: %s", info->unusable);
         putchar('\n');
     }
@@ -107,6 +128,28 @@ static void print_backend(const tn_env *env, size_t i)
         if (n) printf(" %s %zu", tn_dtype_name(t), n);
     }
     putchar('\n');
+}
+
+// Every file that was looked at: plugins in use, those of operators too, and what was refused.
+static void print_candidates(const tn_env *env)
+{
+    size_t n = 0;
+    printf("\nplugins in use (ABI epoch %d, minor %d):\n", (int)TN_EPOCH, (int)TN_MINOR);
+    for (size_t i = 0; i < tn_env_num_candidates(env); i++) {
+        const tn_candidate *c = tn_env_candidate(env, i);
+        if (c->step != TN_STEP_USED) continue;
+        printf("    %s %s, built for ABI %u.%u\n", c->name, c->version, c->epoch, c->minor);
+        n++;
+    }
+    if (n == 0) puts("    none");
+    n = 0;
+    for (size_t i = 0; i < tn_env_num_candidates(env); i++) {
+        const tn_candidate *c = tn_env_candidate(env, i);
+        if (c->step == TN_STEP_USED) continue;
+        if (n++ == 0) puts("\nnot used:");
+        printf("    %s\n        %s: %s\n", c->path, tn_step_name(c->step), c->reason);
+        if (*c->dependency) printf("        missing: %s\n", c->dependency);
+    }
 }
 
 int cmd_backends(int argc, char **argv)
@@ -123,12 +166,7 @@ int cmd_backends(int argc, char **argv)
     } else {
         for (size_t i = 0; i < tn_env_num_backends(env); i++) print_backend(env, i);
         if (tn_env_num_backends(env) == 0) puts("no backend was found");
-        for (size_t i = 0, n = 0; i < tn_env_num_candidates(env); i++) {
-            const tn_candidate *c = tn_env_candidate(env, i);
-            if (c->step == TN_STEP_USED) continue;
-            if (n++ == 0) puts("\nnot used:");
-            printf("    %s\n        %s: %s\n", c->path, tn_step_name(c->step), c->reason);
-        }
+        print_candidates(env);
     }
     tn_env_free(env);
     return code;

@@ -62,6 +62,8 @@ typedef struct tni_attempt {
     tni_error error;
     const char *path; // real path, in the env's arena
     const char *name, *version, *dependency;
+    bool has_abi;
+    uint32_t epoch, minor; // of the ABI that the plugin was built for
     dev_t device;
     ino_t inode;
 } tni_attempt;

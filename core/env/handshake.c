@@ -107,6 +107,9 @@ static tn_status check_reply(tni_attempt *a, tn_reply *r)
         return tni_fail(&a->error, TN_E_INCOMPATIBLE, NULL,
                         "answered with magic 0x%08x, wanted 0x%08x", r->magic, TN_MAGIC);
     if (r->status != TN_OK) return refused(a, r);
+    a->has_abi = true;
+    a->epoch = r->epoch;
+    a->minor = r->built_minor;
     if (r->epoch != TN_EPOCH)
         return tni_fail(&a->error, TN_E_INCOMPATIBLE, NULL,
                         "chose ABI epoch %u, which was not offered (%u)", r->epoch, TN_EPOCH);

@@ -39,7 +39,10 @@ static void record(tn_env *env, tni_candidate *c, tni_attempt *a)
                                     .name = or_empty(a->name),
                                     .version = or_empty(a->version),
                                     .reason = reason,
-                                    .dependency = or_empty(a->dependency)},
+                                    .dependency = or_empty(a->dependency),
+                                    .has_abi = a->has_abi,
+                                    .epoch = a->epoch,
+                                    .minor = a->minor},
                          .device = a->device,
                          .inode = a->inode};
     env->candidates[env->n_candidates++] = c;

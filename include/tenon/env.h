@@ -75,6 +75,8 @@ typedef struct tn_candidate {
     const char *version;    // the plugin's own version; ""
     const char *reason;     // one sentence; "" if used
     const char *dependency; // the missing library, if that was it; ""
+    bool has_abi;           // it said which ABI it was built for: …
+    uint32_t epoch, minor;  // … this one
 } tn_candidate;
 
 // "dlopen", "handshake", …; never NULL. [any thread]

@@ -51,7 +51,7 @@ for r in j:
     for key in 'profile', 'implementations', 'devices':
         assert abs(sum(x['ms'] for x in r[key]) - total) <= 1e-6 * total + 1e-9, key
         assert abs(sum(x['share'] for x in r[key]) - 1) < 1e-6, key
-    assert {x['device'] for x in r['devices']} <= set('$backend'.split(',')), 'devices'
+    assert {x['device'] for x in r['devices']} <= set('$backend,host'.split(',')), 'devices'
     updates = [x for x in rows if x['pass'] == 'update']
     learns = r['mode'] == 'training' and r['workload'] != 'elementwise'
     assert bool(updates) == learns, 'updates'

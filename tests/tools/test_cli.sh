@@ -34,11 +34,14 @@ tenon 2 ops a b && err 'one operator at a time'
 
 echo "== backends"
 tenon 0 backends && out '^reference  \(plugin reference ' && out 'device 0: cpu' &&
-    out 'kernels: .*float32 [0-9]+' && quiet
+    out 'kernels: .*float32 [0-9]+' && out 'GiB of host memory$' &&
+    out '^plugins in use \(ABI epoch [0-9]+, minor [0-9]+\):$' &&
+    out '^    swish [0-9.]+, built for ABI [0-9]+\.[0-9]+$' && quiet
 tenon 0 backends --names && out '^reference$' && not_out ' '
 # The skeleton and its like run only where somebody names them.
 not_out '^null$'
-tenon 0 backends --json && valid_json out && out '"name": "reference"' && out '"candidates": \['
+tenon 0 backends --json && valid_json out && out '"name": "reference"' && out '"candidates": \[' &&
+    out '"abi": \{$' && out '"mem_total": [1-9]'
 
 mkdir plugins
 echo "this is no shared object" >plugins/broken.so
