@@ -9,6 +9,7 @@ static const tn_kernel_row *const families[] = {
     blas_random,      blas_optimizer, blas_fuse,
     blas_linalg,
     blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_lrns,
+    blas_rnns, blas_rnn_backs,
     NULL,
 };
 // clang-format on

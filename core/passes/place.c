@@ -337,7 +337,9 @@ static tn_status make_calls(tni_placer *p)
         tni_place *at = &o->at[id];
         if (at->kind != TNI_KERNEL) continue;
         const tni_node *n = tni_node_at(o->g, id);
-        const tni_place *f = n->forward ? &o->at[n->forward] : NULL;
+        // Only what backward runs finds a stash: not gradients that the user's graph has itself.
+        const bool led_to = n->forward && n->forward <= o->n_forward && id > o->n_forward;
+        const tni_place *f = led_to ? &o->at[n->forward] : NULL;
         at->call = tni_support_call(&p->support, &p->support.questions[p->question[id]], n->name,
                                     f && f->device == at->device ? f->call : NULL);
         if (!at->call) return tni_place_nomem(p);

@@ -248,14 +248,16 @@ static void check_same(const char *what, tn_tensor *got, tn_tensor *wanted)
             TN_CHECK_STR(what, "the same");
 }
 
-// blas has no kernel for RNN, so there it runs as its parts. Dropout draws the same numbers.
+// parts has no kernel for RNN. Dropout draws the same numbers.
 static void parts_do_what_the_kernel_does(void)
 {
     static const char *const names[] = {"x", "p", "s", "c"};
+    TN_CHECK_STR(
+        tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/parts.so") ? tn_env_error(bench.env) : "", "");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape_case *c = &shapes[i];
         const size_t n = strstr(c->params, "lstm") ? 4 : 3;
-        tn_exec *whole = trained(c, "reference"), *parts = trained(c, "blas");
+        tn_exec *whole = trained(c, bench.backends), *parts = trained(c, "parts");
         if (whole && parts) {
             TN_CHECK_HAS(tn_exec_report_text(parts), "RNN runs as its parts");
             for (size_t o = 0; o + 1 < n; o++)

@@ -1,0 +1,344 @@
+// backends/blas/blas_rnn.c: RNN: all steps, layers and directions.
+#include <limits.h>
+#include <tenon/philox.h>
+
+#include "blas_rnn.h"
+
+enum { UNITS = 64 }; // of a block: what one thread makes of a step at once
+
+// ------------------------------------------------------------------ memory
+
+// One more array of a · b · c elements; where it begins. Saturates.
+static int64_t take(const blas_rnn *r, int64_t *total, int64_t a, int64_t b, int64_t c)
+{
+    const int64_t at = *total, n = tn_extent_times(tn_extent_times(a, b), c);
+    int64_t bytes = tn_extent_times(n, (int64_t)r->size);
+    if (bytes > INT64_MAX - 64) bytes = INT64_MAX - 64;
+    bytes = (bytes + 63) / 64 * 64;
+    if (__builtin_add_overflow(at, bytes, total)) *total = INT64_MAX;
+    return at;
+}
+
+int64_t blas_rnn_lay_kept(const blas_rnn *r, char *base, blas_rnn_kept *kept)
+{
+    const int64_t tn = tn_extent_times(r->t, r->n);
+    const int64_t lanes = r->backward || r->stashed ? r->layers * r->d : 1;
+    const bool has_cell = r->mode == BLAS_LSTM || r->mode == BLAS_GRU;
+    int64_t bytes = 0;
+    const int64_t y = take(r, &bytes, r->layers, tn, r->d * r->h);
+    const int64_t gate = take(r, &bytes, lanes, tn, r->g * r->h);
+    const int64_t cell = take(r, &bytes, has_cell ? lanes : 0, tn, r->h);
+    if (base) *kept = (blas_rnn_kept){base + y, base + gate, base + cell};
+    return bytes;
+}
+
+int64_t blas_rnn_lay_work(const blas_rnn *r, char *base, blas_rnn_work *w)
+{
+    const int64_t tn = tn_extent_times(r->t, r->n), width = r->d * r->h;
+    const int64_t back = r->backward, below = r->backward && r->layers > 1;
+    int64_t bytes = r->stashed ? 0 : blas_rnn_lay_kept(r, NULL, NULL);
+    if (bytes == INT64_MAX) return bytes;
+    const struct {
+        char **array;
+        int64_t at;
+    } all[] = {
+        {&w->x, take(r, &bytes, r->masked, tn, width)},
+        {&w->bias, take(r, &bytes, 1, r->g, r->h)},
+        {&w->da, take(r, &bytes, back, tn, r->g * r->h)},
+        {&w->db, take(r, &bytes, back && r->mode == BLAS_GRU, tn, r->h)},
+        {&w->dx[0], take(r, &bytes, below, tn, width)},
+        {&w->dx[1], take(r, &bytes, below, tn, width)},
+        {&w->dh, take(r, &bytes, back, r->n, r->h)},
+        {&w->dc, take(r, &bytes, back, r->n, r->h)},
+    };
+    const int64_t column = take(r, &bytes, 2 * back, r->g, r->h);
+    if (!base) return bytes;
+    if (!r->stashed) blas_rnn_lay_kept(r, base, &w->kept);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) *all[i].array = base + all[i].at;
+    w->column = (double *)(void *)(base + column);
+    return bytes;
+}
+
+// A forward call of an executor that can run backward.
+static bool leaves_stash(const tn_call *forward)
+{
+    return forward && (forward->flags & TN_CALL_TRAINING);
+}
+
+static void set_sizes(const tn_call *c, blas_rnn *r)
+{
+    const int64_t *data = c->in[0]->dims;
+    r->t = data[0];
+    r->n = data[1];
+    r->in = data[2];
+    r->h = tn_call_i64(c, "state_size", 1);
+    r->layers = tn_call_i64(c, "num_layers", 1);
+    r->d = tn_call_bool(c, "bidirectional", false) ? 2 : 1;
+    r->mode = tn_call_is(c, "mode", "lstm")       ? BLAS_LSTM
+              : tn_call_is(c, "mode", "gru")      ? BLAS_GRU
+              : tn_call_is(c, "mode", "rnn_tanh") ? BLAS_TANH
+                                                  : BLAS_RELU;
+    r->g = r->mode == BLAS_LSTM ? 4 : r->mode == BLAS_GRU ? 3 : 1;
+    r->length = c->in[1]->size;
+    r->dtype = c->in[0]->dtype;
+    r->size = tn_dtype_size(r->dtype);
+    r->backward = strcmp(c->op->name, "_backward_RNN") == 0;
+    r->p = tn_call_f64(c, "p", 0);
+    r->masked = r->backward ? tn_call_bool(c, "dropout", false) : r->p > 0 && r->layers > 1;
+    r->stashed = leaves_stash(r->backward ? c->forward : c);
+}
+
+const char *blas_rnn_cannot(const tn_call *c)
+{
+    blas_rnn r = {0};
+    set_sizes(c, &r);
+    if (tn_extent_times(r.t, r.n) > INT_MAX || r.g * r.h > INT_MAX || r.d * r.h > INT_MAX ||
+        r.in > INT_MAX)
+        return "a size is over INT_MAX, the index type of BLAS";
+    return NULL;
+}
+
+tn_status blas_rnn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_rnn *r = k->state;
+    blas_rnn_work w;
+    blas_rnn_kept kept;
+    set_sizes(k->call, r);
+    const int64_t scratch = blas_rnn_lay_work(r, NULL, &w);
+    const int64_t stash = r->stashed && !r->backward ? blas_rnn_lay_kept(r, NULL, &kept) : 0;
+    if (scratch == INT64_MAX || stash == INT64_MAX)
+        return tn_fail(k->host, TN_E_NOMEM, "%s (%s): its intermediate values are too large",
+                       k->call->name, k->call->op->name);
+    info->scratch_bytes = (uint64_t)scratch;
+    info->stash_bytes = (uint64_t)stash;
+    info->impl = blas_gemm_impl(r->dtype);
+    return TN_OK;
+}
+
+// ------------------------------------------------------------------ where things are
+
+blas_rnn_lane blas_rnn_lane_of(const blas_rnn *r, const blas_rnn_kept *kept, int64_t l, int64_t d)
+{
+    const int64_t rows = r->g * r->h, width = r->d * r->h, tn = r->t * r->n;
+    const int64_t lane = r->backward || r->stashed ? l * r->d + d : 0;
+    const int64_t biases = r->length - 2 * rows * r->layers * r->d;
+    blas_rnn_lane a = {.l = l, .d = d, .in = l ? width : r->in};
+    if (l) a.i2h = rows * r->d * (r->in + r->h + (l - 1) * (width + r->h));
+    a.i2h += d * rows * (a.in + r->h);
+    a.h2h = a.i2h + rows * a.in;
+    a.i2h_bias = biases + 2 * rows * (l * r->d + d);
+    a.h2h_bias = a.i2h_bias + rows;
+    a.y = blas_rnn_at(r, kept->y, l * tn * width);
+    a.gate = blas_rnn_at(r, kept->gate, lane * tn * rows);
+    a.cell = blas_rnn_at(r, kept->cell, lane * tn * r->h);
+    return a;
+}
+
+blas_rnn_rows blas_rnn_state_before(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t i)
+{
+    const blas_rnn *r = run->r;
+    const int64_t width = r->d * r->h;
+    if (i == 0)
+        return (blas_rnn_rows){blas_rnn_at(r, run->state, (a->l * r->d + a->d) * r->n * r->h),
+                               r->h};
+    const int64_t at = blas_rnn_nth(r, a->d, i - 1) * r->n * width + a->d * r->h;
+    return (blas_rnn_rows){blas_rnn_at(r, a->y, at), width};
+}
+
+blas_rnn_rows blas_rnn_cell_before(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t i)
+{
+    const blas_rnn *r = run->r;
+    const char *p = NULL;
+    if (r->mode == BLAS_LSTM)
+        p = i == 0 ? blas_rnn_at(r, run->cell, (a->l * r->d + a->d) * r->n * r->h)
+                   : blas_rnn_at(r, a->cell, blas_rnn_nth(r, a->d, i - 1) * r->n * r->h);
+    return (blas_rnn_rows){p, r->h};
+}
+
+void blas_rnn_mask(const blas_rnn_run *run, int64_t l, const char *x, char *out)
+{
+    const blas_rnn *r = run->r;
+    const int64_t size = r->t * r->n * r->d * r->h;
+    (r->dtype == TN_F64 ? blas_rnn_times_f64 : blas_rnn_times_f32)(
+        x, blas_rnn_at(r, run->mask, (l - 1) * size), out, size);
+}
+
+const char *blas_rnn_input(const blas_rnn_run *run, const char *data, int64_t l)
+{
+    if (l == 0) return data;
+    const char *below = blas_rnn_lane_of(run->r, &run->kept, l - 1, 0).y;
+    if (!run->r->masked) return below;
+    blas_rnn_mask(run, l, below, run->work.x);
+    return run->work.x;
+}
+
+// ------------------------------------------------------------------ forward
+
+// One step of a lane, of which blocks of units are items.
+typedef struct step {
+    const blas_rnn_run *run;
+    const blas_rnn_lane *a;
+    int64_t i, t; // the i-th step, which is step t of the sequence
+} step;
+
+// Units first … first + n-1 of gate number `gate`: += h · U of these units, or for a GRU's new gate
+// b₂ = h · U + u.
+static void recur(const step *s, int64_t gate, int64_t first, int64_t n)
+{
+    const blas_rnn_run *run = s->run;
+    const blas_rnn *r = run->r;
+    const blas_rnn_lane *a = s->a;
+    const blas_rnn_rows h = blas_rnn_state_before(run, a, s->i);
+    const int64_t row = gate * r->h + first, rows = r->g * r->h;
+    const bool apart = r->mode == BLAS_GRU && gate == 2;
+    const blas_gemm g = {
+        .dtype = r->dtype,
+        .size = {r->n, n, r->h},
+        .c = apart ? (blas_matrix){blas_rnn_at(r, a->cell, s->t * r->n * r->h + first), r->h, false}
+                   : (blas_matrix){blas_rnn_at(r, a->gate, s->t * r->n * rows + row), rows, false},
+        .a = {(void *)(uintptr_t)h.p, h.row, false},
+        .b = {blas_rnn_at(r, run->parameters, a->h2h + row * r->h), r->h, true},
+        .bias = apart ? blas_rnn_at(r, run->parameters, a->h2h_bias + row) : NULL,
+        .add = !apart};
+    blas_multiply_alone(&g);
+}
+
+static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const step *s = ctx;
+    const blas_rnn *r = s->run->r;
+    const blas_rnn_lane *a = s->a;
+    const blas_rnn_rows h = blas_rnn_state_before(s->run, a, s->i);
+    const blas_rnn_rows c = blas_rnn_cell_before(s->run, a, s->i);
+    const int64_t rows = r->g * r->h, width = r->d * r->h;
+    const int threads = blas_alone();
+    (void)worker;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t first = item * UNITS, n = r->h - first < UNITS ? r->h - first : UNITS;
+        for (int64_t gate = 0; gate < r->g; gate++) recur(s, gate, first, n);
+        for (int64_t j = 0; j < r->n; j++) {
+            const int64_t at = s->t * r->n + j;
+            const blas_rnn_cells cells = {
+                .mode = r->mode,
+                .h = r->h,
+                .n = n,
+                .gate = blas_rnn_at(r, a->gate, at * rows + first),
+                .h_before = blas_rnn_at(r, h.p, j * h.row + first),
+                .c_before = c.p ? blas_rnn_at(r, c.p, j * c.row + first) : NULL,
+                .cell = blas_rnn_at(r, a->cell, at * r->h + first),
+                .out = blas_rnn_at(r, a->y, at * width + a->d * r->h + first)};
+            (r->dtype == TN_F64 ? blas_rnn_activate_f64 : blas_rnn_activate_f32)(&cells);
+        }
+    }
+    blas_alone_end(threads);
+}
+
+// a of all steps, with both biases where they may be added at once.
+static void inputs_forward(const blas_rnn_run *run, const blas_rnn_lane *a, const char *x)
+{
+    const blas_rnn *r = run->r;
+    const int64_t rows = r->g * r->h, both = r->mode == BLAS_GRU ? 2 * r->h : rows;
+    const char *w = blas_rnn_at(r, run->parameters, a->i2h_bias);
+    const char *u = blas_rnn_at(r, run->parameters, a->h2h_bias);
+    memcpy(run->work.bias, w, (size_t)rows * r->size);
+    (r->dtype == TN_F64 ? blas_rnn_plus_f64 : blas_rnn_plus_f32)(w, u, run->work.bias, both);
+    const blas_gemm g = {.dtype = r->dtype,
+                         .size = {r->t * r->n, rows, a->in},
+                         .c = {a->gate, rows, false},
+                         .a = {(void *)(uintptr_t)x, a->in, false},
+                         .b = {blas_rnn_at(r, run->parameters, a->i2h), a->in, true},
+                         .bias = run->work.bias,
+                         .batch = 1};
+    blas_multiply(run->k, run->a, &g);
+}
+
+// Where a layer's states, or cells, go when the sequence is over.
+static void put_ends(const blas_rnn_run *run, const blas_rnn_lane *a, uint32_t out, bool cells)
+{
+    const blas_rnn *r = run->r;
+    const blas_rnn_rows rows =
+        cells ? blas_rnn_cell_before(run, a, r->t) : blas_rnn_state_before(run, a, r->t);
+    char *to = blas_rnn_at(r, blas_out(run->a, out), (a->l * r->d + a->d) * r->n * r->h);
+    for (int64_t n = 0; n < r->n; n++)
+        blas_copy(blas_rnn_at(r, to, n * r->h), blas_rnn_at(r, rows.p, n * rows.row),
+                  (size_t)r->h * r->size);
+}
+
+void blas_rnn_forward(const blas_rnn_run *run, const char *data)
+{
+    const blas_rnn *r = run->r;
+    for (int64_t l = 0; l < r->layers; l++) {
+        const char *x = blas_rnn_input(run, data, l);
+        for (int64_t d = 0; d < r->d; d++) {
+            const blas_rnn_lane a = blas_rnn_lane_of(r, &run->kept, l, d);
+            inputs_forward(run, &a, x);
+            for (int64_t i = 0; i < r->t; i++) {
+                step s = {run, &a, i, blas_rnn_nth(r, d, i)};
+                blas_items(run->k, run->a, (r->h + UNITS - 1) / UNITS, r->g * UNITS * r->n * r->h,
+                           4 * BLAS_CHEAP, step_range, &s);
+            }
+            if (r->backward) continue;
+            put_ends(run, &a, 1, false);
+            if (r->mode == BLAS_LSTM) put_ends(run, &a, 2, true);
+        }
+    }
+}
+
+// ------------------------------------------------------------------ dropout
+
+// 0 where the draw is below p, else 1 / (1 - p); 1 everywhere outside of training.
+static void draw_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_rnn_run *run = ctx;
+    const blas_rnn *r = run->r;
+    const tn_run_args *a = run->a;
+    const bool drops = a->flags & TN_RUN_TRAIN;
+    void *mask = blas_out(a, a->n_out - 1);
+    const double kept = drops ? blas_as_real(r->dtype, 1 / (1 - r->p)) : 1;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        const uint64_t e = (uint64_t)i;
+        const double draw = r->dtype == TN_F64
+                                ? tn_philox_uniform_f64(a->rng_key, a->rng_counter, e)
+                                : (double)tn_philox_uniform_f32(a->rng_key, a->rng_counter, e);
+        const double v = drops && draw < r->p ? 0 : kept;
+        if (r->dtype == TN_F64)
+            ((double *)mask)[i] = v;
+        else
+            ((float *)mask)[i] = (float)v;
+    }
+}
+
+// Inputs data, parameters, state, state_cell of an LSTM; outputs output, state, state_cell of an
+// LSTM, mask.
+static tn_status rnn_run(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const blas_rnn *r = k->state;
+    blas_rnn_run run = {.r = r,
+                        .k = k,
+                        .a = a,
+                        .parameters = blas_in(a, 1),
+                        .state = blas_in(a, 2),
+                        .cell = r->mode == BLAS_LSTM ? blas_in(a, 3) : NULL,
+                        .mask = blas_out(a, a->n_out - 1)};
+    blas_rnn_lay_work(r, a->scratch.host, &run.work);
+    run.kept = run.work.kept;
+    if (r->stashed) blas_rnn_lay_kept(r, a->stash.host, &run.kept);
+    if (r->masked)
+        blas_elements(k, a, k->call->out[a->n_out - 1]->size, BLAS_COSTLY, draw_range, &run);
+    blas_rnn_forward(&run, blas_in(a, 0));
+    blas_copy(blas_out(a, 0), blas_rnn_lane_of(r, &run.kept, r->layers - 1, 0).y,
+              (size_t)k->call->out[0]->size * r->size);
+    return TN_OK;
+}
+
+const tn_kernel_row blas_rnns[] = {
+    {.op = "RNN",
+     .dtypes = BLAS_REALS,
+     .flags = BLAS_FLAGS,
+     .state_size = sizeof(blas_rnn),
+     .cannot = blas_rnn_cannot,
+     .setup = blas_rnn_setup,
+     .run = rnn_run},
+    {0},
+};

@@ -1,0 +1,185 @@
+// backends/blas/blas_rnn_back.c: the gradient of RNN: back through time, step by step; what the
+// weights, the biases and the data get is then one product for all steps each.
+#include "blas_rnn.h"
+
+// The matrix of some array, `row` elements a row.
+static blas_matrix matrix(const void *p, int64_t row, bool transposed)
+{
+    return (blas_matrix){(void *)(uintptr_t)p, row, transposed};
+}
+
+// c(m, n) = or += a · b with all threads.
+static void product(const blas_rnn_run *run, blas_product size, blas_matrix c, blas_matrix a,
+                    blas_matrix b, bool add)
+{
+    const blas_gemm g = {
+        .dtype = run->r->dtype, .size = size, .c = c, .a = a, .b = b, .add = add, .batch = 1};
+    blas_multiply(run->k, run->a, &g);
+}
+
+// ------------------------------------------------------------------ one step
+
+typedef struct step {
+    const blas_rnn_run *run;
+    const blas_rnn_lane *a;
+    const char *dy; // of the layer
+    int64_t i, t;   // the i-th step, which is step t of the sequence
+} step;
+
+// Items are sequences.
+static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const step *s = ctx;
+    const blas_rnn_run *run = s->run;
+    const blas_rnn *r = run->r;
+    const blas_rnn_rows h = blas_rnn_state_before(run, s->a, s->i);
+    const blas_rnn_rows c = blas_rnn_cell_before(run, s->a, s->i);
+    const int64_t rows = r->g * r->h, width = r->d * r->h;
+    (void)worker;
+    for (int64_t j = begin; j < end; j++) {
+        const int64_t at = s->t * r->n + j;
+        const blas_rnn_back back = {.s = {.mode = r->mode,
+                                          .h = r->h,
+                                          .n = r->h,
+                                          .gate = blas_rnn_at(r, s->a->gate, at * rows),
+                                          .h_before = blas_rnn_at(r, h.p, j * h.row),
+                                          .c_before = c.p ? blas_rnn_at(r, c.p, j * c.row) : NULL,
+                                          .cell = blas_rnn_at(r, s->a->cell, at * r->h)},
+                                    .dy = blas_rnn_at(r, s->dy, at * width + s->a->d * r->h),
+                                    .dh = blas_rnn_at(r, run->work.dh, j * r->h),
+                                    .dc = blas_rnn_at(r, run->work.dc, j * r->h),
+                                    .da = blas_rnn_at(r, run->work.da, at * rows),
+                                    .db = blas_rnn_at(r, run->work.db, at * r->h)};
+        (r->dtype == TN_F64 ? blas_rnn_deactivate_f64 : blas_rnn_deactivate_f32)(&back);
+    }
+}
+
+// dh += da · U of step t, where a GRU's new gate has b₂ in place of a.
+static void through_state(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t t)
+{
+    const blas_rnn *r = run->r;
+    const bool gru = r->mode == BLAS_GRU;
+    const int64_t rows = r->g * r->h, some = gru ? 2 * r->h : rows;
+    const blas_matrix dh = matrix(run->work.dh, r->h, false);
+    const char *u = blas_rnn_at(r, run->parameters, a->h2h);
+    product(run, (blas_product){r->n, r->h, some}, dh,
+            matrix(blas_rnn_at(r, run->work.da, t * r->n * rows), rows, false),
+            matrix(u, r->h, false), true);
+    if (gru)
+        product(run, (blas_product){r->n, r->h, r->h}, dh,
+                matrix(blas_rnn_at(r, run->work.db, t * r->n * r->h), r->h, false),
+                matrix(blas_rnn_at(r, u, some * r->h), r->h, false), true);
+}
+
+// ------------------------------------------------------------------ all steps
+
+// dU += (rows of da, or db₂)ᵀ · (the states before), for `units` rows of U from `row` on.
+static void state_weights(const blas_rnn_run *run, const blas_rnn_lane *a, char *du, blas_matrix da,
+                          int64_t units)
+{
+    const blas_rnn *r = run->r;
+    const blas_rnn_rows first = blas_rnn_state_before(run, a, 0);
+    const int64_t width = r->d * r->h, at = blas_rnn_nth(r, a->d, 0) * r->n;
+    const blas_matrix c = matrix(du, r->h, false);
+    product(run, (blas_product){units, r->h, r->n}, c,
+            matrix(blas_rnn_at(r, da.p, at * da.row), da.row, true),
+            matrix(first.p, first.row, false), false);
+    if (r->t < 2) return;
+    // Each other step meets the results of the step that its direction came by before.
+    const int64_t steps = a->d ? 0 : r->n, before = a->d ? r->n : 0;
+    product(run, (blas_product){units, r->h, (r->t - 1) * r->n}, c,
+            matrix(blas_rnn_at(r, da.p, steps * da.row), da.row, true),
+            matrix(blas_rnn_at(r, a->y, before * width + a->d * r->h), width, false), true);
+}
+
+// Sums over all steps and sequences.
+static void biases(const blas_rnn_run *run, const void *da, int64_t row, int64_t n, char *out)
+{
+    const blas_rnn *r = run->r;
+    (r->dtype == TN_F64 ? blas_rnn_columns_f64 : blas_rnn_columns_f32)(da, r->t * r->n, row,
+                                                                       run->work.column, n);
+    blas_store_f64(r->dtype, out, 0, n, run->work.column);
+}
+
+// What the parameters of a lane and its input get.
+static void lane_sums(const blas_rnn_run *run, const blas_rnn_lane *a, const char *x, char *dx)
+{
+    const blas_rnn *r = run->r;
+    const int64_t rows = r->g * r->h, tn = r->t * r->n;
+    const bool gru = r->mode == BLAS_GRU;
+    char *dp = blas_out(run->a, 1), *du = blas_rnn_at(r, dp, a->h2h);
+    char *bias = blas_rnn_at(r, dp, a->i2h_bias), *bias_u = blas_rnn_at(r, dp, a->h2h_bias);
+    const blas_matrix da = matrix(run->work.da, rows, false),
+                      db = matrix(run->work.db, r->h, false);
+    product(run, (blas_product){rows, a->in, tn}, matrix(blas_rnn_at(r, dp, a->i2h), a->in, false),
+            matrix(da.p, rows, true), matrix(x, a->in, false), false);
+    state_weights(run, a, du, da, gru ? 2 * r->h : rows);
+    if (gru) state_weights(run, a, blas_rnn_at(r, du, 2 * r->h * r->h), db, r->h);
+    biases(run, da.p, rows, rows, bias);
+    memcpy(bias_u, bias, (size_t)rows * r->size);
+    if (gru) biases(run, db.p, r->h, r->h, blas_rnn_at(r, bias_u, 2 * r->h));
+    product(run, (blas_product){tn, a->in, rows}, matrix(dx, a->in, false), da,
+            matrix(blas_rnn_at(r, run->parameters, a->i2h), a->in, false), a->d > 0);
+}
+
+static void lane_backward(const blas_rnn_run *run, const blas_rnn_lane *a, const char *dy)
+{
+    const blas_rnn *r = run->r;
+    const bool lstm = r->mode == BLAS_LSTM;
+    const size_t bytes = (size_t)(r->n * r->h) * r->size;
+    const int64_t at = (a->l * r->d + a->d) * r->n * r->h;
+    blas_copy(run->work.dh, blas_rnn_at(r, blas_in(run->a, 4), at), bytes);
+    if (lstm) blas_copy(run->work.dc, blas_rnn_at(r, blas_in(run->a, 6), at), bytes);
+    for (int64_t i = r->t; i-- > 0;) {
+        step s = {run, a, dy, i, blas_rnn_nth(r, a->d, i)};
+        blas_items(run->k, run->a, r->n, r->g * r->h, BLAS_COSTLY, step_range, &s);
+        through_state(run, a, s.t);
+    }
+    blas_copy(blas_rnn_at(r, blas_out(run->a, 2), at), run->work.dh, bytes);
+    if (lstm) blas_copy(blas_rnn_at(r, blas_out(run->a, 3), at), run->work.dc, bytes);
+}
+
+// Inputs data, parameters, state, dy, dstate, state_cell and dstate_cell of an LSTM, mask if there
+// is one; outputs the gradients of data, parameters, state, state_cell of an LSTM.
+static tn_status backward(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const blas_rnn *r = k->state;
+    const char *data = blas_in(a, 0), *dy = blas_in(a, 3);
+    blas_rnn_run run = {.r = r,
+                        .k = k,
+                        .a = a,
+                        .parameters = blas_in(a, 1),
+                        .state = blas_in(a, 2),
+                        .cell = r->mode == BLAS_LSTM ? blas_in(a, 5) : NULL,
+                        .mask = blas_in(a, a->n_in - 1)};
+    blas_rnn_lay_work(r, a->scratch.host, &run.work);
+    run.kept = run.work.kept;
+    if (r->stashed)
+        blas_rnn_lay_kept(r, a->stash.host, &run.kept);
+    else
+        blas_rnn_forward(&run, data);
+    if (r->t == 0) memset(blas_out(a, 1), 0, (size_t)r->length * r->size);
+    for (int64_t l = r->layers; l-- > 0;) {
+        char *dx = l ? run.work.dx[l % 2] : blas_out(a, 0);
+        const char *x = blas_rnn_input(&run, data, l);
+        for (int64_t d = 0; d < r->d; d++) {
+            const blas_rnn_lane lane = blas_rnn_lane_of(r, &run.kept, l, d);
+            lane_backward(&run, &lane, dy);
+            if (r->t) lane_sums(&run, &lane, x, dx);
+        }
+        if (l && r->masked) blas_rnn_mask(&run, l, dx, dx);
+        dy = dx;
+    }
+    return TN_OK;
+}
+
+const tn_kernel_row blas_rnn_backs[] = {
+    {.op = "_backward_RNN",
+     .dtypes = BLAS_REALS,
+     .flags = BLAS_FLAGS,
+     .state_size = sizeof(blas_rnn),
+     .cannot = blas_rnn_cannot,
+     .setup = blas_rnn_setup,
+     .run = backward},
+    {0},
+};
