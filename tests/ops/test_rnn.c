@@ -257,7 +257,7 @@ static void parts_do_what_the_kernel_does(void)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape_case *c = &shapes[i];
         const size_t n = strstr(c->params, "lstm") ? 4 : 3;
-        tn_exec *whole = trained(c, bench.backends), *parts = trained(c, "parts");
+        tn_exec *whole = trained(c, tn_backends()), *parts = trained(c, "parts");
         if (whole && parts) {
             TN_CHECK_HAS(tn_exec_report_text(parts), "RNN runs as its parts");
             for (size_t o = 0; o + 1 < n; o++)
