@@ -1,0 +1,197 @@
+// backends/opencl/gemm.cl: c(m, n) = a(m, k) b(k, n) + bias, a batch of them.
+//
+// Element (i, j) of a matrix is at i * row + j * col; products of a batch are `step` apart, and k
+// may come in `segments` stretches, `seg` apart. bias_mode: 0 none, 1 per column, 2 per row.
+#define ARGUMENTS                                                                                  \
+    IN(a), IN(b), OUT(c), IN(bias), const int bias_mode, const int m, const int n, const int k,    \
+        const int segments, const int a_row, const int a_col, const long a_step, const long a_seg, \
+        const int b_row, const int b_col, const long b_step, const long b_seg, const int c_row,    \
+        const int c_col, const long c_step
+
+#if defined(GEMM_REGISTER)
+#ifdef A_IS_F64
+#define V double8
+#define VN 8
+#define LOAD(p) vload8(0, p)
+#define STORE(v, p) vstore8(v, 0, p)
+#else
+#define V float16
+#define VN 16
+#define LOAD(p) vload16(0, p)
+#define STORE(v, p) vstore16(v, 0, p)
+#endif
+
+// The vector at p of which `left` lanes exist.
+V lanes(const __global A *p, int left)
+{
+    A v[VN];
+    for (int i = 0; i < VN; i++) v[i] = i < left ? p[i] : (A)0;
+    return LOAD(v);
+}
+
+// 8 rows by two vectors of columns in registers; b's rows are contiguous.
+#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define BEGIN(r)                    \
+    V x##r = (V)(0), y##r = (V)(0); \
+    const __global A *a##r = a + z * a_step + (long)min(i0 + r, m - 1) * a_row;
+#define STEP(r)            \
+    x##r += a##r[at] * b0; \
+    y##r += a##r[at] * b1;
+#define END(r)                                                    \
+    if (i0 + r < m) {                                             \
+        const A more = bias_mode == 2 ? bias[i0 + r] : (A)0;      \
+        __global A *to = c + z * c_step + (long)(i0 + r) * c_row; \
+        x##r += more + bias0;                                     \
+        y##r += more + bias1;                                     \
+        if (j0 + 2 * VN <= n) {                                   \
+            STORE(x##r, to + j0);                                 \
+            STORE(y##r, to + j0 + VN);                            \
+        } else {                                                  \
+            A v[2 * VN];                                          \
+            STORE(x##r, v);                                       \
+            STORE(y##r, v + VN);                                  \
+            for (int j = j0; j < n; j++) to[j] = v[j - j1];       \
+        }                                                         \
+    }
+__kernel void gemm_nn(ARGUMENTS, const int padded)
+{
+    GET(A, a);
+    GET(A, b);
+    GET(A, bias);
+    PUT(A, c);
+    const int j0 = (int)get_global_id(0) * 2 * VN, i0 = (int)get_global_id(1) * 8;
+    const long z = (long)get_global_id(2);
+    if (i0 >= m || j0 >= n) return;
+    // The last columns are computed together with some before them, which are not stored.
+    const bool whole = padded || j0 + 2 * VN <= n, narrow = !whole && n < 2 * VN;
+    const int j1 = whole || narrow ? j0 : n - 2 * VN;
+    ROWS(BEGIN)
+    for (int s = 0; s < segments; s++) {
+        const __global A *pb = b + z * b_step + s * b_seg + j1;
+        long at = s * a_seg;
+        if (narrow) {
+            for (int l = 0; l < k; l++, at += a_col, pb += b_row) {
+                const V b0 = lanes(pb, n - j1), b1 = lanes(pb + VN, n - j1 - VN);
+                ROWS(STEP)
+            }
+        } else {
+            for (int l = 0; l < k; l++, at += a_col, pb += b_row) {
+                const V b0 = LOAD(pb), b1 = LOAD(pb + VN);
+                ROWS(STEP)
+            }
+        }
+    }
+    V bias0 = (V)(0), bias1 = (V)(0);
+    if (bias_mode == 1) {
+        bias0 = lanes(bias + j1, n - j1);
+        bias1 = lanes(bias + j1 + VN, n - j1 - VN);
+    }
+    ROWS(END)
+}
+
+// 4 by 4 sums of vectors along k, which is contiguous in a and b.
+#define FOUR(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3)
+#define SIXTEEN(X) FOUR(X, 0) FOUR(X, 1) FOUR(X, 2) FOUR(X, 3)
+#define SUM_BEGIN(r, q) \
+    V s##r##q = (V)(0); \
+    A t##r##q = 0;
+#define SUM_VECTOR(r, q) s##r##q += va##r * vb##q;
+#define SUM_NUMBER(r, q) t##r##q += a##r[l] * b##q[l];
+#define SUM_END(r, q)                                                     \
+    if (i0 + r < m && j0 + q < n)                                         \
+        c[z * c_step + (long)(i0 + r) * c_row + (long)(j0 + q) * c_col] = \
+            t##r##q + total(s##r##q) +                                    \
+            (bias_mode == 1   ? bias[j0 + q]                              \
+             : bias_mode == 2 ? bias[i0 + r]                              \
+                              : (A)0);
+#define POINT_A(r) \
+    const __global A *a##r = a + z * a_step + s * a_seg + (long)min(i0 + r, m - 1) * a_row;
+#define POINT_B(q) \
+    const __global A *b##q = b + z * b_step + s * b_seg + (long)min(j0 + q, n - 1) * b_col;
+A total(V v)
+{
+#ifdef A_IS_F64
+    const double4 h = v.lo + v.hi;
+#else
+    const float8 g = v.lo + v.hi;
+    const float4 h = g.lo + g.hi;
+#endif
+    return (h.x + h.y) + (h.z + h.w);
+}
+__kernel void gemm_nt(ARGUMENTS)
+{
+    GET(A, a);
+    GET(A, b);
+    GET(A, bias);
+    PUT(A, c);
+    const int j0 = (int)get_global_id(0) * 4, i0 = (int)get_global_id(1) * 4;
+    const long z = (long)get_global_id(2);
+    if (i0 >= m || j0 >= n) return;
+    SIXTEEN(SUM_BEGIN)
+    for (int s = 0; s < segments; s++) {
+        POINT_A(0)
+        POINT_A(1) POINT_A(2) POINT_A(3) POINT_B(0) POINT_B(1) POINT_B(2) POINT_B(3) int l = 0;
+        for (; l + VN <= k; l += VN) {
+            const V va0 = LOAD(a0 + l), va1 = LOAD(a1 + l), va2 = LOAD(a2 + l), va3 = LOAD(a3 + l);
+            const V vb0 = LOAD(b0 + l), vb1 = LOAD(b1 + l), vb2 = LOAD(b2 + l), vb3 = LOAD(b3 + l);
+            SIXTEEN(SUM_VECTOR)
+        }
+        for (; l < k; l++) {
+            SIXTEEN(SUM_NUMBER)
+        }
+    }
+    SIXTEEN(SUM_END)
+}
+
+#else // tiles of 64 x 64 in local memory, 4 x 4 per work item; any strides and dtype
+
+__kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUMENTS)
+{
+    GET(T0, a);
+    GET(T1, b);
+    GET(T2, bias);
+    PUT(T3, c);
+    __local A ta[16][65], tb[16][65];
+    const int x = (int)get_local_id(0), y = (int)get_local_id(1), id = y * 16 + x;
+    const int i0 = (int)get_group_id(1) * 64, j0 = (int)get_group_id(0) * 64;
+    const long z = (long)get_group_id(2);
+    A sum[4][4];
+    for (int r = 0; r < 4; r++)
+        for (int q = 0; q < 4; q++) sum[r][q] = 0;
+    for (int s = 0; s < segments; s++) {
+        const long za = z * a_step + s * a_seg, zb = z * b_step + s * b_seg;
+        for (int l0 = 0; l0 < k; l0 += 16) {
+            for (int e = 0; e < 4; e++) {
+                // Neighbours read neighbours: along k or across it, as the matrix lies.
+                const int ka = a_col == 1 ? id % 16 : id / 64 + 4 * e;
+                const int ia = a_col == 1 ? id / 16 + 16 * e : id % 64;
+                const int kb = b_row == 1 ? id % 16 : id / 64 + 4 * e;
+                const int jb = b_row == 1 ? id / 16 + 16 * e : id % 64;
+                ta[ka][ia] = i0 + ia < m && l0 + ka < k
+                                 ? LD0(a, za + (long)(i0 + ia) * a_row + (long)(l0 + ka) * a_col)
+                                 : (A)0;
+                tb[kb][jb] = j0 + jb < n && l0 + kb < k
+                                 ? LD1(b, zb + (long)(l0 + kb) * b_row + (long)(j0 + jb) * b_col)
+                                 : (A)0;
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int l = 0; l < 16; l++) {
+                A va[4], vb[4];
+                for (int r = 0; r < 4; r++) va[r] = ta[l][y + 16 * r];
+                for (int q = 0; q < 4; q++) vb[q] = tb[l][x + 16 * q];
+                for (int r = 0; r < 4; r++)
+                    for (int q = 0; q < 4; q++) sum[r][q] += va[r] * vb[q];
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+    }
+    for (int r = 0; r < 4; r++)
+        for (int q = 0; q < 4; q++) {
+            const int i = i0 + y + 16 * r, j = j0 + x + 16 * q;
+            if (i >= m || j >= n) continue;
+            A v = sum[r][q];
+            if (bias_mode) v += LD2(bias, bias_mode == 1 ? j : i);
+            ST3(c, z * c_step + (long)i * c_row + (long)j * c_col, v);
+        }
+}
+#endif

@@ -1,0 +1,144 @@
+// backends/opencl/lines.cl: softmax and its kin along lines, and reductions. A line's elements
+// are `inner` apart; one work item works on one line.
+#define FIRST(i) ((i) / inner * n * inner + (i) % inner)
+
+#if defined(LINES_SOFTMAX)
+// y = exp(x / t - max) / sum, or with `logarithm` x / t - max - log sum
+__kernel void softmax(IN(x), OUT(y), const int lines, const int n, const int inner, const A t,
+                      const int logarithm)
+{
+    GET(T0, x);
+    PUT(T1, y);
+    const int i = (int)get_global_id(0);
+    if (i >= lines) return;
+    const int first = FIRST(i);
+    A most = -INFINITY, sum = 0;
+    for (int j = 0; j < n; j++) most = fmax(most, LD0(x, first + j * inner) / t);
+    for (int j = 0; j < n; j++) sum += exp(LD0(x, first + j * inner) / t - most);
+    const A share = 1 / sum, less = log(sum);
+    for (int j = 0; j < n; j++) {
+        const A v = LD0(x, first + j * inner) / t - most;
+        ST1(y, first + j * inner, logarithm ? v - less : exp(v) * share);
+    }
+}
+
+// dx = y (dy - sum of dy y) / t, or with `logarithm` (dy - exp(y) sum of dy) / t
+__kernel void softmax_backward(IN(dy), IN(y), OUT(dx), const int lines, const int n,
+                               const int inner, const A t, const int logarithm)
+{
+    GET(T0, dy);
+    GET(T0, y);
+    PUT(T0, dx);
+    const int i = (int)get_global_id(0);
+    if (i >= lines) return;
+    const int first = FIRST(i);
+    A sum = 0;
+    for (int j = 0; j < n; j++)
+        sum += LD0(dy, first + j * inner) * (logarithm ? (A)1 : LD0(y, first + j * inner));
+    for (int j = 0; j < n; j++) {
+        const A g = LD0(dy, first + j * inner), p = LD0(y, first + j * inner);
+        ST0(dx, first + j * inner, (logarithm ? g - exp(p) * sum : p * (g - sum)) / t);
+    }
+}
+
+#elif defined(LINES_LOSS)
+// How many labels are not the ignored one, at least 1; one work item.
+__kernel void count_valid(IN(label), OUT(count), const int n, const long ignored)
+{
+    GET(T1, label);
+    PUT(int, count);
+    int valid = 0;
+    for (int i = 0; i < n; i++) valid += WHOLE1(label, i) != ignored;
+    count[0] = valid ? valid : 1;
+}
+
+// dx = s (p - label) head for a label of probabilities, dx = s / D (p - 1[j = label]) head else.
+__kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const int size,
+                           const int n, const int inner, const A scale, const long ignored,
+                           const int soft, const int use_ignore, const int use_head,
+                           const int use_count)
+{
+    GET(T0, p);
+    GET(T1, label);
+    GET(T2, head);
+    GET(int, count);
+    PUT(T0, dx);
+    const int i = (int)get_global_id(0);
+    if (i >= size) return;
+    const int row = i / (n * inner) * inner + i % inner, j = i / inner % n;
+    const long class = soft ? 0 : WHOLE1(label, row);
+    const A wanted = soft ? (A)LD1(label, i) : (A)(j == class);
+    A g = (use_count ? scale / count[0] : scale) * (LD0(p, i) - wanted);
+    if (use_ignore && class == ignored) g = 0;
+    if (use_head) g *= LD2(head, i);
+    ST0(dx, i, g);
+}
+
+#elif defined(LINES_REDUCE)
+// One result per work item (o, part): elements part, part + parts, ... of the walk over `gone`
+// that begins where `kept` says. With one part the result is final.
+#define SUM(v) acc += (v)
+#define PROD(v) acc *= (v)
+#define BEATS_MAX(v) \
+    if (!(IS_NAN(acc)) && (IS_NAN(v) || (v) > acc)) acc = (v)
+#define BEATS_MIN(v) \
+    if (!(IS_NAN(acc)) && (IS_NAN(v) || (v) < acc)) acc = (v)
+__kernel void reduce(IN(x), OUT(y), const box kept, const box gone, const int results, const int n,
+                     const int parts, const A divisor)
+{
+    GET(T0, x);
+    const int id = (int)get_global_id(0);
+    if (id >= results * parts) return;
+    const int o = id / parts, part = id - o * parts;
+    const int first = box_at(&kept, o);
+    A acc = START;
+    if (gone.ndim == 1) {
+        const int step = (int)gone.stride[0];
+        for (int i = part; i < n; i += parts) {
+            const A v = LD0(x, first + i * step);
+            REDUCE(v);
+        }
+    } else {
+        for (int i = part; i < n; i += parts) {
+            const A v = LD0(x, first + box_at(&gone, i));
+            REDUCE(v);
+        }
+    }
+    if (parts == 1) {
+        PUT(T1, y);
+        ST1(y, o, FINISH(acc));
+    } else {
+        PUT(A, y);
+        y[id] = acc;
+    }
+}
+
+__kernel void reduce_parts(IN(x), OUT(y), const int results, const int parts, const int n,
+                           const A divisor)
+{
+    GET(A, x);
+    PUT(T1, y);
+    const int o = (int)get_global_id(0);
+    if (o >= results) return;
+    A acc = START;
+    for (int i = 0; i < parts; i++) COMBINE(x[o * parts + i]);
+    ST1(y, o, FINISH(acc));
+}
+
+#else // the place of the first extreme; 0 of nothing
+__kernel void extreme(IN(x), OUT(y), const box kept, const box gone, const int results, const int n,
+                      const int larger)
+{
+    GET(T0, x);
+    PUT(T1, y);
+    const int o = (int)get_global_id(0);
+    if (o >= results) return;
+    const int first = box_at(&kept, o);
+    int best = 0;
+    for (int i = 1; i < n; i++) {
+        const A b = LD0(x, first + box_at(&gone, best)), v = LD0(x, first + box_at(&gone, i));
+        if (!IS_NAN(b) && (IS_NAN(v) || (larger ? v > b : v < b))) best = i;
+    }
+    ST1(y, o, best);
+}
+#endif

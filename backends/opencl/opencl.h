@@ -1,0 +1,312 @@
+// backends/opencl/opencl.h: what the kernels of the opencl backend are written with.
+//
+// A kernel of the ABI is a plan: a list of launches that is made when the kernel is prepared, so
+// that a run only fills in addresses and enqueues. Programs are OpenCL C texts, built when a plan
+// first needs them and kept, in memory per device and on disk per device and driver.
+#ifndef TENON_OPENCL_H
+#define TENON_OPENCL_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <tenon/half.h>
+#include <tenon/kernel.h>
+
+enum { OCL_MAX_DEVICES = 64, OCL_NAME = 256 };
+
+// ------------------------------------------------------------------ devices (opencl_device.c)
+
+typedef struct ocl_plugin ocl_plugin;
+typedef struct ocl_program ocl_program;
+
+// What tests may look at: get_extension("tn.opencl.counters/1").
+#define OCL_COUNTERS "tn.opencl.counters/1"
+typedef struct ocl_counters {
+    atomic_llong live_buffers, live_bytes;
+    atomic_llong live_kernels;           // prepared and not destroyed
+    atomic_llong built, loaded, refused; // programs: from source, from disk, cached ones not taken
+} ocl_counters;
+
+struct tn_device {
+    ocl_plugin *plugin;
+    cl_platform_id platform;
+    cl_device_id id;
+    char number[24], name[OCL_NAME], driver[OCL_NAME], kind[16], unusable[OCL_NAME];
+    uint64_t memory, max_alloc, local_memory;
+    uint32_t units;  // compute units
+    size_t group;    // work items of a group, at most
+    bool fp64;       // has double
+    bool cpu;        // kernels without local memory are the fast ones
+    uint32_t n_open; // under the plugin's lock, as all below
+    cl_context context;
+    cl_command_queue queue; // for what comes without a queue
+    ocl_program *programs;
+};
+
+struct ocl_plugin {
+    const tn_host_api *host;
+    pthread_mutex_t lock; // of devices' n_open and programs
+    tn_device devices[OCL_MAX_DEVICES];
+    uint32_t n_devices;
+    bool enumerated;
+    ocl_counters counters;
+};
+
+struct tn_buffer {
+    tn_device *device;
+    cl_mem memory;
+    uint64_t bytes;
+};
+
+struct tn_queue {
+    cl_command_queue queue;
+};
+
+struct tn_event {
+    cl_event event;
+};
+
+tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx);
+tn_status ocl_open(void *plugin, const char *device_id, tn_device **out);
+void ocl_close(tn_device *device);
+
+// Fails with the name of an OpenCL error: what did not work, and where.
+tn_status ocl_failed(const tn_device *device, cl_int error, const char *what);
+const char *ocl_error_name(cl_int error);
+
+// ------------------------------------------------------------------ memory (opencl_memory.c)
+
+tn_status ocl_alloc(tn_device *device, uint64_t bytes, uint64_t align, tn_buffer **out);
+void ocl_free(tn_device *device, tn_buffer *buffer);
+tn_status ocl_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
+                     const void *src, uint64_t bytes);
+tn_status ocl_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                       void *dst, uint64_t bytes);
+tn_status ocl_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
+                   tn_buffer *dst, uint64_t dst_offset, uint64_t bytes);
+tn_status ocl_queue_create(tn_device *device, tn_queue **out);
+void ocl_queue_destroy(tn_device *device, tn_queue *queue);
+tn_status ocl_queue_finish(tn_device *device, tn_queue *queue);
+tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out);
+tn_status ocl_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event);
+tn_status ocl_event_wait_host(tn_device *device, tn_event *event);
+void ocl_event_destroy(tn_device *device, tn_event *event);
+
+// ------------------------------------------------------------------ texts (opencl_source.c)
+
+// A text that grows; `failed` once there was no memory.
+typedef struct ocl_text {
+    const tn_host_api *host;
+    char *s;
+    size_t n, capacity;
+    bool failed;
+} ocl_text;
+
+__attribute__((format(printf, 2, 3))) void ocl_printf(ocl_text *t, const char *format, ...);
+void ocl_append(ocl_text *t, const char *text);
+void ocl_text_free(ocl_text *t);
+
+// Which type kernels compute in over elements of this dtype: TN_F32, TN_F64 or TN_I64.
+tn_dtype ocl_number(tn_dtype dtype);
+const char *ocl_c_type(tn_dtype number); // "float", "double", "long"
+
+// Begins a program: A is the type of numbers, I that of indices, and for each i < n the storage
+// type Ti of dtype[i] with LDi(p, i), an element as an A, and STi(p, i, v).
+void ocl_prologue(ocl_text *t, tn_dtype number, uint32_t n, const tn_dtype *dtype);
+// The vocabulary of <tenon/elementwise.h>, over A: of functions those that are used in `text`.
+void ocl_vocabulary(ocl_text *t, tn_dtype number, const char *text);
+
+// The .cl files of this folder.
+extern const char ocl_gemm_cl[], ocl_conv_cl[], ocl_lines_cl[], ocl_pool_cl[], ocl_norm_cl[],
+    ocl_move_cl[], ocl_index_cl[], ocl_random_cl[], ocl_functions_cl[];
+
+// ------------------------------------------------------------------ programs (opencl_program.c)
+
+// A new kernel object of the program with this text; builds the program, or loads it, or finds it.
+tn_status ocl_kernel_new(tn_device *device, const char *text, const char *name, cl_kernel *out);
+void ocl_programs_free(tn_device *device);
+
+// ------------------------------------------------------------------ plans (opencl_plan.c)
+
+// An argument that is known only when the plan runs.
+typedef struct ocl_slot {
+    enum { OCL_IN, OCL_OUT, OCL_SCRATCH, OCL_STASH, OCL_RNG, OCL_TRAIN } kind;
+    cl_uint at;      // number of the kernel's argument; a second one follows, but after OCL_TRAIN
+    uint32_t index;  // input or output
+    uint64_t offset; // bytes
+} ocl_slot;
+
+enum { OCL_SLOTS = 36 };
+typedef struct ocl_launch {
+    cl_kernel kernel;
+    cl_uint n_args;
+    uint32_t n_slots, dims;
+    ocl_slot slot[OCL_SLOTS];
+    size_t global[3], local[3];
+} ocl_launch;
+
+// The state of every kernel of this backend.
+typedef struct ocl_plan {
+    const tn_sdk_kernel *k;
+    tn_device *device;
+    ocl_launch *launch;
+    uint32_t n, capacity;
+    tn_status status; // the first failure: everything after it does nothing
+} ocl_plan;
+
+ocl_plan *ocl_begin(const tn_sdk_kernel *k);
+// One more launch, of a kernel of that program. NULL, which all of the following take, on failure.
+ocl_launch *ocl_add(ocl_plan *p, const char *text, const char *name);
+// The same with a text that is freed.
+ocl_launch *ocl_add_text(ocl_plan *p, ocl_text *t, const char *name);
+// Arguments, in order. Each tensor is two: __global uchar *, ulong (offset in bytes).
+void ocl_in(ocl_plan *p, ocl_launch *l, uint32_t i);
+void ocl_out(ocl_plan *p, ocl_launch *l, uint32_t i);
+void ocl_out_at(ocl_plan *p, ocl_launch *l, uint32_t i, uint64_t offset);
+void ocl_in_at(ocl_plan *p, ocl_launch *l, uint32_t i, uint64_t offset);
+void ocl_scratch(ocl_plan *p, ocl_launch *l, uint64_t offset);
+void ocl_rng(ocl_plan *p, ocl_launch *l);   // ulong key, ulong counter
+void ocl_train(ocl_plan *p, ocl_launch *l); // int: 1 in a training run
+void ocl_bytes(ocl_plan *p, ocl_launch *l, const void *v, size_t bytes);
+void ocl_int(ocl_plan *p, ocl_launch *l, int64_t v);  // int
+void ocl_long(ocl_plan *p, ocl_launch *l, int64_t v); // long
+// A number of the type `number`.
+void ocl_real(ocl_plan *p, ocl_launch *l, tn_dtype number, double v);
+// Extents, in work items; nothing is launched if one is 0. Groups are as the device likes them.
+void ocl_over(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z);
+// The same with groups of just this size.
+void ocl_groups(ocl_plan *p, ocl_launch *l, const size_t groups[3], const size_t local[3]);
+tn_status ocl_end(ocl_plan *p); // frees everything if something failed
+
+tn_status ocl_run(const tn_sdk_kernel *k, const tn_run_args *a);
+void ocl_teardown(tn_sdk_kernel *k);
+
+// ------------------------------------------------------------------ families
+
+#define OCL_FLAGS TN_K_DETERMINISTIC
+#define OCL_REALS (TN_BIT(TN_F32) | TN_BIT(TN_F64))
+#define OCL_WHOLE (TN_INTEGERS | TN_BIT(TN_BOOL))
+
+#define OCL_ROW(op_, dtypes_, cannot_, setup_)                                              \
+    {                                                                                       \
+        .op = op_, .dtypes = dtypes_, .flags = OCL_FLAGS, .impl = "opencl",                 \
+        .state_size = sizeof(ocl_plan), .cannot = cannot_, .setup = setup_, .run = ocl_run, \
+        .teardown = ocl_teardown                                                            \
+    }
+
+static inline bool ocl_is_float(tn_dtype dtype)
+{
+    return (TN_FLOATS & TN_BIT(dtype)) != 0;
+}
+
+// Permits that output 0 is written over input i, where the two have as many bytes.
+static inline void ocl_inplace(const tn_call *c, tn_kernel_info *info, uint32_t i)
+{
+    if (c->in[i]->bytes == c->out[0]->bytes && info->n_inplace < TN_MAX_INPLACE)
+        info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
+}
+
+// Product of the extents of the axes begin … end-1.
+static inline int64_t ocl_span(const tn_value_info *v, int32_t begin, int32_t end)
+{
+    int64_t n = 1;
+    for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
+    return n;
+}
+
+static inline bool ocl_same_shape(const tn_value_info *a, const tn_value_info *b)
+{
+    if (a->ndim != b->ndim) return false;
+    for (int32_t i = 0; i < a->ndim; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
+static inline tn_status ocl_no_axis(const tn_sdk_kernel *k, const char *param)
+{
+    return tn_fail(k->host, TN_E_INVALID, "%s (%s): %s: no such axis in %d-D data", k->call->name,
+                   k->call->op->name, param, (int)k->call->in[0]->ndim);
+}
+
+// The value seen as (outer, n, inner) around one axis.
+typedef struct ocl_line {
+    int64_t outer, n, inner;
+} ocl_line;
+
+static inline ocl_line ocl_around(const tn_value_info *v, int32_t axis)
+{
+    return (ocl_line){ocl_span(v, 0, axis), v->dims[axis], ocl_span(v, axis + 1, v->ndim)};
+}
+
+// Marks the axes of x that the parameters axis and exclude name; axis () means all. (reduce)
+tn_status ocl_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x, bool gone[TN_MAX_NDIM]);
+
+// A box of axes, walked row-major, and where its elements lie in some array: the kernels' struct
+// box, passed by value.
+typedef struct ocl_box {
+    cl_long dim[TN_MAX_NDIM];
+    cl_long stride[TN_MAX_NDIM]; // elements; 0: the axis is broadcast
+    cl_long start;
+    cl_int ndim, unused;
+} ocl_box;
+
+static inline void ocl_box_add(ocl_box *b, int64_t dim, int64_t stride)
+{
+    b->dim[b->ndim] = dim;
+    b->stride[b->ndim++] = stride;
+}
+// The same walk over as few axes as possible, at least one.
+void ocl_box_collapse(ocl_box *b);
+// The box of value `to`, in value `from` broadcast to it: right-aligned, extents of 1 repeat.
+ocl_box ocl_broadcast(const tn_value_info *from, const tn_value_info *to);
+
+// A function of one element, as text over names of its operands and the constants c0, c1, …
+enum { OCL_OPERANDS = 16, OCL_CONSTANTS = 12, OCL_MAX_CONSTANTS = 64, OCL_MAX_OUTPUTS = 8 };
+typedef struct ocl_formula {
+    const char *text; // of result 0, or NULL: `built`
+    char built[400];
+    const char *operand[OCL_OPERANDS]; // name of each input; NULL: not read
+    uint32_t n_in;
+    double constant[OCL_CONSTANTS];
+    const char *constant_name[OCL_CONSTANTS]; // NULL: c0, c1, …
+    uint32_t n_constants;
+    const char *before; // statements that come first; NULL: none
+    uint32_t written;   // operands, by bits, that they change and that are stored again
+    bool rounded;       // constants take the dtype of the data
+} ocl_formula;
+
+// The formula of an elementwise call; false: it has none. (opencl_formula.c)
+bool ocl_formula_of(const tn_call *c, ocl_formula *f);
+bool ocl_update_formula(const tn_call *c, ocl_formula *f); // of optimizers (opencl_optimizer.c)
+
+// Makes plans of formulas (opencl_map.c). boxes: where the operands' elements are; NULL: as
+// broadcasting has it.
+tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info);
+void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes);
+
+// c(m, n) = a(m, k) · b(k, n) for each of `batch`, summed over `segments` stretches of k.
+typedef struct ocl_matrix {
+    enum { OCL_M_IN, OCL_M_OUT, OCL_M_SCRATCH } where;
+    uint32_t index;
+    uint64_t offset;       // bytes
+    int64_t row, col;      // elements from row to row and from column to column
+    int64_t step, segment; // elements from one product to the next, and stretch
+    bool padded;           // b: rows may be read up to the next multiple of 32 columns
+} ocl_matrix;
+typedef struct ocl_gemm {
+    tn_dtype dtype;
+    int64_t m, n, k, batch, segments;
+    ocl_matrix a, b, c;
+    int32_t bias;     // input, -1: none
+    bool bias_by_row; // one number per row, not per column
+} ocl_gemm;
+// Adds the launches; impl names the kernel for reports.
+void ocl_multiply(ocl_plan *p, const ocl_gemm *g, const char **impl);
+int64_t ocl_gemm_pad(tn_dtype dtype); // columns that padded rows are a multiple of
+
+extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_dense[], ocl_reduce[], ocl_softmaxes[],
+    ocl_loss[], ocl_shape[], ocl_slice[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[],
+    ocl_randoms[];
+
+#endif

@@ -1,0 +1,332 @@
+// backends/opencl/opencl_map.c: kernels generated from formulas: one work item per element.
+#include "opencl.h"
+
+// ------------------------------------------------------------------ boxes
+
+void ocl_box_collapse(ocl_box *b)
+{
+    ocl_box r = {.start = b->start};
+    for (int32_t i = 0; i < b->ndim; i++) {
+        if (b->dim[i] == 1) continue;
+        const int32_t last = r.ndim - 1;
+        if (last >= 0 && r.stride[last] == b->dim[i] * b->stride[i]) {
+            r.dim[last] *= b->dim[i];
+            r.stride[last] = b->stride[i];
+        } else {
+            ocl_box_add(&r, b->dim[i], b->stride[i]);
+        }
+    }
+    if (r.ndim == 0) ocl_box_add(&r, 1, 1);
+    *b = r;
+}
+
+ocl_box ocl_broadcast(const tn_value_info *from, const tn_value_info *to)
+{
+    ocl_box b = {0};
+    const int32_t shift = to->ndim - from->ndim;
+    if (from->size == to->size) {
+        ocl_box_add(&b, to->size, 1);
+        return b;
+    }
+    for (int32_t axis = 0; axis < to->ndim; axis++) {
+        const int32_t at = axis - shift;
+        const bool repeats = at < 0 || from->dims[at] == 1;
+        ocl_box_add(&b, to->dims[axis], repeats ? 0 : ocl_span(from, at + 1, from->ndim));
+    }
+    ocl_box_collapse(&b);
+    return b;
+}
+
+// Does the walk take the elements one after the other?
+static bool is_plain(const ocl_box *b)
+{
+    return b->ndim == 1 && b->stride[0] == 1 && b->start == 0;
+}
+
+// ------------------------------------------------------------------ text
+
+// Declares at<i>, where element i of operand `in` is; box b<in> is an argument.
+static void put_place(ocl_text *t, uint32_t in, const ocl_box *b)
+{
+    ocl_printf(t, "    int at%u = (int)b%u.start;\n", in, in);
+    char rest[16] = "i";
+    if (b->ndim > 1) {
+        snprintf(rest, sizeof rest, "r%u", in);
+        ocl_printf(t, "    int %s = i;\n", rest);
+    }
+    for (int32_t axis = b->ndim; axis-- > 0;) {
+        if (axis == 0)
+            ocl_printf(t, "    at%u += %s * (int)b%u.stride[0];\n", in, rest, in);
+        else
+            ocl_printf(t,
+                       "    { const int n = (int)b%u.dim[%d], q = r%u / n;\n"
+                       "      at%u += (r%u - q * n) * (int)b%u.stride[%d]; r%u = q; }\n",
+                       in, (int)axis, in, in, in, in, (int)axis, in);
+    }
+}
+
+static void put_constants(ocl_text *t, const ocl_formula *f, uint32_t first)
+{
+    for (uint32_t j = 0; j < f->n_constants; j++) {
+        char name[16];
+        snprintf(name, sizeof name, "c%u", j);
+        ocl_printf(t, "    const A %s = k.c[%u];\n",
+                   f->constant_name[j] ? f->constant_name[j] : name, first + j);
+    }
+}
+
+static const char *text_of(const ocl_formula *f)
+{
+    return f->text ? f->text : f->built;
+}
+
+static double round_to(tn_dtype dtype, double v)
+{
+    switch (dtype) {
+    case TN_F32: return (double)(float)v;
+    case TN_F16: return (double)tn_f16_to_f32(tn_f64_to_f16(v));
+    case TN_BF16: return (double)tn_bf16_to_f32(tn_f64_to_bf16(v));
+    case TN_I8: return (double)tn_saturate(v, INT8_MIN, INT8_MAX);
+    case TN_U8: return (double)tn_saturate(v, 0, UINT8_MAX);
+    case TN_I32: return (double)tn_saturate(v, INT32_MIN, INT32_MAX);
+    case TN_BOOL: return v != 0;
+    default: return v;
+    }
+}
+
+// The constants of formulas, as the kernel has them: one struct, `k`.
+typedef struct numbers {
+    double v[OCL_MAX_CONSTANTS];
+    uint32_t n;
+} numbers;
+
+static void take_constants(numbers *k, const ocl_formula *f, tn_dtype dtype)
+{
+    for (uint32_t i = 0; i < f->n_constants && k->n < OCL_MAX_CONSTANTS; i++)
+        k->v[k->n++] = f->rounded ? round_to(dtype, f->constant[i]) : f->constant[i];
+}
+
+static void pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const numbers *k)
+{
+    union {
+        float f32[OCL_MAX_CONSTANTS];
+        double f64[OCL_MAX_CONSTANTS];
+        cl_long i64[OCL_MAX_CONSTANTS];
+    } all;
+    for (uint32_t i = 0; i < k->n; i++) {
+        if (number == TN_F64)
+            all.f64[i] = k->v[i];
+        else if (number == TN_F32)
+            all.f32[i] = (float)k->v[i];
+        else
+            all.i64[i] = tn_saturate(k->v[i], INT64_MIN, INT64_MAX);
+    }
+    if (k->n) ocl_bytes(p, l, &all, k->n * (number == TN_F32 ? 4 : 8));
+}
+
+// The kernel's head: inputs that are read, boxes, outputs, constants, n.
+static void put_head(ocl_text *t, const bool *read, uint32_t n_in, const ocl_box *boxes,
+                     uint32_t n_out, uint32_t n_constants)
+{
+    if (n_constants) ocl_printf(t, "typedef struct numbers { A c[%u]; } numbers;\n", n_constants);
+    ocl_append(t, "__kernel void map(");
+    for (uint32_t i = 0; i < n_in; i++) {
+        if (!read[i]) continue;
+        ocl_printf(t, "OUT(i%u), ", i);
+        if (boxes && !is_plain(&boxes[i])) ocl_printf(t, "const box b%u, ", i);
+    }
+    for (uint32_t i = 0; i < n_out; i++) ocl_printf(t, "OUT(o%u), ", i);
+    ocl_printf(t,
+               "%sconst int n)\n{\n    const int i = (int)get_global_id(0);\n"
+               "    if (i >= n) return;\n",
+               n_constants ? "const numbers k, " : "");
+}
+
+static void pass_head(ocl_plan *p, ocl_launch *l, const bool *read, uint32_t n_in,
+                      const ocl_box *boxes)
+{
+    const tn_call *c = p->k->call;
+    for (uint32_t i = 0; i < n_in; i++) {
+        if (!read[i]) continue;
+        ocl_in(p, l, i);
+        if (boxes && !is_plain(&boxes[i])) ocl_bytes(p, l, &boxes[i], sizeof boxes[i]);
+    }
+    for (uint32_t i = 0; i < c->n_out; i++) ocl_out(p, l, i);
+}
+
+// Types 0 … n_in-1 are of inputs, then of outputs.
+static void put_prologue(ocl_text *t, const tn_call *c, tn_dtype number)
+{
+    tn_dtype dtypes[2 * OCL_OPERANDS + OCL_MAX_OUTPUTS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n_in && i < 2 * OCL_OPERANDS; i++) dtypes[n++] = c->in[i]->dtype;
+    for (uint32_t i = 0; i < c->n_out && i < OCL_MAX_OUTPUTS; i++) dtypes[n++] = c->out[i]->dtype;
+    ocl_prologue(t, number, n, dtypes);
+}
+
+static void put_map(ocl_text *t, const tn_call *c, const ocl_formula *f, const ocl_box *boxes,
+                    tn_dtype number)
+{
+    bool read[OCL_OPERANDS] = {false};
+    for (uint32_t i = 0; i < f->n_in; i++) read[i] = f->operand[i] != NULL;
+    put_prologue(t, c, number);
+    ocl_vocabulary(t, number, text_of(f));
+    put_head(t, read, f->n_in, boxes, 1, f->n_constants);
+    put_constants(t, f, 0);
+    for (uint32_t i = 0; i < f->n_in; i++) {
+        if (!read[i]) continue;
+        const bool plain = is_plain(&boxes[i]);
+        if (!plain) put_place(t, i, &boxes[i]);
+        ocl_printf(t, "    PUT(T%u, i%u);\n    A %s = LD%u(i%u, %s", i, i, f->operand[i], i, i,
+                   plain ? "i" : "at");
+        if (!plain) ocl_printf(t, "%u", i);
+        ocl_append(t, ");\n");
+    }
+    ocl_printf(t, "    PUT(T%u, o0);\n    %s\n", c->n_in, f->before ? f->before : "");
+    ocl_printf(t, "    const A result = (%s);\n", text_of(f));
+    for (uint32_t i = 0; i < f->n_in; i++)
+        if (f->written >> i & 1) ocl_printf(t, "    ST%u(i%u, i, %s);\n", i, i, f->operand[i]);
+    ocl_printf(t, "    ST%u(o0, i, result);\n}\n", c->n_in);
+}
+
+void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes)
+{
+    const tn_call *c = p->k->call;
+    const tn_dtype dtype = tn_call_main_dtype(c), number = ocl_number(dtype);
+    ocl_box own[OCL_OPERANDS];
+    bool read[OCL_OPERANDS] = {false};
+    for (uint32_t i = 0; i < f->n_in; i++) {
+        own[i] = boxes ? boxes[i] : ocl_broadcast(c->in[i], c->out[0]);
+        ocl_box_collapse(&own[i]);
+        read[i] = f->operand[i] != NULL;
+    }
+    ocl_text t = {.host = p->k->host};
+    put_map(&t, c, f, own, number);
+    ocl_launch *l = ocl_add_text(p, &t, "map");
+    numbers k = {.n = 0};
+    take_constants(&k, f, dtype);
+    pass_head(p, l, read, f->n_in, own);
+    pass_constants(p, l, number, &k);
+    ocl_int(p, l, c->out[0]->size);
+    ocl_over(p, l, c->out[0]->size, 1, 1);
+}
+
+// Output 0 may be written over inputs that are read where it is written.
+static void permit_inplace(const tn_call *c, const ocl_formula *f, tn_kernel_info *info)
+{
+    for (uint32_t i = 0; i < f->n_in && i < 2; i++)
+        if (f->operand[i] && c->in[i]->size == c->out[0]->size &&
+            !(c->in[i]->flags & TN_VALUE_SHAPE_ONLY))
+            ocl_inplace(c, info, i);
+}
+
+tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    ocl_plan *p = ocl_begin(k);
+    ocl_formula f;
+    if (!ocl_formula_of(k->call, &f))
+        return tn_fail(k->host, TN_E_INTERNAL, "%s: no formula", k->call->op->name);
+    ocl_map(p, &f, NULL);
+    permit_inplace(k->call, &f, info);
+    return ocl_end(p);
+}
+
+// ------------------------------------------------------------------ fused calls
+
+enum { MOST_PARTS = 32 };
+
+static const char *fused_cannot(const tn_call *c)
+{
+    uint32_t constants = 0;
+    if (c->n_parts > MOST_PARTS) return "fuses at most 32 operators";
+    if (c->n_in > OCL_OPERANDS || c->n_out > OCL_MAX_OUTPUTS) return "too many inputs or outputs";
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        const tn_call *part = c->parts[i].call;
+        ocl_formula f;
+        if (!(part->op->flags & TN_OP_ELEMENTWISE)) return "fuses elementwise operators only";
+        if (!ocl_formula_of(part, &f) || f.written) return "a part has no formula";
+        if (part->out[0]->size != c->out[0]->size || part->out[0]->dtype != c->out[0]->dtype)
+            return "a part has another dtype or size";
+        for (uint32_t j = 0; j < f.n_in; j++)
+            if (part->in[j]->size != c->out[0]->size || part->in[j]->dtype != c->out[0]->dtype)
+                return "a part has inputs of another dtype or size";
+        constants += f.n_constants;
+    }
+    return constants > OCL_MAX_CONSTANTS ? "too many constants" : NULL;
+}
+
+static void put_part(ocl_text *t, const tn_part *part, uint32_t number, const ocl_formula *f,
+                     uint32_t first)
+{
+    ocl_printf(t, "    A p%u;\n    {\n", number);
+    put_constants(t, f, first);
+    for (uint32_t j = 0; j < f->n_in; j++) {
+        const int32_t from = part->from[j];
+        if (!f->operand[j]) continue;
+        // The operand's name may be that of an outer value: those begin with p and v.
+        ocl_printf(t, "    const A %s = %s%d;\n", f->operand[j], from < 0 ? "p" : "v",
+                   from < 0 ? -1 - from : from);
+    }
+    ocl_printf(t, "    p%u = (%s);\n    }\n", number, text_of(f));
+}
+
+static void put_fused(ocl_text *t, const tn_call *c, const bool *read, numbers *k)
+{
+    ocl_text body = {.host = t->host};
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        ocl_formula f;
+        ocl_formula_of(c->parts[i].call, &f);
+        put_part(&body, &c->parts[i], i, &f, k->n);
+        take_constants(k, &f, c->out[0]->dtype);
+    }
+    put_prologue(t, c, ocl_number(c->out[0]->dtype));
+    ocl_vocabulary(t, ocl_number(c->out[0]->dtype), body.s ? body.s : "");
+    put_head(t, read, c->n_in, NULL, c->n_out, k->n);
+    for (uint32_t i = 0; i < c->n_in; i++)
+        if (read[i])
+            ocl_printf(t, "    GET(T%u, i%u);\n    const A v%u = LD%u(i%u, i);\n", i, i, i, i, i);
+    if (body.s) ocl_append(t, body.s);
+    for (uint32_t o = 0; o < c->n_out; o++)
+        ocl_printf(t, "    PUT(T%u, o%u);\n    ST%u(o%u, i, p%u);\n", c->n_in + o, o, c->n_in + o,
+                   o, c->out_parts[o]);
+    ocl_append(t, "}\n");
+    t->failed |= body.failed;
+    ocl_text_free(&body);
+}
+
+static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    ocl_plan *p = ocl_begin(k);
+    ocl_text t = {.host = k->host};
+    numbers all = {.n = 0};
+    bool read[OCL_OPERANDS] = {false};
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        ocl_formula f;
+        ocl_formula_of(c->parts[i].call, &f);
+        for (uint32_t j = 0; j < f.n_in; j++)
+            if (f.operand[j] && c->parts[i].from[j] >= 0) read[c->parts[i].from[j]] = true;
+    }
+    put_fused(&t, c, read, &all);
+    ocl_launch *l = ocl_add_text(p, &t, "map");
+    pass_head(p, l, read, c->n_in, NULL);
+    pass_constants(p, l, ocl_number(c->out[0]->dtype), &all);
+    ocl_int(p, l, c->out[0]->size);
+    ocl_over(p, l, c->out[0]->size, 1, 1);
+    for (uint32_t i = 0; i < c->n_in && info->n_inplace < TN_MAX_INPLACE && c->n_out == 1; i++)
+        if (read[i]) ocl_inplace(c, info, i);
+    return ocl_end(p);
+}
+
+const tn_kernel_row ocl_fuse[] = {
+    {.op = "_fused",
+     .dtypes = TN_ALL_DTYPES,
+     .flags = OCL_FLAGS,
+     .impl = "generated, fused",
+     .state_size = sizeof(ocl_plan),
+     .cannot = fused_cannot,
+     .setup = fused_setup,
+     .run = ocl_run,
+     .teardown = ocl_teardown},
+    {0},
+};

@@ -1,0 +1,142 @@
+// backends/opencl/opencl_memory.c: buffers, transfers, queues and events.
+#include "opencl.h"
+
+// ------------------------------------------------------------------ buffers
+
+tn_status ocl_alloc(tn_device *device, uint64_t bytes, uint64_t align, tn_buffer **out)
+{
+    ocl_plugin *p = device->plugin;
+    cl_int error = CL_OUT_OF_HOST_MEMORY;
+    (void)align; // buffers are aligned to the widest type at least: 128 bytes
+    if (bytes > device->max_alloc)
+        return tn_fail(p->host, TN_E_NOMEM,
+                       "opencl:%s (%s): %llu bytes wanted, the largest buffer is %llu",
+                       device->number, device->name, (unsigned long long)bytes,
+                       (unsigned long long)device->max_alloc);
+    tn_buffer *b = p->host->alloc(p->host->host, sizeof *b, 64);
+    if (!b) return ocl_failed(device, error, "a buffer");
+    *b = (tn_buffer){.device = device, .bytes = bytes ? bytes : 1};
+    b->memory = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes ? bytes : 1, NULL, &error);
+    if (!b->memory) {
+        p->host->free(p->host->host, b, sizeof *b, 64);
+        return ocl_failed(device, error, "a buffer");
+    }
+    atomic_fetch_add(&p->counters.live_buffers, 1);
+    atomic_fetch_add(&p->counters.live_bytes, (long long)b->bytes);
+    *out = b;
+    return TN_OK;
+}
+
+void ocl_free(tn_device *device, tn_buffer *buffer)
+{
+    ocl_plugin *p = device->plugin;
+    clReleaseMemObject(buffer->memory);
+    atomic_fetch_sub(&p->counters.live_buffers, 1);
+    atomic_fetch_sub(&p->counters.live_bytes, (long long)buffer->bytes);
+    p->host->free(p->host->host, buffer, sizeof *buffer, 64);
+}
+
+// ------------------------------------------------------------------ transfers
+
+static cl_command_queue queue_of(const tn_device *device, const tn_queue *queue)
+{
+    return queue ? queue->queue : device->queue;
+}
+
+tn_status ocl_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
+                     const void *src, uint64_t bytes)
+{
+    if (!bytes) return TN_OK;
+    const cl_int error =
+        clEnqueueWriteBuffer(queue_of(device, queue), dst->memory, queue ? CL_FALSE : CL_TRUE,
+                             offset, bytes, src, 0, NULL, NULL);
+    return error ? ocl_failed(device, error, "upload") : TN_OK;
+}
+
+tn_status ocl_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                       void *dst, uint64_t bytes)
+{
+    if (!bytes) return TN_OK;
+    const cl_int error = clEnqueueReadBuffer(queue_of(device, queue), src->memory, CL_TRUE, offset,
+                                             bytes, dst, 0, NULL, NULL);
+    return error ? ocl_failed(device, error, "download") : TN_OK;
+}
+
+tn_status ocl_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
+                   tn_buffer *dst, uint64_t dst_offset, uint64_t bytes)
+{
+    if (!bytes || (src == dst && src_offset == dst_offset)) return TN_OK;
+    cl_int error = clEnqueueCopyBuffer(queue_of(device, queue), src->memory, dst->memory,
+                                       src_offset, dst_offset, bytes, 0, NULL, NULL);
+    if (!error && !queue) error = clFinish(device->queue);
+    return error ? ocl_failed(device, error, "copy") : TN_OK;
+}
+
+// ------------------------------------------------------------------ queues and events
+
+tn_status ocl_queue_create(tn_device *device, tn_queue **out)
+{
+    const tn_host_api *host = device->plugin->host;
+    cl_int error = CL_OUT_OF_HOST_MEMORY;
+    tn_queue *q = host->alloc(host->host, sizeof *q, 64);
+    if (!q) return ocl_failed(device, error, "a queue");
+    q->queue = clCreateCommandQueue(device->context, device->id, 0, &error);
+    if (!q->queue) {
+        host->free(host->host, q, sizeof *q, 64);
+        return ocl_failed(device, error, "a queue");
+    }
+    *out = q;
+    return TN_OK;
+}
+
+void ocl_queue_destroy(tn_device *device, tn_queue *queue)
+{
+    const tn_host_api *host = device->plugin->host;
+    clFinish(queue->queue);
+    clReleaseCommandQueue(queue->queue);
+    host->free(host->host, queue, sizeof *queue, 64);
+}
+
+tn_status ocl_queue_finish(tn_device *device, tn_queue *queue)
+{
+    const cl_int error = clFinish(queue->queue);
+    return error ? ocl_failed(device, error, "waiting for the queue") : TN_OK;
+}
+
+tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out)
+{
+    const tn_host_api *host = device->plugin->host;
+    tn_event *e = host->alloc(host->host, sizeof *e, 64);
+    if (!e) return ocl_failed(device, CL_OUT_OF_HOST_MEMORY, "an event");
+    cl_int error = clEnqueueMarkerWithWaitList(queue->queue, 0, NULL, &e->event);
+    if (!error) error = clFlush(queue->queue); // others wait for it
+    if (error) {
+        host->free(host->host, e, sizeof *e, 64);
+        return ocl_failed(device, error, "an event");
+    }
+    *out = e;
+    return TN_OK;
+}
+
+tn_status ocl_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event)
+{
+    cl_context mine = NULL, its = NULL;
+    clGetEventInfo(event->event, CL_EVENT_CONTEXT, sizeof its, &its, NULL);
+    clGetCommandQueueInfo(queue->queue, CL_QUEUE_CONTEXT, sizeof mine, &mine, NULL);
+    if (mine != its) return ocl_event_wait_host(device, event); // of another device
+    const cl_int error = clEnqueueBarrierWithWaitList(queue->queue, 1, &event->event, NULL);
+    return error ? ocl_failed(device, error, "waiting for an event") : TN_OK;
+}
+
+tn_status ocl_event_wait_host(tn_device *device, tn_event *event)
+{
+    const cl_int error = clWaitForEvents(1, &event->event);
+    return error ? ocl_failed(device, error, "waiting for an event") : TN_OK;
+}
+
+void ocl_event_destroy(tn_device *device, tn_event *event)
+{
+    const tn_host_api *host = device->plugin->host;
+    clReleaseEvent(event->event);
+    host->free(host->host, event, sizeof *event, 64);
+}

@@ -1,0 +1,157 @@
+// backends/opencl/opencl_softmax.c: softmax and log_softmax along one axis, and SoftmaxOutput.
+#include "opencl.h"
+
+static ocl_launch *add(ocl_plan *p, const char *family, const tn_dtype types[3], const char *name)
+{
+    ocl_text t = {.host = p->k->host};
+    ocl_prologue(&t, ocl_number(types[0]), 3, types);
+    ocl_printf(&t, "#define %s 1\n", family);
+    ocl_append(&t, ocl_lines_cl);
+    return ocl_add_text(p, &t, name);
+}
+
+static tn_status forward(tn_sdk_kernel *k, ocl_line line, double temperature, bool logarithm)
+{
+    ocl_plan *p = ocl_begin(k);
+    const tn_dtype x = k->call->in[0]->dtype, y = k->call->out[0]->dtype;
+    ocl_launch *l = add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, y, x}, "softmax");
+    ocl_in(p, l, 0);
+    ocl_out(p, l, 0);
+    ocl_int(p, l, line.outer * line.inner);
+    ocl_int(p, l, line.n);
+    ocl_int(p, l, line.inner);
+    ocl_real(p, l, ocl_number(x), temperature);
+    ocl_int(p, l, logarithm);
+    ocl_over(p, l, line.outer * line.inner, 1, 1);
+    return ocl_end(p);
+}
+
+static double temperature_of(const tn_call *c)
+{
+    const double t = tn_call_f64(c, "temperature", NAN);
+    return isnan(t) ? 1 : t; // None
+}
+
+static tn_status softmax_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    const int32_t axis = tn_axis(tn_call_i64(c, "axis", -1), c->in[0]->ndim);
+    if (axis < 0) return ocl_no_axis(k, "axis");
+    ocl_inplace(c, info, 0);
+    return forward(k, ocl_around(c->in[0], axis), temperature_of(c),
+                   strcmp(c->op->name, "log_softmax") == 0);
+}
+
+// Inputs dy, y
+static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    const tn_dtype x = c->in[0]->dtype;
+    const int32_t axis = tn_axis(tn_call_i64(c, "axis", -1), c->in[0]->ndim);
+    if (axis < 0) return ocl_no_axis(k, "axis");
+    const ocl_line line = ocl_around(c->in[0], axis);
+    for (uint32_t i = 0; i < 2; i++) ocl_inplace(c, info, i);
+    ocl_plan *p = ocl_begin(k);
+    ocl_launch *l = add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, x, x}, "softmax_backward");
+    ocl_in(p, l, 0);
+    ocl_in(p, l, 1);
+    ocl_out(p, l, 0);
+    ocl_int(p, l, line.outer * line.inner);
+    ocl_int(p, l, line.n);
+    ocl_int(p, l, line.inner);
+    ocl_real(p, l, ocl_number(x), temperature_of(c));
+    ocl_int(p, l, strcmp(c->op->name, "_backward_log_softmax") == 0);
+    ocl_over(p, l, line.outer * line.inner, 1, 1);
+    return ocl_end(p);
+}
+
+// ------------------------------------------------------------------ SoftmaxOutput
+
+// How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
+static ocl_line output_line(const tn_call *c)
+{
+    const tn_value_info *x = c->in[0];
+    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return ocl_around(x, 1);
+    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return ocl_around(x, x->ndim - 1);
+    return (ocl_line){ocl_span(x, 0, 1), ocl_span(x, 1, x->ndim), 1};
+}
+
+static tn_status output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    ocl_inplace(k->call, info, 0);
+    return forward(k, output_line(k->call), 1, false);
+}
+
+// What the gradient is multiplied by, s / D; counted labels are divided by in the kernel. D is 1,
+// or the number of labels (batch), or of those not ignored (valid). With multi_output there is one
+// label for each of the S = inner places of a sample, and null divides by S.
+static double output_scale(const tn_call *c, ocl_line l, bool soft)
+{
+    const double s = tn_call_f64(c, "grad_scale", 1);
+    if (soft || tn_call_is(c, "normalization", "valid")) return s;
+    if (tn_call_is(c, "normalization", "batch"))
+        return s / (double)(tn_call_bool(c, "multi_output", false) ? l.outer * l.inner
+                                                                   : c->in[1]->size);
+    return s / (double)l.inner; // 1 without multi_output
+}
+
+static void count_labels(ocl_plan *p, const tn_dtype types[3], int64_t ignored)
+{
+    ocl_launch *l = add(p, "LINES_LOSS", types, "count_valid");
+    ocl_in(p, l, 1);
+    ocl_scratch(p, l, 0);
+    ocl_int(p, l, p->k->call->in[1]->size);
+    ocl_long(p, l, ignored);
+    ocl_groups(p, l, (const size_t[3]){1, 1, 1}, (const size_t[3]){1, 1, 1});
+}
+
+// Inputs out, label and, with out_grad, the head gradient.
+static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    const tn_value_info *out = c->in[0], *label = c->in[1];
+    const ocl_line line = output_line(c);
+    const bool soft = ocl_same_shape(out, label);
+    const bool head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
+    const bool count = !soft && tn_call_is(c, "normalization", "valid");
+    const int64_t ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
+    const tn_dtype types[3] = {out->dtype, label->dtype, c->in[head ? 2 : 0]->dtype};
+    if (out->size && !soft && label->size < line.outer * line.inner)
+        return tn_fail(k->host, TN_E_SHAPE, "%s: label: %lld elements, wanted %lld", c->name,
+                       (long long)label->size, (long long)(line.outer * line.inner));
+    ocl_plan *p = ocl_begin(k);
+    info->scratch_bytes = count ? 64 : 0;
+    ocl_inplace(c, info, 0);
+    if (count) count_labels(p, types, ignored);
+    ocl_launch *l = add(p, "LINES_LOSS", types, "softmax_loss");
+    ocl_in(p, l, 0);
+    ocl_in(p, l, 1);
+    ocl_in(p, l, head ? 2 : 0);
+    if (count)
+        ocl_scratch(p, l, 0);
+    else
+        ocl_in(p, l, 1);
+    ocl_out(p, l, 0);
+    ocl_int(p, l, out->size);
+    ocl_int(p, l, line.n);
+    ocl_int(p, l, line.inner);
+    ocl_real(p, l, ocl_number(out->dtype), output_scale(c, line, soft));
+    ocl_long(p, l, ignored);
+    ocl_int(p, l, soft);
+    ocl_int(p, l, !soft && tn_call_bool(c, "use_ignore", false));
+    ocl_int(p, l, head);
+    ocl_int(p, l, count);
+    ocl_over(p, l, out->size, 1, 1);
+    return ocl_end(p);
+}
+
+const tn_kernel_row ocl_softmaxes[] = {
+    OCL_ROW("softmax", TN_FLOATS, NULL, softmax_setup),
+    OCL_ROW("log_softmax", TN_FLOATS, NULL, softmax_setup),
+    OCL_ROW("_backward_softmax", TN_FLOATS, NULL, softmax_backward_setup),
+    OCL_ROW("_backward_log_softmax", TN_FLOATS, NULL, softmax_backward_setup),
+    OCL_ROW("SoftmaxOutput", TN_FLOATS, NULL, output_setup),
+    OCL_ROW("Softmax", TN_FLOATS, NULL, output_setup),
+    OCL_ROW("_backward_SoftmaxOutput", TN_FLOATS, NULL, output_backward_setup),
+    {0},
+};
