@@ -377,19 +377,18 @@ static tn_sym with_heads(const tn_builder *b, uint32_t i)
     return p->enable_gqa ? tni_call2(b, "_repeat_heads", x, tn_grad_in(b, QUERY)) : x;
 }
 
-static tn_sym scaled(const tn_builder *b, tn_sym scores)
+static tn_sym scaled(const tn_builder *b, tn_sym x)
 {
     const attention_params *p = b->params;
-    if (isnan(p->scale)) return tni_call2(b, "_scale_by_extent", scores, tn_grad_in(b, QUERY));
-    return tni_call_scalar(b, "_mul_scalar", scores, p->scale);
+    if (isnan(p->scale)) return tni_call2(b, "_scale_by_extent", x, tn_grad_in(b, QUERY));
+    return tni_call_scalar(b, "_mul_scalar", x, p->scale);
 }
 
 static tn_sym attention_weights(const tn_builder *b)
 {
     const attention_params *p = b->params;
-    const tn_sym product =
-        TN_EMIT(b, "matmul", "transpose_b=1", tn_grad_in(b, QUERY), with_heads(b, KEY));
-    tn_sym scores = scaled(b, product);
+    const tn_sym query = scaled(b, tn_grad_in(b, QUERY)); // first: products of float16 may be large
+    tn_sym scores = TN_EMIT(b, "matmul", "transpose_b=1", query, with_heads(b, KEY));
     if (p->is_causal) {
         const tn_sym row = tn_emit(b, "_positions", "axis=-2", &scores, 1);
         const tn_sym column = tn_emit(b, "_positions", "axis=-1", &scores, 1);

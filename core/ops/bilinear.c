@@ -137,22 +137,6 @@ typedef struct lookup {
     int64_t zero; // index of the 0 that stands behind each plane, or behind all
 } lookup;
 
-static bool is_half(const tn_builder *b, tn_sym x)
-{
-    const tn_dtype d = b->dtype(b->ctx, x);
-    return d == TN_F16 || d == TN_BF16;
-}
-
-static tn_sym wide(const tn_builder *b, tn_sym x)
-{
-    return is_half(b, x) ? tni_call_with(b, "Cast", "dtype=float32", x) : x;
-}
-
-static tn_sym narrow(const tn_builder *b, tn_sym y, tn_sym like)
-{
-    return is_half(b, like) ? tni_call2(b, "_cast_like", y, like) : y;
-}
-
 // 1 where low <= x and x < high, or x <= high.
 static tn_sym within(const tn_builder *b, tn_sym x, double low, double high, const char *below)
 {
@@ -227,8 +211,8 @@ static lookup lookup_of(const tn_builder *b, tn_sym data, tn_sym plane)
     const bilinear_params *p = b->params;
     lookup l = {.p = p, .data = *b->shape(b->ctx, data)};
     l.zero = tn_shape_span(&l.data, p->by_plane ? 0 : 2, 4);
-    l.y = flat(b, &l, wide(b, tn_grad_in(b, 1)));
-    l.x = flat(b, &l, wide(b, tn_grad_in(b, 2)));
+    l.y = flat(b, &l, tni_wide(b, tn_grad_in(b, 1)));
+    l.x = flat(b, &l, tni_wide(b, tn_grad_in(b, 2)));
     if (p->by_plane) l.plane = flat(b, &l, tni_call_with(b, "Cast", "dtype=int64", plane));
     return l;
 }
@@ -282,8 +266,8 @@ static tn_status bilinear_expand(const tn_builder *b)
     const lookup l = lookup_of(b, data, p->by_plane ? tn_grad_in(b, 3) : 0);
     const points py = points_of(b, p, l.y, 0, l.data.dim[2]);
     const points px = points_of(b, p, l.x, 1, l.data.dim[3]);
-    const tn_sym list =
-        tni_call_with(b, "Reshape", p->by_plane ? "shape=(-1,)" : "shape=(0,0,-3)", wide(b, data));
+    const tn_sym list = tni_call_with(b, "Reshape", p->by_plane ? "shape=(-1,)" : "shape=(0,0,-3)",
+                                      tni_wide(b, data));
     const tn_sym table =
         TN_EMIT(b, "Concat", p->by_plane ? "num_args=2; dim=0" : "num_args=2; dim=2", list,
                 zeros(b, &l, 1, data));
@@ -295,7 +279,7 @@ static tn_status bilinear_expand(const tn_builder *b)
         const tn_sym term = tni_call2(b, "broadcast_mul", value, weight);
         sum = sum ? tni_call2(b, "elemwise_add", sum, term) : term;
     }
-    b->set_output(b->ctx, 0, narrow(b, unflat(b, &l, sum, y), data));
+    tni_set_narrow(b, 0, unflat(b, &l, sum, y));
     return TN_OK;
 }
 
@@ -366,7 +350,7 @@ static tn_status backward_expand(const tn_builder *b)
     const lookup l = lookup_of(b, like, p->by_plane ? tn_grad_in(b, 4) : 0);
     const points py = points_of(b, p, l.y, 0, l.data.dim[2]);
     const points px = points_of(b, p, l.x, 1, l.data.dim[3]);
-    const tn_sym list = flat(b, &l, wide(b, dy)), table = zeros(b, &l, l.zero + 1, dy);
+    const tn_sym list = flat(b, &l, tni_wide(b, dy)), table = zeros(b, &l, l.zero + 1, dy);
     tn_sym sum = 0;
     for (int corner = 0; corner < 4; corner++) {
         const tn_sym weight = tni_call2(b, "_mul", py.weight[corner >> 1], px.weight[corner & 1]);
@@ -378,7 +362,7 @@ static tn_status backward_expand(const tn_builder *b)
     char text[TN_TEXT];
     tn_text(text, "axis=-1; begin=0; end=%lld", (long long)l.zero);
     sum = tni_call_with(b, "slice_axis", text, sum);
-    b->set_output(b->ctx, 0, narrow(b, tni_call2(b, "reshape_like", sum, like), dy));
+    tni_set_narrow(b, 0, tni_call2(b, "reshape_like", sum, like));
     return TN_OK;
 }
 

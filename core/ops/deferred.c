@@ -1,5 +1,5 @@
-// core/ops/deferred.c: for expansions that are made before shapes and dtypes are known: _extent and
-// _cast_as ask for them at the bind.
+// core/ops/deferred.c: for expansions that are made before shapes and dtypes are known: _extent,
+// _cast_as, _wide and _narrow ask for them at the bind.
 #include "core/base/base.h"
 #include "core/ops/ops.h"
 
@@ -98,13 +98,10 @@ static tn_status as_gradient(const tn_builder *b)
 
 static tn_status as_expand(const tn_builder *b)
 {
-    char text[TN_TEXT];
     const tn_dtype dtype = b->dtype(b->ctx, tn_grad_in(b, 1));
     if (dtype == TN_DTYPE_NONE)
         return b->fail(b->ctx, TN_E_DTYPE, "the dtype of like is not known");
-    tn_text(text, "dtype=%s", tn_dtype_name(dtype));
-    b->set_output(b->ctx, 0, tni_call_with(b, "Cast", text, tn_grad_in(b, 0)));
-    return TN_OK;
+    return tni_expanded(b, tni_cast(b, tn_grad_in(b, 0), dtype));
 }
 
 const tn_op_decl tni_op_cast_as =
@@ -116,3 +113,81 @@ const tn_op_decl tni_op_cast_as =
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
           .infer_shape = as_shape, .infer_dtype = as_dtype, .gradient = as_gradient,
           .expand = as_expand);
+
+// ------------------------------------------------------------------ _wide, _narrow
+//
+// Each is the other's gradient, so that no value of an expansion is kept for its dtype only.
+
+static tn_dtype wide_of(tn_dtype d)
+{
+    return d == TN_F16 || d == TN_BF16 ? TN_F32 : d;
+}
+
+// A float32 value does not say which of three the narrow one is.
+static tn_status wide_rule(const tn_infer *io, tni_slot narrow, tni_slot wide)
+{
+    TNI_TRY(tni_merge_dtype(io, wide, wide_of(tni_dtype(io, narrow))));
+    const tn_dtype d = tni_dtype(io, wide);
+    return d == TN_F32 ? TN_OK : tni_merge_dtype(io, narrow, d);
+}
+
+static tn_status wide_dtype(const tn_infer *io)
+{
+    return wide_rule(io, TNI_IN(0), TNI_OUT(0));
+}
+
+static tn_status wide_gradient(const tn_builder *b)
+{
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (dy) tn_grad_set(b, 0, tni_call2(b, "_narrow", dy, tn_grad_in(b, 0)));
+    return TN_OK;
+}
+
+static tn_status wide_expand(const tn_builder *b)
+{
+    const tn_sym x = tn_grad_in(b, 0);
+    const tn_dtype dtype = b->dtype(b->ctx, x);
+    if (dtype == TN_DTYPE_NONE)
+        return b->fail(b->ctx, TN_E_DTYPE, "the dtype of data is not known");
+    return tni_expanded(b, tni_cast(b, x, wide_of(dtype)));
+}
+
+const tn_op_decl tni_op_wide =
+    TN_OP(.name = "_wide", .flags = TN_OP_INTERNAL,
+          .doc = "float16 and bfloat16 as float32; anything else stays as it is.",
+          .inputs = TN_PORTS(TN_PORT(.name = "data")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
+          .infer_shape = as_shape, .infer_dtype = wide_dtype, .gradient = wide_gradient,
+          .expand = wide_expand);
+
+static tn_status narrow_dtype(const tn_infer *io)
+{
+    TNI_TRY(tni_link_dtype(io, TNI_IN(1), TNI_OUT(0)));
+    TNI_TRY(wide_rule(io, TNI_IN(1), TNI_IN(0)));
+    return tni_link_dtype(io, TNI_IN(1), TNI_OUT(0));
+}
+
+static tn_status narrow_gradient(const tn_builder *b)
+{
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (dy) tn_grad_set(b, 0, tni_wide(b, dy));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_narrow =
+    TN_OP(.name = "_narrow", .flags = TN_OP_INTERNAL,
+          .doc = "Brings what _wide made back to the dtype of like, which may be of another shape.",
+          .inputs = TN_PORTS(TN_PORT(.name = "data"), TNI_PORT_LIKE),
+          .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
+          .infer_shape = as_shape, .infer_dtype = narrow_dtype, .gradient = narrow_gradient,
+          .expand = as_expand);
+
+tn_sym tni_wide(const tn_builder *b, tn_sym x)
+{
+    return tni_call(b, "_wide", x);
+}
+
+void tni_set_narrow(const tn_builder *b, uint32_t i, tn_sym y)
+{
+    b->set_output(b->ctx, i, tni_call2(b, "_narrow", y, tn_grad_in(b, 0)));
+}

@@ -123,7 +123,9 @@ static tn_status deform_expand(const tn_builder *b)
 {
     const deform_params *p = b->params;
     char text[TN_TEXT];
-    tn_sym in[3] = {deform_columns(b, tn_grad_in(b, 0), tn_grad_in(b, 1))};
+    const tn_sym data = tn_grad_in(b, 0);
+    const tn_sym columns = deform_columns(b, tni_wide(b, data), tni_wide(b, tn_grad_in(b, 1)));
+    tn_sym in[3] = {tni_call2(b, "_narrow", columns, data)};
     in[1] = tni_call_with(b, "Reshape", "shape=(0,-3,0)", tn_grad_in(b, 2));
     in[1] = tni_call_with(b, "Reshape", "shape=(0,-3)", in[1]);
     in[1] = tni_call_with(b, "Reshape", "shape=(-2,1,1)", in[1]);
@@ -357,9 +359,9 @@ static tn_sym plane_of_bins(const tn_builder *b, const bins *d)
 static tn_status dpsroi_expand(const tn_builder *b)
 {
     const dpsroi_params *p = b->params;
-    bins d = {.p = p, .data = tn_grad_in(b, 0)};
+    bins d = {.p = p, .data = tni_wide(b, tn_grad_in(b, 0))};
     d.rois = tni_call2(b, "_cast_as", tn_grad_in(b, 1), d.data);
-    if (!p->no_trans) d.trans = tn_grad_in(b, 2);
+    if (!p->no_trans) d.trans = tni_wide(b, tn_grad_in(b, 2));
     d.inside = image_exists(b, &d);
     const tn_sym y = samples(b, &d, 0), x = samples(b, &d, 1), plane = plane_of_bins(b, &d);
     // inside has the axes of both positions, plane those of the channels: all of one shape
@@ -374,8 +376,8 @@ static tn_status dpsroi_expand(const tn_builder *b)
     const tn_sym count =
         tni_call_with(b, "sum", "axis=(4,5)", tni_call2(b, "broadcast_like", d.inside, planes));
     const tn_sym least = tni_call_scalar(b, "_maximum_scalar", count, 1);
-    b->set_output(b->ctx, 0, tni_call2(b, "elemwise_div", sum, least));
-    b->set_output(b->ctx, 1, count);
+    tni_set_narrow(b, 0, tni_call2(b, "elemwise_div", sum, least));
+    tni_set_narrow(b, 1, count);
     return TN_OK;
 }
 

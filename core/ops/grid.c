@@ -73,7 +73,7 @@ static tn_status affine_expand(const tn_builder *b)
 {
     const grid_params *p = b->params;
     const long long h = p->target_shape.v[0], w = p->target_shape.v[1];
-    const tn_sym theta = tn_grad_in(b, 0);
+    const tn_sym theta = tni_wide(b, tn_grad_in(b, 0));
     char text[TN_TEXT];
     tn_text(text, "axis=0; size=%lld", h);
     const tn_sym rows = tni_call_with(b, "broadcast_axis", text, coordinates(b, w, 1, theta));
@@ -82,8 +82,8 @@ static tn_status affine_expand(const tn_builder *b)
     const tn_sym dst = TN_EMIT(b, "Concat", "num_args=3; dim=0", x, y, tni_call(b, "ones_like", y));
     const tn_sym matrices = tni_call_with(b, "Reshape", "shape=(-1,3)", theta);
     tn_text(text, "shape=(-4,-1,2,-4,%lld,%lld)", h, w);
-    b->set_output(b->ctx, 0, tni_call_with(b, "Reshape", text, tni_call2(b, "dot", matrices, dst)));
-    b->set_output(b->ctx, 1, dst);
+    tni_set_narrow(b, 0, tni_call_with(b, "Reshape", text, tni_call2(b, "dot", matrices, dst)));
+    tni_set_narrow(b, 1, dst);
     return TN_OK;
 }
 
@@ -103,7 +103,7 @@ static tn_sym as_coordinate(const tn_builder *b, tn_sym points, int32_t axis)
 
 static tn_status warp_expand(const tn_builder *b)
 {
-    const tn_sym flow = tn_grad_in(b, 0);
+    const tn_sym flow = tni_wide(b, tn_grad_in(b, 0)); // squares of extents have to fit in
     const tn_sym image = tni_call_with(b, "sum", "axis=(0,)", flow); // for its shape, (2, H, W)
     const tn_sym j = tni_call_with(b, "_positions", "axis=2", tni_part(b, image, 0, 0));
     const tn_sym i = tni_call_with(b, "_positions", "axis=1", tni_part(b, image, 0, 1));
@@ -112,8 +112,8 @@ static tn_status warp_expand(const tn_builder *b)
     const tn_sym points = tni_call2(b, "broadcast_add", flow, dst);
     const tn_sym x = as_coordinate(b, tni_part(b, points, 1, 0), 3);
     const tn_sym y = as_coordinate(b, tni_part(b, points, 1, 1), 2);
-    b->set_output(b->ctx, 0, TN_EMIT(b, "Concat", "num_args=2; dim=1", x, y));
-    b->set_output(b->ctx, 1, dst);
+    tni_set_narrow(b, 0, TN_EMIT(b, "Concat", "num_args=2; dim=1", x, y));
+    tni_set_narrow(b, 1, dst);
     return TN_OK;
 }
 

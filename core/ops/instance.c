@@ -37,25 +37,29 @@ static const char places[] = "axis=(0,1); exclude=1";
 // v, (n, c), or gamma or beta, (c,), in the shape of data.
 static tn_sym spread(const tn_builder *b, const char *axes, tn_sym v)
 {
-    return TN_EMIT(b, "_broadcast_reduced", axes, v, tn_grad_in(b, 0));
+    return TN_EMIT(b, "_broadcast_reduced", axes, v, tni_wide(b, tn_grad_in(b, 0)));
+}
+
+// Gamma or beta for each element.
+static tn_sym of_channel(const tn_builder *b, uint32_t i)
+{
+    return spread(b, "axis=(1,); exclude=1", tni_wide(b, tn_grad_in(b, i)));
 }
 
 static tn_status instance_expand(const tn_builder *b)
 {
     const instance_params *p = b->params;
-    const tn_sym x = tn_grad_in(b, 0);
+    const tn_sym x = tni_wide(b, tn_grad_in(b, 0));
     const tn_sym mean = tn_emit(b, "mean", places, &x, 1);
     const tn_sym centred = tni_call2(b, "_sub", x, spread(b, places, mean));
     const tn_sym square = tni_call(b, "square", centred);
     const tn_sym var = tn_emit(b, "mean", places, &square, 1);
     const tn_sym scale = tni_call(b, "rsqrt", tni_call_scalar(b, "_plus_scalar", var, p->eps));
     const tn_sym normal = tni_call2(b, "_mul", centred, spread(b, places, scale));
-    const tn_sym gamma = spread(b, "axis=(1,); exclude=1", tn_grad_in(b, 1));
-    const tn_sym beta = spread(b, "axis=(1,); exclude=1", tn_grad_in(b, 2));
-    b->set_output(b->ctx, 0,
-                  tni_call2(b, "elemwise_add", tni_call2(b, "_mul", normal, gamma), beta));
-    b->set_output(b->ctx, 1, mean);
-    b->set_output(b->ctx, 2, var);
+    const tn_sym steep = tni_call2(b, "_mul", normal, of_channel(b, 1));
+    tni_set_narrow(b, 0, tni_call2(b, "elemwise_add", steep, of_channel(b, 2)));
+    tni_set_narrow(b, 1, mean);
+    tni_set_narrow(b, 2, var);
     return TN_OK;
 }
 
@@ -119,12 +123,11 @@ static tn_status l2_shape(const tn_infer *io)
 static tn_status l2_expand(const tn_builder *b)
 {
     const l2_params *p = b->params;
-    const tn_sym square = tni_call(b, "square", tn_grad_in(b, 0));
+    const tn_sym x = tni_wide(b, tn_grad_in(b, 0)), square = tni_call(b, "square", x);
     const tn_sym sum = tn_emit(b, "sum", l2_axes[p->mode], &square, 1);
     const tn_sym norm = tni_call(b, "sqrt", tni_call_scalar(b, "_plus_scalar", sum, p->eps));
-    b->set_output(b->ctx, 0,
-                  tni_call2(b, "_div", tn_grad_in(b, 0), spread(b, l2_axes[p->mode], norm)));
-    b->set_output(b->ctx, 1, norm);
+    tni_set_narrow(b, 0, tni_call2(b, "_div", x, spread(b, l2_axes[p->mode], norm)));
+    tni_set_narrow(b, 1, norm);
     return TN_OK;
 }
 

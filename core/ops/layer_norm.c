@@ -30,7 +30,7 @@ static tn_sym spread(const tn_builder *b, const char *axes, tn_sym v, tn_sym lik
     return TN_EMIT(b, "_broadcast_reduced", axes, v, like);
 }
 
-// (x - mean) / std over the axes that a reduction takes, and both of these.
+// (x - mean) / std over the axes that a reduction takes, and both of these; x is wide.
 static tn_sym normalised(const tn_builder *b, tn_sym x, const char *axes, tn_sym *mean, tn_sym *std)
 {
     const layer_params *p = b->params;
@@ -47,8 +47,8 @@ static tn_sym scaled(const tn_builder *b, tn_sym x, long long axis)
 {
     char text[TN_TEXT];
     tn_text(text, "axis=(%lld,); exclude=1", axis);
-    const tn_sym gamma = spread(b, text, tn_grad_in(b, 1), x);
-    const tn_sym beta = spread(b, text, tn_grad_in(b, 2), x);
+    const tn_sym gamma = spread(b, text, tni_wide(b, tn_grad_in(b, 1)), x);
+    const tn_sym beta = spread(b, text, tni_wide(b, tn_grad_in(b, 2)), x);
     return tni_call2(b, "elemwise_add", tni_call2(b, "_mul", x, gamma), beta);
 }
 
@@ -95,10 +95,10 @@ static tn_status layer_expand(const tn_builder *b)
     char axes[TN_TEXT];
     tn_sym mean, std;
     tn_text(axes, "axis=(%lld,); keepdims=1", (long long)p->axis);
-    const tn_sym x = normalised(b, tn_grad_in(b, 0), axes, &mean, &std);
-    b->set_output(b->ctx, 0, scaled(b, x, p->axis));
-    b->set_output(b->ctx, 1, mean);
-    b->set_output(b->ctx, 2, std);
+    const tn_sym x = normalised(b, tni_wide(b, tn_grad_in(b, 0)), axes, &mean, &std);
+    tni_set_narrow(b, 0, scaled(b, x, p->axis));
+    tni_set_narrow(b, 1, mean);
+    tni_set_narrow(b, 2, std);
     return TN_OK;
 }
 
@@ -152,13 +152,13 @@ static tn_status group_expand(const tn_builder *b)
     const layer_params *p = b->params;
     char text[TN_TEXT];
     tn_sym mean, std;
-    const tn_sym x = tn_grad_in(b, 0);
+    const tn_sym x = tni_wide(b, tn_grad_in(b, 0));
     tn_text(text, "shape=(0,%lld,-1)", (long long)p->num_groups);
     const tn_sym groups = tn_emit(b, "Reshape", text, &x, 1);
     const tn_sym normal = normalised(b, groups, "axis=(2,)", &mean, &std);
-    b->set_output(b->ctx, 0, scaled(b, tni_call2(b, "reshape_like", normal, x), 1));
-    b->set_output(b->ctx, 1, mean);
-    b->set_output(b->ctx, 2, std);
+    tni_set_narrow(b, 0, scaled(b, tni_call2(b, "reshape_like", normal, x), 1));
+    tni_set_narrow(b, 1, mean);
+    tni_set_narrow(b, 2, std);
     return TN_OK;
 }
 
@@ -217,12 +217,12 @@ static tn_status rms_expand(const tn_builder *b)
     tni_text_list(axes, "axis", (tn_ints){n, list});
     const size_t at = strlen(axes);
     snprintf(axes + at, sizeof axes - at, "keepdims=1; exclude=%d", p->axis > 0);
-    const tn_sym x = tn_grad_in(b, 0), square = tni_call(b, "square", x);
+    const tn_sym x = tni_wide(b, tn_grad_in(b, 0)), square = tni_call(b, "square", x);
     const tn_sym mean = tn_emit(b, "mean", axes, &square, 1);
     const tn_sym scale = tni_call(b, "rsqrt", tni_call_scalar(b, "_plus_scalar", mean, p->epsilon));
     const tn_sym normal = tni_call2(b, "_mul", x, spread(b, axes, scale, x));
-    const tn_sym gamma = tni_call2(b, "broadcast_like", tn_grad_in(b, 1), x);
-    b->set_output(b->ctx, 0, tni_call2(b, "_mul", normal, gamma));
+    const tn_sym gamma = tni_call2(b, "broadcast_like", tni_wide(b, tn_grad_in(b, 1)), x);
+    tni_set_narrow(b, 0, tni_call2(b, "_mul", normal, gamma));
     return TN_OK;
 }
 

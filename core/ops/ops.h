@@ -46,7 +46,7 @@ extern const tn_plugin tni_core_plugin;
     X(argmax) X(argmin) X(argmax_channel) \
     /* broadcast.c */ X(broadcast_to) X(broadcast_axis) X(broadcast_like) X(sum_like) \
     /* index.c */ X(embedding) X(backward_embedding) X(take) X(backward_take) X(one_hot) \
-    /* deferred.c, bilinear.c */ X(extent) X(cast_as) X(bilinear) X(backward_bilinear) \
+    /* deferred.c, bilinear.c */ X(extent) X(cast_as) X(wide) X(narrow) X(bilinear) X(backward_bilinear) \
     /* grid.c */ X(bilinear_sampler) X(grid_generator) X(spatial_transformer) \
     /* roi.c */ X(roi_pooling) X(backward_roi_pooling) X(psroi_pooling) X(backward_psroi_pooling) \
     /* deformable.c */ X(deformable_convolution) X(deformable_psroi_pooling) \
@@ -192,6 +192,11 @@ tn_sym tni_call_with(const tn_builder *b, const char *op, const char *params, tn
 tn_sym tni_part(const tn_builder *b, tn_sym x, int32_t axis, int64_t i);
 // The extent of an axis as (1,), int64: for expansions that are made before shapes are known.
 tn_sym tni_extent(const tn_builder *b, tn_sym like, int32_t axis);
+// x in a dtype that holds its squares and sums: float32 for float16 and bfloat16, otherwise its own.
+// An expansion of sums of squares, or of positions in images, begins with this, and ends with the
+// other: output i is y in the dtype of input 0.
+tn_sym tni_wide(const tn_builder *b, tn_sym x);
+void tni_set_narrow(const tn_builder *b, uint32_t i, tn_sym y);
 // All inputs and outputs have one floating dtype.
 tn_status tni_dtype_one_float(const tn_infer *io);
 // For expansions, where shapes and dtypes are known: a value in another shape of as many elements,

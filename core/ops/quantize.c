@@ -40,14 +40,14 @@ static tn_status quantize_dtype(const tn_infer *io)
 
 static tn_status quantize_expand(const tn_builder *b)
 {
-    const tn_sym low = tn_grad_in(b, 1);
-    const tn_sym width = tni_call2(b, "_sub", tn_grad_in(b, 2), low);
+    const tn_sym low = tni_wide(b, tn_grad_in(b, 1)); // halves of bfloat16 end at 128
+    const tn_sym width = tni_call2(b, "_sub", tni_wide(b, tn_grad_in(b, 2)), low);
     const tn_sym scale = tni_call_scalar(b, "_rdiv_scalar", width, 255);
-    const tn_sym above = tni_call2(b, "broadcast_sub", tn_grad_in(b, 0), low);
+    const tn_sym above = tni_call2(b, "broadcast_sub", tni_wide(b, tn_grad_in(b, 0)), low);
     const tn_sym steps = tni_call2(b, "broadcast_mul", above, scale);
     const tn_sym half = as_input(b, tni_call_scalar(b, "_plus_scalar", steps, 0.5));
     b->set_output(b->ctx, 0, tn_emit(b, "Cast", "dtype=uint8", &half, 1)); // cuts off
-    b->set_output(b->ctx, 1, tni_call(b, "_copy", low));
+    b->set_output(b->ctx, 1, tni_call(b, "_copy", tn_grad_in(b, 1)));
     b->set_output(b->ctx, 2, tni_call(b, "_copy", tn_grad_in(b, 2)));
     return TN_OK;
 }
@@ -106,16 +106,13 @@ static tn_status dequantize_dtype(const tn_infer *io)
 static tn_status dequantize_expand(const tn_builder *b)
 {
     const dequantize_params *p = b->params;
-    char text[TN_TEXT];
+    const tn_dtype work = p->out_type == TN_F64 ? TN_F64 : TN_F32;
     tn_sym v[3];
-    tn_text(text, "dtype=%s", tn_dtype_name(p->out_type));
-    for (uint32_t i = 0; i < 3; i++) {
-        const tn_sym given = tn_grad_in(b, i);
-        v[i] = tn_emit(b, "Cast", text, &given, 1);
-    }
+    for (uint32_t i = 0; i < 3; i++) v[i] = tni_cast(b, tn_grad_in(b, i), work);
     const tn_sym step = tni_call_scalar(b, "_div_scalar", tni_call2(b, "_sub", v[2], v[1]), 255);
     const tn_sym above = tni_call2(b, "broadcast_mul", v[0], step);
-    b->set_output(b->ctx, 0, as_input(b, tni_call2(b, "broadcast_add", above, v[1])));
+    const tn_sym y = as_input(b, tni_call2(b, "broadcast_add", above, v[1]));
+    b->set_output(b->ctx, 0, tni_cast(b, y, p->out_type));
     return TN_OK;
 }
 

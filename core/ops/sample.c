@@ -82,14 +82,7 @@ static tn_status sample_dtype(const tn_infer *io)
     return tni_merge_dtype(io, TNI_OUT(0), dtype_of(io->params));
 }
 
-// v in the dtype that draws are computed in, or in that of the output.
-static tn_sym cast(const tn_builder *b, tn_sym v, tn_dtype dtype)
-{
-    char text[TN_TEXT];
-    if (b->dtype(b->ctx, v) == dtype) return v;
-    return tn_emit(b, "Cast", tn_text(text, "dtype=%s", tn_dtype_name(dtype)), &v, 1);
-}
-
+// The dtype that draws are computed in.
 static tn_dtype working(const tn_builder *b)
 {
     return dtype_of(b->params) == TN_F64 ? TN_F64 : TN_F32;
@@ -115,7 +108,7 @@ static tn_sym spread(const tn_builder *b, tn_sym v)
 // In expand: parameter i of each draw.
 static tn_sym parameter(const tn_builder *b, uint32_t i)
 {
-    return spread(b, cast(b, tn_grad_in(b, i), working(b)));
+    return spread(b, tni_cast(b, tn_grad_in(b, i), working(b)));
 }
 
 // Draws of an operator without inputs; their shape comes from what they are combined with.
@@ -127,7 +120,7 @@ static tn_sym draws(const tn_builder *b, const char *op)
 
 static tn_status done(const tn_builder *b, tn_sym y)
 {
-    b->set_output(b->ctx, 0, cast(b, y, dtype_of(b->params)));
+    b->set_output(b->ctx, 0, tni_cast(b, y, dtype_of(b->params)));
     return TN_OK;
 }
 

@@ -152,6 +152,7 @@ static bool ask(fuser *f, tni_unit *u, bool *taken)
     const tn_part *parts = out_parts ? make_parts(f, u) : NULL;
     *taken = false;
     if (!parts || !find_outputs(f, u, out_parts)) return false;
+    if (f->n_out == 0) return true; // only their shapes were wanted
     tni_question q = {.op = f->op,
                       .params = tni_fused_params(f->op, &p->out->arena, f->n_in, f->n_out),
                       .infos = make_infos(f, u, parts, out_parts),
@@ -186,6 +187,7 @@ static bool ask_beginnings(fuser *f, const tni_unit *u, uint32_t *n)
     *n = 0;
     for (uint32_t length = u->n < 6 ? u->n : 6; length > 1; length--) {
         tni_unit part = {.nodes = u->nodes, .n = length};
+        if (u->nodes[length - 1] < u->nodes[0]) break; // it would run before the leader can
         if (!ask(f, &part, &taken)) return false;
         if (!taken) continue;
         *n = length;

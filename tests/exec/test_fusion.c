@@ -226,7 +226,17 @@ static void a_layer_that_others_read_is_still_there(void)
     tn_exec_free(compare(y, "fuser", TN_NULL));
 }
 
+// Only the dtype of the chain is asked for, so nobody reads what it computes.
+static void a_chain_that_nobody_reads_is_no_unit(void)
+{
+    const tn_symbol x = var("x"), chain = tn_op("_mul", NULL, tn_op("relu", NULL, x), x);
+    tn_exec *e = compare(tn_op("_cast_as", NULL, var("y"), chain), "blas", TN_NULL);
+    if (e) CU_ASSERT(same_bits(tn_exec_output(e, 0), tn_exec_arg(e, "y")));
+    tn_exec_free(e);
+}
+
 TN_TEST_MAIN({"a chain is one node", a_chain_is_one_node},
+             {"a chain that nobody reads is no unit", a_chain_that_nobody_reads_is_no_unit},
              {"values that are wanted leave", values_that_are_wanted_leave},
              {"gradients are fused too", gradients_are_fused_too},
              {"a reader between keeps them apart", a_reader_between_keeps_them_apart},

@@ -34,6 +34,26 @@ static void a_point_shows_where_it_looks(void)
     tn_exec_free(e);
 }
 
+// Places far to the right are as exact as near ones: 0 1 0 1 … looked at 1/4 to the right.
+static void places_of_wide_images_are_exact_in_halves(void)
+{
+    static const tn_dtype dtypes[] = {TN_F16, TN_BF16};
+    for (int i = 0; i < 2; i++) {
+        double image[602], offset[1204] = {0};
+        for (int64_t j = 0; j < 602; j++) image[j] = (double)(j % 2), offset[602 + j] = 0.25;
+        tn_exec *e = convolved(
+            "kernel=(1,1); num_filter=1; no_bias=1",
+            (tn_named_tensor[]){
+                {"x", tn_tensor_from(bench.env, dtypes[i], TN_DIMS(1, 1, 1, 602), image)},
+                {"o", tn_tensor_from(bench.env, dtypes[i], TN_DIMS(1, 2, 1, 602), offset)},
+                {"w", TN_TENSOR(dtypes[i], TN_DIMS(1, 1, 1, 1), 1)}});
+        TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 0), 0.25, 0);
+        TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 600), 0.25, 0);
+        TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 599), 0.75, 0);
+        tn_exec_free(e);
+    }
+}
+
 // Without offsets it is a Convolution, whatever the kernel, groups, stride, dilate and pad.
 static void without_offsets_it_is_a_convolution(void)
 {
@@ -249,7 +269,9 @@ static void gradients_agree_with_differences(void)
                            "2,2,3,3 3,5", .lo = 0, .hi = 4, .fixed = "1"));
 }
 
-TN_TEST_MAIN({"a point shows where it looks", a_point_shows_where_it_looks},
+TN_TEST_MAIN({"places of wide images are exact in halves",
+              places_of_wide_images_are_exact_in_halves},
+             {"a point shows where it looks", a_point_shows_where_it_looks},
              {"without offsets it is a convolution", without_offsets_it_is_a_convolution},
              {"convolution agrees with another program", convolution_agrees_with_another_program},
              {"convolution names and errors", convolution_names_and_errors},

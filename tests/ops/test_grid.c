@@ -199,6 +199,19 @@ static void transformer_agrees_with_the_formula(void)
 #define AFFINE "transform_type=affine; target_shape="
 #define TRANSFORM "sampler_type=bilinear; " AFFINE
 
+// An image of 301 points, the squares of which are too large for float16.
+static void wide_images_in_halves(void)
+{
+    tn_tensor *flow = tn_tensor_new(bench.env, TN_F16, TN_DIMS(1, 2, 1, 301));
+    tn_exec *e = tn_try(tn_op("GridGenerator", "transform_type=warp", tn_var("x")), .wrt = "x",
+                        .given = TN_TENSORS({"x", flow}));
+    TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 0), -1, 0);
+    TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 150), 0, 0);
+    TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 225), 0.5, 0);
+    TN_CHECK_NEAR(tn_tensor_at(tn_out(e, 0), 300), 1, 0);
+    tn_exec_free(e);
+}
+
 static void gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(TN_CASE("GridGenerator", AFFINE "(2,3)", "2,6"),
@@ -247,9 +260,18 @@ static void gradients_of_lookups_agree_with_differences(void)
                    TN_CASE("_cast_as", NULL, "2,1,3 1", .fixed = "1"),
                    TN_CASE("_cast_as", NULL, "1 2", .fixed = "1"),
                    TN_CASE("_cast_as", NULL, "5 5", .fixed = "1"));
+    TN_CHECK_CASES(TN_CASE("_wide", NULL, "2,3"), TN_CASE("_wide", NULL, "4"),
+                   TN_CASE("_wide", NULL, "1,2,3"), TN_CASE("_wide", NULL, "2,2,1,2"),
+                   TN_CASE("_wide", NULL, "1"));
+    TN_CHECK_CASES(TN_CASE("_narrow", NULL, "2,3 4", .fixed = "1"),
+                   TN_CASE("_narrow", NULL, "4 2,3", .fixed = "1"),
+                   TN_CASE("_narrow", NULL, "2,1,3 1", .fixed = "1"),
+                   TN_CASE("_narrow", NULL, "1 2", .fixed = "1"),
+                   TN_CASE("_narrow", NULL, "5 5", .fixed = "1"));
 }
 
 TN_TEST_MAIN(
+    {"wide images in halves", wide_images_in_halves},
     {"the affine identity is a regular grid", the_affine_identity_is_a_regular_grid},
     {"affine multiplies by the matrix", affine_multiplies_by_the_matrix},
     {"warp moves by points", warp_moves_by_points},

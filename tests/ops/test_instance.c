@@ -47,6 +47,25 @@ static void l2_normalization_of_zeros_is_zero(void)
     tn_exec_free(e);
 }
 
+// Sums of squares beyond 65504 are right in float16, and gradients come back in it.
+static void large_halves_are_normalised(void)
+{
+    const double n = sqrt(160000 + 90000);
+    tn_exec *e = tn_try(tn_op("L2Normalization", NULL, tn_var("x")), .wrt = "x",
+                        .given = TN_TENSORS({"x", TN_TENSOR(TN_F16, TN_DIMS(1, 2), 400, -300)}));
+    TN_CHECK_VALUES(tn_out(e, 0), 5e-4, 400 / n, -300 / n);
+    tn_back(e, {NULL, TN_TENSOR(TN_F16, TN_DIMS(1, 2), 512, 0)}); // 512 (1 - 0.64) / 500
+    TN_CHECK_VALUES(tn_grad(e, "x"), 1e-3, 0.36864, 0.49152);
+    tn_exec_free(e);
+    tn_fresh();
+    e = tn_try(tn_op("InstanceNorm", "eps=0", tn_var("x"), tn_var("gamma"), tn_var("beta")),
+               .given = TN_TENSORS({"x", TN_TENSOR(TN_F16, TN_DIMS(1, 1, 2), 1000, -1000)},
+                                   {"gamma", TN_TENSOR(TN_F16, TN_DIMS(1), 2)},
+                                   {"beta", TN_TENSOR(TN_F16, TN_DIMS(1), 1)}));
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-3, 3, -1);
+    tn_exec_free(e);
+}
+
 static void gradients_agree_with_differences(void)
 {
     TN_CHECK_CASES(TN_CASE("InstanceNorm", "eps=0.1", "2,2,3 2 2"),
@@ -69,6 +88,7 @@ static void gradients_agree_with_differences(void)
 }
 
 TN_TEST_MAIN({"InstanceNorm of each channel", instance_norm_of_each_channel},
+             {"large halves are normalised", large_halves_are_normalised},
              {"L2Normalization in three ways", l2_normalization_in_three_ways},
              {"L2Normalization of zeros is zero", l2_normalization_of_zeros_is_zero},
              {"gradients agree with differences", gradients_agree_with_differences})

@@ -97,6 +97,36 @@ static void layer_norm_gradients_agree_with_differences(void)
                    TN_CASE("LayerNorm", "eps=0.5", "5 5 5"));
 }
 
+// Sums of squares beyond 65504, and differences of neighbours at 300, are right in float16.
+static void large_halves_are_normalised(void)
+{
+    static const double large[] = {300, -300, 600, -600}, close[] = {300, 300.25, 300.5, 300.75};
+    static const char *const ops[] = {"LayerNorm", "GroupNorm", "RMSNorm"};
+    const double s = sqrt(225000), d = sqrt(0.078125);
+    for (int i = 0; i < 3; i++) {
+        tn_fresh();
+        const tn_symbol x = tn_var("x"), g = tn_var("g");
+        const bool rms = i == 2;
+        tn_exec *e = tn_try(
+            rms ? tn_op(ops[i], NULL, x, g) : tn_op(ops[i], "eps=0", x, g, tn_var("b")), .wrt = "x",
+            .given = {rms ? 2 : 3,
+                      (const tn_named_tensor[]){
+                          {"x", tn_tensor_from(bench.env, TN_F16, TN_DIMS(1, 4), large)},
+                          {"g", TN_TENSOR(TN_F16, TN_DIMS(4), 1, 1, 1, 1)},
+                          {"b", TN_TENSOR(TN_F16, TN_DIMS(4), 0, 0, 0, 0)}}});
+        TN_CHECK_VALUES(tn_out(e, 0), 1e-3, 300 / s, -300 / s, 600 / s, -600 / s);
+        tn_exec_free(e);
+    }
+    tn_fresh();
+    tn_exec *e =
+        tn_try(tn_op("LayerNorm", "eps=0", tn_var("x"), tn_var("g"), tn_var("b")), .wrt = "x",
+               .given = TN_TENSORS({"x", tn_tensor_from(bench.env, TN_F16, TN_DIMS(1, 4), close)},
+                                   {"g", TN_TENSOR(TN_F16, TN_DIMS(4), 1, 1, 1, 1)},
+                                   {"b", TN_TENSOR(TN_F16, TN_DIMS(4), 0, 0, 0, 0)}));
+    TN_CHECK_VALUES(tn_out(e, 0), 2e-3, -0.375 / d, -0.125 / d, 0.125 / d, 0.375 / d);
+    tn_exec_free(e);
+}
+
 // ------------------------------------------------------------------ GroupNorm
 
 // Channels 0 and 1 hold 1 3, 5 7: mean 4, variance 5; channels 2 and 3 hold 0 2, 0 6: 2 and 6.
@@ -230,6 +260,7 @@ static void channels_are_inferred_from_gamma(void)
 }
 
 TN_TEST_MAIN(
+    {"large halves are normalised", large_halves_are_normalised},
     {"LayerNorm of rows", layer_norm_of_rows},
     {"LayerNorm along any axis", layer_norm_along_any_axis},
     {"names and first values", names_and_first_values},

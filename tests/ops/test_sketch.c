@@ -160,7 +160,25 @@ static void gradients_agree_with_differences(void)
         TN_CASE("_contrib_dequantize", "out_type=float64", "2,2,1,2 1 1"));
 }
 
-TN_TEST_MAIN({"sketches add up", sketches_add_up},
+// The bytes of 0 … 255 are these, in float16 and bfloat16, too.
+static void bytes_of_halves(void)
+{
+    static const tn_dtype dtypes[] = {TN_F16, TN_BF16};
+    for (int i = 0; i < 2; i++) {
+        double x[256];
+        for (int j = 0; j < 256; j++) x[j] = j;
+        tn_fresh();
+        tn_exec *e =
+            tn_try(tn_op("_contrib_quantize", NULL, tn_var("x"), tn_var("low"), tn_var("high")),
+                   .given = TN_TENSORS({"x", tn_tensor_from(bench.env, dtypes[i], TN_DIMS(256), x)},
+                                       {"low", TN_TENSOR(dtypes[i], TN_DIMS(1), 0)},
+                                       {"high", TN_TENSOR(dtypes[i], TN_DIMS(1), 255)}));
+        tn_check_values(__LINE__, __FILE__, tn_out(e, 0), x, 256, 0);
+        tn_exec_free(e);
+    }
+}
+
+TN_TEST_MAIN({"bytes of halves", bytes_of_halves}, {"sketches add up", sketches_add_up},
              {"indices outside go to the ends", indices_outside_go_to_the_ends},
              {"sketches of more axes and of nothing", sketches_of_more_axes_and_of_nothing},
              {"numbers become bytes", numbers_become_bytes},

@@ -87,6 +87,8 @@ static const op_row op_rows[] = {
     {"_backward_Deconvolution_weight", "kernel=(3,); num_filter=4; stride=2", "2,4,9 2,6,4 6,4,3"},
     {"_extent", "axis=-1", "2,3"},
     {"_cast_as", NULL, "2,3 4"},
+    {"_wide", NULL, "2,3"},
+    {"_narrow", NULL, "2,3 4"},
     {"_bilinear", NULL, "2,3,4,5 2,1,6 2,1,6"},
     {"_bilinear", "beyond=edge; order_x=1", "2,3,4,5 2,1,3,2 2,1,3,2"},
     {"_bilinear", "beyond=half; order_y=1", "2,3,4,5 2,1,3 2,1,3"},
