@@ -192,9 +192,9 @@ tn_sym tni_call_with(const tn_builder *b, const char *op, const char *params, tn
 tn_sym tni_part(const tn_builder *b, tn_sym x, int32_t axis, int64_t i);
 // The extent of an axis as (1,), int64: for expansions that are made before shapes are known.
 tn_sym tni_extent(const tn_builder *b, tn_sym like, int32_t axis);
-// x in a dtype that holds its squares and sums: float32 for float16 and bfloat16, otherwise its own.
-// An expansion of sums of squares, or of positions in images, begins with this, and ends with the
-// other: output i is y in the dtype of input 0.
+// x in a dtype that holds its squares and sums: float32 for float16 and bfloat16, otherwise its
+// own. An expansion of sums of squares, or of positions in images, begins with this, and ends with
+// the other: output i is y in the dtype of input 0.
 tn_sym tni_wide(const tn_builder *b, tn_sym x);
 void tni_set_narrow(const tn_builder *b, uint32_t i, tn_sym y);
 // All inputs and outputs have one floating dtype.
