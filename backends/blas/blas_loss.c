@@ -141,8 +141,8 @@ static tn_status logistic_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return TN_OK;
 }
 
-// Inputs out, label: dx = c (out − label), or for MAE c where out > label, else −c: equality gives
-// −c. c = s / (outputs per sample), the label's elements over its first extent.
+// Inputs out, label: dx = c (out − label), or for MAE c sign(out − label), c = s / (outputs per
+// sample), the label's elements over its first extent.
 static tn_status regression_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     blas_map *m = k->state;
@@ -283,7 +283,7 @@ BLAS_CLONES static void N(mae)(int64_t n, const void *const in[3], void *out)
     const T *x = in[0], *label = in[1], scale = *(const T *)in[2];
     T *dx = out;
     BLAS_SIMD
-    for (int64_t i = 0; i < n; i++) dx[i] = x[i] > label[i] ? scale : -scale;
+    for (int64_t i = 0; i < n; i++) dx[i] = (x[i] > label[i] ? scale : 0) - (x[i] < label[i] ? scale : 0);
 }
 
 static int64_t N(count_above)(const void *p, int64_t n, double above)

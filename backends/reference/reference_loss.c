@@ -143,13 +143,15 @@ static tn_status linear_backward(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
-// dx = s / (outputs per sample) · (+1 where out > label, else −1): equality gives −1.
+// dx = s / (outputs per sample) · sign(out − label)
 static tn_status mae_backward(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const ref_array out = ref_in(k, a, 0), label = ref_in(k, a, 1), dx = ref_out(k, a, 0);
     const double scale = regression_scale(k->call);
-    for (int64_t i = 0; i < dx.n; i++)
-        ref_put_real(dx, i, ref_get_real(out, i) > ref_get_real(label, i) ? scale : -scale);
+    for (int64_t i = 0; i < dx.n; i++) {
+        const double y = ref_get_real(out, i), wanted = ref_get_real(label, i);
+        ref_put_real(dx, i, scale * ((y > wanted) - (y < wanted)));
+    }
     return TN_OK;
 }
 

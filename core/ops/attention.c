@@ -309,12 +309,13 @@ static tn_status merge_matrix(const tn_infer *io, tni_slot slot, int64_t rows, i
     return tni_merge(io, slot, s);
 }
 
-// The leading axes of the result, in its first axes; ndim is their number, -1: unknown.
-static tn_status attention_lead(const tn_infer *io, tn_shape *lead)
+// The leading axes that the inputs up to `last` are broadcast to, in the first axes; ndim is their
+// number, -1: unknown.
+static tn_status attention_lead(const tn_infer *io, uint32_t last, tn_shape *lead)
 {
     const attention_params *p = io->params;
     lead->ndim = 0;
-    for (uint32_t i = QUERY; i <= VALUE; i++) {
+    for (uint32_t i = QUERY; i <= last; i++) {
         const tn_shape s = tni_shape(io, TNI_IN(i));
         if (s.ndim >= 0 && s.ndim < (p->enable_gqa ? 3 : 2))
             return tn_infer_fail(io, TN_E_SHAPE, "%s: wanted at least %d axes, got %d",
@@ -326,16 +327,28 @@ static tn_status attention_lead(const tn_infer *io, tn_shape *lead)
     }
     if (lead->ndim < 0) return TN_OK;
     for (int32_t i = 0; i < lead->ndim; i++) lead->dim[i] = 1;
-    for (uint32_t i = QUERY; i <= VALUE; i++)
+    for (uint32_t i = QUERY; i <= last; i++)
         TNI_TRY(lead_with(io, i, lead, i != QUERY && p->enable_gqa));
     return TN_OK;
 }
 
+// A matrix of `rows` and `cols` for each place of the leading axes.
+static tn_status merge_lead(const tn_infer *io, tni_slot slot, tn_shape lead, int64_t rows,
+                            int64_t cols)
+{
+    if (lead.ndim < 0) return TN_OK;
+    lead.ndim += 2;
+    lead.dim[lead.ndim - 2] = rows;
+    lead.dim[lead.ndim - 1] = cols;
+    return tni_merge(io, slot, lead);
+}
+
 static tn_status attention_shape(const tn_infer *io)
 {
-    tn_shape lead;
+    tn_shape lead, weights;
     int64_t length[2] = {-1, -1}, width[2] = {-1, -1}; // L and S, E and Ev
-    TNI_TRY(attention_lead(io, &lead));
+    TNI_TRY(attention_lead(io, VALUE, &lead));
+    TNI_TRY(attention_lead(io, KEY, &weights));
     const tni_slot places[] = {TNI_IN(QUERY), TNI_IN(KEY), TNI_IN(VALUE), TNI_OUT(OUTPUT)};
     for (int i = 0; i < 4; i++) {
         tn_shape s = tni_shape(io, places[i]);
@@ -344,14 +357,9 @@ static tn_status attention_shape(const tn_infer *io)
         agree(&width[i >= 2], &s.dim[s.ndim - 1]);
     }
     for (int i = 0; i < 3; i++) TNI_TRY(merge_matrix(io, places[i], length[i > 0], width[i == 2]));
-    if (lead.ndim < 0) return TN_OK;
-    lead.ndim += 2;
-    lead.dim[lead.ndim - 2] = length[0];
-    lead.dim[lead.ndim - 1] = width[1];
-    TNI_TRY(tni_merge(io, TNI_OUT(OUTPUT), lead));
-    lead = tni_shape(io, TNI_OUT(OUTPUT));
-    lead.dim[lead.ndim - 1] = length[1];
-    for (uint32_t i = WEIGHTS; i < io->n_out; i++) TNI_TRY(tni_merge(io, TNI_OUT(i), lead));
+    TNI_TRY(merge_lead(io, TNI_OUT(OUTPUT), lead, length[0], width[1]));
+    for (uint32_t i = WEIGHTS; i < io->n_out; i++)
+        TNI_TRY(merge_lead(io, TNI_OUT(i), weights, length[0], length[1]));
     return io->n_in > MASK ? mask_rule(io, TNI_IN(MASK), TNI_OUT(WEIGHTS)) : TN_OK;
 }
 
@@ -407,7 +415,7 @@ static tn_status attention_expand(const tn_builder *b)
     const attention_params *p = b->params;
     char text[TN_TEXT], number[TNI_NUMBER];
     const tn_sym value = with_heads(b, VALUE);
-    const tn_sym weights = tni_stretch_leading(b, attention_weights(b), value);
+    const tn_sym weights = attention_weights(b);
     tn_sym used = weights;
     b->set_output(b->ctx, WEIGHTS, weights);
     if (p->dropout_p > 0) {

@@ -3,7 +3,7 @@
 // With s = grad_scale and m = outputs per sample (elements of label / its first extent):
 //   Linear    y = x             dx = s / m (y - label)
 //   Logistic  y = 1/(1+exp(-x)) dx = s / m (y - label)
-//   MAE       y = x             dx = s / m sign(y - label), where sign(0) is -1
+//   MAE       y = x             dx = s / m sign(y - label)
 // The gradient that arrives is not used, and the label gets none.
 #include "core/base/base.h"
 #include "core/ops/ops.h"
@@ -92,12 +92,10 @@ static tn_status scaled(const tn_builder *b, tn_sym error)
     return TN_OK;
 }
 
-// 1 where the result is larger, else -1.
+// 1 where the result is larger, -1 where it is smaller, 0 where it is the label.
 static tn_status mae_backward_expand(const tn_builder *b)
 {
-    const tn_sym above = tni_call_scalar(b, "_greater_scalar", error_of(b), 0);
-    const tn_sym twice = tni_call_scalar(b, "_mul_scalar", above, 2);
-    return scaled(b, tni_call_scalar(b, "_minus_scalar", twice, 1));
+    return scaled(b, tni_call(b, "sign", error_of(b)));
 }
 
 static tn_status linear_backward_expand(const tn_builder *b)

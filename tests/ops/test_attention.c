@@ -185,16 +185,19 @@ static void names_and_errors(void)
 
 static void gradients_agree_with_differences(void)
 {
-    TN_CHECK_CASES(TN_CASE("scaled_dot_product_attention", NULL, "2,3 2,3 2,2"),
-                   TN_CASE("scaled_dot_product_attention", NULL, "2,2,2 2,3,2 2,3,1"),
-                   TN_CASE("scaled_dot_product_attention", "is_causal=1", "2,2 2,2 2,2"),
-                   TN_CASE("scaled_dot_product_attention", "is_causal=1; scale=0.7",
-                           "1,2,3,2 1,2,3,2 1,2,3,1", .first_order = 1),
-                   TN_CASE("scaled_dot_product_attention", "use_mask=1", "2,2 3,2 3,1 2,3"),
-                   TN_CASE("scaled_dot_product_attention", "use_mask=1; is_causal=1",
-                           "2,2,2 2,2,2 2,2,2 2,1", .first_order = 1),
-                   TN_CASE("scaled_dot_product_attention", "enable_gqa=1", "2,2,1 1,2,1 1,2,1"),
-                   TN_CASE("scaled_dot_product_attention", NULL, "2,2,2 3,2 3,1"));
+    TN_CHECK_CASES(
+        TN_CASE("scaled_dot_product_attention", NULL, "2,3 4,3 2,4,2"),
+        TN_CASE("scaled_dot_product_attention", "is_causal=1; scale=0.7", "3,2,3 4,3 2,1,4,2"),
+        TN_CASE("scaled_dot_product_attention", NULL, "2,3 2,3 2,2"),
+        TN_CASE("scaled_dot_product_attention", NULL, "2,2,2 2,3,2 2,3,1"),
+        TN_CASE("scaled_dot_product_attention", "is_causal=1", "2,2 2,2 2,2"),
+        TN_CASE("scaled_dot_product_attention", "is_causal=1; scale=0.7", "1,2,3,2 1,2,3,2 1,2,3,1",
+                .first_order = 1),
+        TN_CASE("scaled_dot_product_attention", "use_mask=1", "2,2 3,2 3,1 2,3"),
+        TN_CASE("scaled_dot_product_attention", "use_mask=1; is_causal=1", "2,2,2 2,2,2 2,2,2 2,1",
+                .first_order = 1),
+        TN_CASE("scaled_dot_product_attention", "enable_gqa=1", "2,2,1 1,2,1 1,2,1"),
+        TN_CASE("scaled_dot_product_attention", NULL, "2,2,2 3,2 3,1"));
 }
 
 TN_TEST_MAIN({"rows are weighted means of values", rows_are_weighted_means_of_values},

@@ -56,7 +56,8 @@ static void absolute(const loss *l, const double *x, const double *label, int64_
 {
     const double each = (double)(n / l->data.dim[0]);
     (void)k;
-    for (int64_t i = 0; i < n; i++) dx[i] = (x[i] > label[i] ? 1 : -1) * l->scale / each;
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = ((x[i] > label[i]) - (x[i] < label[i])) * l->scale / each;
 }
 
 static void regressions(void)
