@@ -283,7 +283,8 @@ BLAS_CLONES static void N(mae)(int64_t n, const void *const in[3], void *out)
     const T *x = in[0], *label = in[1], scale = *(const T *)in[2];
     T *dx = out;
     BLAS_SIMD
-    for (int64_t i = 0; i < n; i++) dx[i] = (x[i] > label[i] ? scale : 0) - (x[i] < label[i] ? scale : 0);
+    for (int64_t i = 0; i < n; i++)
+        dx[i] = (x[i] > label[i] ? scale : 0) - (x[i] < label[i] ? scale : 0);
 }
 
 static int64_t N(count_above)(const void *p, int64_t n, double above)
