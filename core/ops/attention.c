@@ -88,11 +88,8 @@ static tn_status repeat_shape(const tn_infer *io)
 
 static tn_status repeat_gradient(const tn_builder *b)
 {
-    const tn_sym dy = tn_grad_head(b, 0);
-    if (dy)
-        tn_grad_set(
-            b, 0,
-            TN_EMIT(b, "_backward_repeat_heads", NULL, dy, tn_grad_in(b, 1), tn_grad_in(b, 0)));
+    const tn_sym dy = tn_grad_head(b, 0), like = tn_grad_in(b, 1), x = tn_grad_in(b, 0);
+    if (dy) tn_grad_set(b, 0, TN_EMIT(b, "_backward_repeat_heads", NULL, dy, like, x));
     return TN_OK;
 }
 
@@ -287,9 +284,9 @@ static tn_status lead_with(const tn_infer *io, uint32_t i, tn_shape *lead, bool 
     tn_shape s = tni_shape(io, TNI_IN(i));
     if (s.ndim < 0) return TN_OK;
     for (int32_t back = 0; back < s.ndim - 2; back++) {
-        int64_t one = 1, *to = &lead->dim[lead->ndim - 1 - back], whole = -1;
+        int64_t *to = &lead->dim[lead->ndim - 1 - back], whole = -1;
         if (back == 0 && heads) continue;
-        if (!tni_join_axis(&s.dim[s.ndim - 3 - back], to, &whole) && one)
+        if (!tni_join_axis(&s.dim[s.ndim - 3 - back], to, &whole))
             return tn_infer_fail(io, TN_E_SHAPE,
                                  "leading axes of query, key and value do not fit together: %lld "
                                  "and %lld",
@@ -414,8 +411,7 @@ static tn_status attention_expand(const tn_builder *b)
 {
     const attention_params *p = b->params;
     char text[TN_TEXT], number[TNI_NUMBER];
-    const tn_sym value = with_heads(b, VALUE);
-    const tn_sym weights = attention_weights(b);
+    const tn_sym value = with_heads(b, VALUE), weights = attention_weights(b);
     tn_sym used = weights;
     b->set_output(b->ctx, WEIGHTS, weights);
     if (p->dropout_p > 0) {

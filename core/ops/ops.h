@@ -171,7 +171,6 @@ tn_sym tni_head_or_zeros(const tn_builder *b, uint32_t i);
 // is a part aligned at the last axes; x in another dtype; x with all its elements in reverse order
 // of size, exactly. Where nothing is to be done each returns x.
 tn_sym tni_stretch(const tn_builder *b, tn_sym x, const tn_shape *whole);
-tn_sym tni_stretch_leading(const tn_builder *b, tn_sym x, tn_sym like); // all axes but two of like
 tn_sym tni_cast(const tn_builder *b, tn_sym x, tn_dtype dtype);
 tn_sym tni_complement(const tn_builder *b, tn_sym x);
 // The result of an expansion; a copy of it if it is input 0.

@@ -217,21 +217,6 @@ tn_sym tni_stretch(const tn_builder *b, tn_sym x, const tn_shape *whole)
     return tn_emit(b, "broadcast_axis", text, &x, 1);
 }
 
-tn_sym tni_stretch_leading(const tn_builder *b, tn_sym x, tn_sym like)
-{
-    const tn_shape w = *b->shape(b->ctx, x), v = *b->shape(b->ctx, like);
-    tn_shape whole = w.ndim >= v.ndim ? w : v;
-    for (int32_t back = 0; back < w.ndim; back++) {
-        int64_t *to = &whole.dim[whole.ndim - 1 - back];
-        const int64_t own = w.dim[w.ndim - 1 - back];
-        if (back < 2 || own != 1 || back >= v.ndim)
-            *to = own;
-        else
-            *to = v.dim[v.ndim - 1 - back];
-    }
-    return tni_stretch(b, x, &whole);
-}
-
 tn_sym tni_cast(const tn_builder *b, tn_sym x, tn_dtype dtype)
 {
     char text[TN_TEXT];
