@@ -296,7 +296,6 @@ static tn_status lead_with(const tn_infer *io, uint32_t i, tn_shape *lead, bool 
     return TN_OK;
 }
 
-// Values whose last two axes are a matrix
 static tn_status merge_matrix(const tn_infer *io, tni_slot slot, int64_t rows, int64_t cols)
 {
     tn_shape s = tni_shape(io, slot);
@@ -378,8 +377,8 @@ static tn_status attention_dtype(const tn_infer *io)
 static tn_sym with_heads(const tn_builder *b, uint32_t i)
 {
     const attention_params *p = b->params;
-    const tn_sym x = tn_grad_in(b, i);
-    return p->enable_gqa ? tni_call2(b, "_repeat_heads", x, tn_grad_in(b, QUERY)) : x;
+    const tn_sym x = tn_grad_in(b, i), like = tn_grad_in(b, QUERY);
+    return p->enable_gqa ? tni_call2(b, "_repeat_heads", x, like) : x;
 }
 
 static tn_sym scaled(const tn_builder *b, tn_sym x)
