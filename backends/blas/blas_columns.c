@@ -2,6 +2,7 @@
 #ifndef T
 
 #include "blas_conv.h"
+#include "blas_panel.h"
 
 #define THIS_FILE "blas_columns.c"
 #include "blas_each_type.h"
@@ -30,6 +31,90 @@ void N(blas_sum_parts)(const void *parts, int64_t n_parts, int64_t step, void *o
 {
     N(sum_parts)(parts, n_parts, step, out, n);
 }
+
+// ------------------------------------------------------------------ between panels and values
+
+#define WIDTH ((int64_t)(BLAS_PANEL / sizeof(T)))
+
+BLAS_CLONES static void N(begin)(const T *bias, int64_t rows, int64_t n, T *y, int64_t step)
+{
+    for (int64_t f = 0; f < rows; f++)
+        for (int64_t i = 0; i < n; i++) y[f * step + i] = bias[f];
+}
+
+void N(blas_begin)(const blas_conv *c, const void *bias, int64_t rows, int64_t n, void *y)
+{
+    N(begin)(bias, rows, n, y, c->narrow_points);
+}
+
+BLAS_CLONES static void N(put)(const T *sums, const T *bias, const int64_t size[2], T *y,
+                               int64_t step)
+{
+    for (int64_t f = 0; f < size[0]; f++) {
+        const T b = bias ? bias[f] : 0;
+        BLAS_SIMD
+        for (int64_t i = 0; i < size[1]; i++) y[f * step + i] = sums[f * WIDTH + i] + b;
+    }
+}
+
+void N(blas_put)(const blas_conv *c, const void *sums, const void *bias, int64_t rows, int64_t n,
+                 void *y)
+{
+    N(put)(sums, bias, (const int64_t[]){rows, n}, y, c->narrow_points);
+}
+
+void N(blas_turn)(const void *w, const int64_t sizes[3], bool turned, void *to)
+{
+    const int64_t filters = sizes[0], n = sizes[2];
+    const T *from = w;
+    T *out = to;
+    for (int64_t f = 0; f < filters; f++, from += sizes[1])
+        for (int64_t j = 0; j < n; j++) out[turned ? f * n + n - 1 - j : j * filters + f] = from[j];
+}
+
+BLAS_CLONES static void N(rows)(const T *y, int64_t step, int64_t rows, int64_t n, T *panel)
+{
+    for (int64_t f = 0; f < rows; f++, panel += WIDTH, y += step) {
+        BLAS_SIMD
+        for (int64_t i = 0; i < n; i++) panel[i] = y[i];
+        for (int64_t i = n; i < WIDTH; i++) panel[i] = 0;
+    }
+}
+
+void N(blas_rows)(const blas_conv *c, const void *y, int64_t rows, int64_t n, void *panel)
+{
+    N(rows)(y, c->narrow_points, rows, n, panel);
+}
+
+// In squares, so that both sides stay in the first-level cache.
+BLAS_CLONES static void N(across)(const T *y, int64_t step, const int64_t size[2], T *panel)
+{
+    enum { SQUARE = 8 };
+    for (int64_t i = 0; i < size[1]; i += SQUARE) {
+        const int64_t n = size[1] - i < SQUARE ? size[1] - i : SQUARE;
+        for (int64_t f = 0; f < size[0]; f++)
+            for (int64_t j = i; j < i + n; j++) panel[j * WIDTH + f] = y[f * step + j];
+        for (int64_t j = i; j < i + n; j++)
+            for (int64_t f = size[0]; f < WIDTH; f++) panel[j * WIDTH + f] = 0;
+    }
+}
+
+void N(blas_across)(const blas_conv *c, const void *y, int64_t rows, int64_t n, void *panel)
+{
+    N(across)(y, c->narrow_points, (const int64_t[]){rows, n}, panel);
+}
+
+void N(blas_back)(const blas_conv *c, const void *sums, int64_t rows, int64_t step, void *w)
+{
+    const int64_t row = (c->narrow + WIDTH - 1) / WIDTH * WIDTH;
+    const T *from = sums;
+    T *to = w;
+    for (int64_t i = 0; i < rows; i += 16)
+        for (int64_t f = 0; f < c->narrow; f++)
+            for (int64_t j = i; j < i + 16 && j < rows; j++) to[f * step + j] = from[j * row + f];
+}
+
+// ------------------------------------------------------------------ columns
 
 // out[i] = x[i · step]
 BLAS_INLINE void N(take)(T *restrict out, const T *restrict x, int64_t n, int64_t step)
@@ -259,5 +344,7 @@ void N(blas_direct_weight)(const blas_conv *c, const void *x, const void *y, dou
         w[i] += N(rows_product)(c, x, y, j);
     }
 }
+
+#undef WIDTH
 
 #endif

@@ -3,71 +3,115 @@
 // The formulas, and what columns are: blas_conv.h. Items are images, groups and pieces of them;
 // how they are cut depends on the sizes alone, so results do not depend on the threads.
 #include "blas_conv.h"
+#include "blas_panel.h"
 
 // ------------------------------------------------------------------ from wide to narrow
+//
+// Positions of a group are counted through all images: q = n · narrow_points + o. A panel is the
+// columns at as many of them as it is wide. Items are blocks of panels, and where these are few,
+// also blocks of filters.
+
+// Chooses items and scratch for sums from wide to narrow.
+static void cut_narrow(blas_conv *c)
+{
+    const int64_t rows = c->wide * c->weight_points, width = blas_panel_width(c->dtype);
+    const int64_t panels = blas_ceil_div(c->batch * c->narrow_points, width);
+    const int64_t fit = BLAS_CONV_CACHED / BLAS_PANEL / blas_most(rows, 1);
+    const int64_t share = panels * c->groups / BLAS_CONV_ITEMS;
+    c->panels = blas_most(1, blas_least(blas_least(fit, 8), share));
+    c->pieces = blas_ceil_div(panels, c->panels);
+    c->blocks = blas_conv_cut(c->narrow, c->groups * c->pieces, BLAS_CONV_SIDE / 2, c->narrow);
+    c->channels = blas_ceil_div(c->narrow, c->blocks);
+    c->blocks = blas_ceil_div(c->narrow, blas_most(c->channels, 1));
+    if (!c->direct)
+        c->worker_bytes = (uint64_t)tn_extent_times(c->panels * rows + c->channels, BLAS_PANEL);
+}
 
 static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of x, w
 {
     blas_conv *c = k->state;
     blas_conv_sizes(k->call, c, k->call->in[0], k->call->in[1], k->call->out[0]);
-    const int64_t rows = c->wide * c->weight_points, others = c->batch * c->groups;
-    blas_conv_cut_points(c, rows, others);
-    c->together = !c->direct && others * c->pieces < BLAS_CONV_ITEMS / 2;
-    if (c->plain && c->pieces == 1) c->points = c->narrow_points;
-    if (!c->direct && !c->plain) {
-        if (c->together)
-            c->shared_bytes = blas_conv_bytes(c, rows, c->narrow_points);
-        else
-            c->worker_bytes = blas_conv_bytes(c, rows, c->points);
-    }
+    cut_narrow(c);
     return blas_conv_finish(k, c, info);
 }
 
-// y(f, points) += w(f, c j) · col(c j, points), rows of col `row` elements apart
-static blas_gemm narrow_product(const blas_conv *c, void *y, const void *w, const void *col,
-                                int64_t row, int64_t points)
-{
-    const int64_t rows = c->wide * c->weight_points;
-    return (blas_gemm){.dtype = c->dtype,
-                       .size = {c->narrow, points, rows},
-                       .c = {y, c->narrow_points, false},
-                       .a = {(void *)(uintptr_t)w, rows, false},
-                       .b = {(void *)(uintptr_t)col, row, false},
-                       .add = true,
-                       .batch = 1};
-}
-
-// Positions begin … end-1 of the filters of a group := their bias, or 0.
-static void begin_sums(const blas_conv_run *r, char *y, int64_t group, int64_t begin, int64_t end)
+// The columns at positions first … of a group, as a panel.
+static void pack(const blas_conv_run *r, int64_t group, int64_t first, int64_t n, char *panel)
 {
     const blas_conv *c = r->c;
-    for (int64_t f = 0; f < c->narrow; f++)
-        blas_conv_fill(c, blas_conv_move(y, c, f * c->narrow_points + begin), end - begin,
-                       r->bias ? blas_conv_number(c, r->bias, group * c->narrow + f) : 0);
+    const int64_t width = blas_panel_width(c->dtype);
+    if (n < width) memset(panel, 0, (size_t)(c->wide * c->weight_points) * BLAS_PANEL);
+    for (int64_t i = 0; i < n;) {
+        const int64_t image = (first + i) / c->narrow_points, at = (first + i) % c->narrow_points;
+        const blas_patch patch = {c->wide, at, blas_least(at + n - i, c->narrow_points)};
+        const int64_t x = (image * c->groups + group) * c->wide * c->wide_points;
+        blas_conv_columns(c, &patch, blas_conv_move(r->x, c, x), blas_conv_move(panel, c, i),
+                          width);
+        i += patch.end - patch.begin;
+    }
 }
 
-// Items: pieces of groups of images.
+// What an item computes: filters `filter` … of a group at n positions from `first` on.
+typedef struct narrow_tile {
+    int64_t group, filter, filters, first, n;
+} narrow_tile;
+
+static char *tile_at(const blas_conv_run *r, const narrow_tile *t, int64_t q)
+{
+    const blas_conv *c = r->c;
+    const int64_t image = q / c->narrow_points, at = q % c->narrow_points;
+    const int64_t f = (image * c->groups + t->group) * c->narrow + t->filter;
+    return blas_conv_move(r->y, c, f * c->narrow_points + at);
+}
+
+// A whole panel within one image is computed in place; the others in `sums` first.
+static void narrow_product(const blas_conv_run *r, const narrow_tile *t, const char *panel,
+                           char *sums)
+{
+    const blas_conv *c = r->c;
+    const int64_t rows = c->wide * c->weight_points, width = blas_panel_width(c->dtype);
+    const int64_t f = t->group * c->narrow + t->filter;
+    const void *bias = r->bias ? blas_conv_move(r->bias, c, f) : NULL;
+    const blas_panel p = {c->dtype, t->filters, t->n, rows, blas_conv_move(r->w, c, f * rows),
+                          rows,     panel};
+    char *y = tile_at(r, t, t->first);
+    if (t->n == width && t->first % c->narrow_points + width <= c->narrow_points) {
+        if (bias) blas_conv_begin(c, bias, t->filters, width, y);
+        blas_panel_multiply(&p, y, c->narrow_points, bias != NULL);
+        return;
+    }
+    blas_panel_multiply(&p, sums, width, false);
+    for (int64_t i = 0; i < t->n;) {
+        const int64_t left = c->narrow_points - (t->first + i) % c->narrow_points;
+        const int64_t n = blas_least(left, t->n - i);
+        blas_conv_store(c, blas_conv_move(sums, c, i), bias, t->filters, n,
+                        tile_at(r, t, t->first + i));
+        i += n;
+    }
+}
+
+// Items: blocks of panels of blocks of filters of groups.
 static void narrow_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_conv_run *r = ctx;
     const blas_conv *c = r->c;
-    const int threads = blas_alone();
+    const int64_t all = c->batch * c->narrow_points, width = blas_panel_width(c->dtype);
+    const int64_t rows = c->wide * c->weight_points;
+    char *panels = blas_conv_scratch(c, r->a, worker);
+    char *sums = panels + (size_t)(c->panels * rows) * BLAS_PANEL;
     for (int64_t item = begin; item < end; item++) {
-        const int64_t at = item / c->pieces, first = item % c->pieces * c->points;
-        const int64_t group = at % c->groups,
-                      last = blas_least(first + c->points, c->narrow_points);
-        const char *x = blas_conv_move(r->x, c, at * c->wide * c->wide_points);
-        const char *w = blas_conv_move(r->w, c, group * c->narrow * c->wide * c->weight_points);
-        char *y = blas_conv_move(r->y, c, at * c->narrow * c->narrow_points);
-        char *col = c->plain ? blas_conv_move(x, c, first) : blas_conv_scratch(c, r->a, worker);
-        const blas_patch patch = {c->wide, first, last};
-        if (!c->plain) blas_conv_columns(c, &patch, x, col, c->points);
-        begin_sums(r, y, group, first, last);
-        const blas_gemm g = narrow_product(c, blas_conv_move(y, c, first), w, col,
-                                           c->plain ? c->narrow_points : c->points, last - first);
-        blas_multiply_alone(&g);
+        const int64_t piece = item % c->pieces, block = item / c->pieces % c->blocks;
+        const int64_t first = piece * c->panels * width;
+        narrow_tile t = {.group = item / c->pieces / c->blocks, .filter = block * c->channels};
+        t.filters = blas_least(c->channels, c->narrow - t.filter);
+        for (int64_t i = 0; i < c->panels && first + i * width < all; i++) {
+            t.first = first + i * width;
+            t.n = blas_least(width, all - t.first);
+            char *panel = panels + (size_t)(i * rows) * BLAS_PANEL;
+            pack(r, t.group, t.first, t.n, panel);
+            narrow_product(r, &t, panel, sums);
+        }
     }
-    blas_alone_end(threads);
 }
 
 // Items: filters of images.
@@ -87,72 +131,62 @@ static void narrow_direct_range(void *ctx, int64_t begin, int64_t end, uint32_t 
     }
 }
 
-// Items: channels of the one image and group that `x` is.
-static void columns_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
-{
-    const blas_conv_run *r = ctx;
-    const blas_conv *c = r->c;
-    const blas_patch patch = {end - begin, 0, c->narrow_points};
-    (void)worker;
-    blas_conv_columns(
-        c, &patch, blas_conv_move(r->x, c, begin * c->wide_points),
-        blas_conv_move(r->a->scratch.host, c, begin * c->weight_points * c->narrow_points),
-        c->narrow_points);
-}
-
-// One image and group after the other, each with all threads.
-static void narrow_together(const tn_sdk_kernel *k, const blas_conv_run *r)
+static void narrow_run(const tn_sdk_kernel *k, const blas_conv_run *r)
 {
     const blas_conv *c = r->c;
-    for (int64_t at = 0; at < c->batch * c->groups; at++) {
-        blas_conv_run one = *r;
-        const int64_t group = at % c->groups;
-        one.x = blas_conv_move(r->x, c, at * c->wide * c->wide_points);
-        char *y = blas_conv_move(r->y, c, at * c->narrow * c->narrow_points);
-        if (!c->plain)
-            blas_items(k, r->a, c->wide, c->weight_points * c->narrow_points, BLAS_CHEAP,
-                       columns_range, &one);
-        begin_sums(r, y, group, 0, c->narrow_points);
-        const blas_gemm g = narrow_product(
-            c, y, blas_conv_move(r->w, c, group * c->narrow * c->wide * c->weight_points),
-            c->plain ? one.x : r->a->scratch.host, c->narrow_points, c->narrow_points);
-        blas_multiply(k, r->a, &g);
-    }
-}
-
-static tn_status narrow_run(const tn_sdk_kernel *k, const tn_run_args *a, const void *bias)
-{
-    const blas_conv *c = k->state;
-    blas_conv_run r = {c, a, blas_in(a, 0), blas_in(a, 1), blas_out(a, 0), bias, NULL};
     const int64_t work = c->wide * c->weight_points;
+    blas_conv_run run = *r;
     if (c->direct)
-        blas_items(k, a, c->batch * c->groups * c->narrow, work * c->narrow_points, BLAS_CHEAP,
-                   narrow_direct_range, &r);
-    else if (c->together)
-        narrow_together(k, &r);
+        blas_items(k, r->a, c->batch * c->groups * c->narrow, work * c->narrow_points, BLAS_CHEAP,
+                   narrow_direct_range, &run);
     else
-        blas_items(k, a, c->batch * c->groups * c->pieces, work * c->points * c->narrow,
-                   4 * BLAS_CHEAP, narrow_range, &r);
-    return TN_OK;
+        blas_items(k, r->a, c->groups * c->pieces * c->blocks,
+                   work * c->panels * blas_panel_width(c->dtype) * c->channels, 4 * BLAS_CHEAP,
+                   narrow_range, &run);
 }
 
 static tn_status convolution(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    return narrow_run(k, a, a->n_in > 2 ? blas_in(a, 2) : NULL);
+    const void *bias = a->n_in > 2 ? blas_in(a, 2) : NULL;
+    narrow_run(
+        k, &(blas_conv_run){k->state, a, blas_in(a, 0), blas_in(a, 1), blas_out(a, 0), bias, NULL});
+    return TN_OK;
 }
 
 // Inputs dy, weight, data's shape
 static tn_status deconvolution_data(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    return narrow_run(k, a, NULL);
+    narrow_run(
+        k, &(blas_conv_run){k->state, a, blas_in(a, 0), blas_in(a, 1), blas_out(a, 0), NULL, NULL});
+    return TN_OK;
 }
 
 // ------------------------------------------------------------------ from narrow to wide
+//
+// With stride 1 this is a sum from wide to narrow, too, where the two change places and the kernel
+// is turned round: element j of it stands at the place of k - 1 - j, with the pad d (k - 1) - p.
+// Elsewhere, and where channels are few, or the wide side so much larger that many of those columns
+// would be pad,
+// products give the columns of the wide side, which are added to where they came from.
 
-static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of y, w
+static void turn(const blas_conv *c, blas_conv *t)
 {
-    blas_conv *c = k->state;
-    blas_conv_sizes(k->call, c, k->call->out[0], k->call->in[1], k->call->in[0]);
+    *t = *c;
+    t->turned = true;
+    t->wide = c->narrow, t->narrow = c->wide;
+    t->wide_points = c->narrow_points, t->narrow_points = c->wide_points;
+    for (int i = 0; i < BLAS_SPATIAL; i++) {
+        blas_slide *s = &t->axis[i];
+        s->wide = c->axis[i].narrow, s->narrow = c->axis[i].wide;
+        s->pad = s->dilate * (s->window - 1) - s->pad;
+    }
+    t->direct = false;
+    cut_narrow(t);
+}
+
+// Channels of an item; scratch for their columns and a panel of the narrow side.
+static void cut_wide(blas_conv *c)
+{
     const int64_t others = c->batch * c->groups;
     const int64_t least = blas_ceil_div(BLAS_CONV_SIDE / 2, c->weight_points);
     const int64_t most =
@@ -160,30 +194,61 @@ static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of y, w
     c->blocks = c->direct ? c->wide : blas_conv_cut(c->wide, others, least, most);
     c->channels = blas_ceil_div(c->wide, c->blocks);
     c->blocks = blas_ceil_div(c->wide, blas_most(c->channels, 1));
-    blas_conv_cut_points(c, c->channels * c->weight_points, BLAS_CONV_ITEMS);
-    if (!c->direct && !c->plain)
-        c->worker_bytes = blas_conv_bytes(c, c->channels * c->weight_points, c->points);
+    if (c->direct) return;
+    c->points = blas_conv_points(c, c->channels * c->weight_points);
+    c->worker_bytes = blas_conv_bytes(c, c->channels * c->weight_points, c->points) +
+                      (uint64_t)tn_extent_times(c->narrow, BLAS_PANEL);
+}
+
+static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of y, w
+{
+    blas_conv *c = k->state, plain;
+    blas_conv_sizes(k->call, c, k->call->out[0], k->call->in[1], k->call->in[0]);
+    bool steps = true;
+    for (int i = 0; i < BLAS_SPATIAL; i++) steps = steps && c->axis[i].stride == 1;
+    plain = *c;
+    if (steps && !c->direct && c->wide >= 8 && 2 * c->wide_points <= 3 * c->narrow_points)
+        turn(&plain, c);
+    else
+        cut_wide(c);
+    if (!c->direct) c->shared_bytes = blas_conv_bytes(c, k->call->in[1]->size, 1);
     return blas_conv_finish(k, c, info);
 }
 
-// Channels of one item: their columns are w(f, c j)ᵀ · y(f, points), a piece at a time.
+// The weights (f, c j) of a group become (c j, f), or (c, f j) with the kernel turned round.
+static void weights_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_conv_run *r = ctx;
+    const blas_conv *c = r->c;
+    const int64_t channels = c->turned ? c->narrow : c->wide;
+    const int64_t filters = c->turned ? c->wide : c->narrow;
+    (void)worker;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t group = item / channels, channel = item % channels;
+        const int64_t from = (group * filters * channels + channel) * c->weight_points;
+        const int64_t sizes[3] = {filters, channels * c->weight_points, c->weight_points};
+        blas_conv_turn(c, blas_conv_move(r->w, c, from), sizes, c->turned,
+                       blas_conv_move(r->a->scratch.host, c, item * filters * c->weight_points));
+    }
+}
+
+// Channels of one item: their columns are w(c j, f) · y(f, points), a piece at a time.
 static void wide_item(const blas_conv_run *r, const char *y, const char *w, char *x,
                       int64_t channels, char *col)
 {
     const blas_conv *c = r->c;
+    const int64_t rows = channels * c->weight_points, width = blas_panel_width(c->dtype);
+    char *panel = col + blas_conv_bytes(c, c->channels * c->weight_points, c->points);
     for (int64_t first = 0; first < c->narrow_points; first += c->points) {
         const int64_t n = blas_least(c->points, c->narrow_points - first);
         const blas_patch patch = {channels, first, first + n};
-        const blas_gemm g = {.dtype = c->dtype,
-                             .size = {channels * c->weight_points, n, c->narrow},
-                             .c = {c->plain ? blas_conv_move(x, c, first) : col,
-                                   c->plain ? c->wide_points : c->points, false},
-                             .a = {(void *)(uintptr_t)w, c->wide * c->weight_points, true},
-                             .b = {blas_conv_move(y, c, first), c->narrow_points, false},
-                             .add = c->plain,
-                             .batch = 1};
-        blas_multiply_alone(&g);
-        if (!c->plain) blas_conv_add_columns(c, &patch, x, col, c->points);
+        for (int64_t at = 0; at < n; at += width) {
+            const int64_t some = blas_least(width, n - at);
+            const blas_panel p = {c->dtype, rows, some, c->narrow, w, c->narrow, panel};
+            blas_conv_rows(c, blas_conv_move(y, c, first + at), c->narrow, some, panel);
+            blas_panel_multiply(&p, blas_conv_move(col, c, at), c->points, false);
+        }
+        blas_conv_add_columns(c, &patch, x, col, c->points);
     }
 }
 
@@ -192,32 +257,41 @@ static void wide_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_conv_run *r = ctx;
     const blas_conv *c = r->c;
-    const int threads = blas_alone();
     for (int64_t item = begin; item < end; item++) {
         const int64_t at = item / c->blocks, first = item % c->blocks * c->channels;
         const int64_t group = at % c->groups, n = blas_least(c->channels, c->wide - first);
+        const int64_t points = c->weight_points;
         const char *y = blas_conv_move(r->y, c, at * c->narrow * c->narrow_points);
-        const char *w =
-            blas_conv_move(r->w, c, (group * c->narrow * c->wide + first) * c->weight_points);
         char *x = blas_conv_move(r->x, c, (at * c->wide + first) * c->wide_points);
         for (int64_t i = 0; i < n; i++)
             blas_conv_fill(c, blas_conv_move(x, c, i * c->wide_points), c->wide_points,
                            r->bias ? blas_conv_number(c, r->bias, group * c->wide + first + i) : 0);
         if (c->direct)
-            (c->dtype == TN_F64 ? blas_direct_wide_f64 : blas_direct_wide_f32)(c, y, w, x);
+            (c->dtype == TN_F64 ? blas_direct_wide_f64 : blas_direct_wide_f32)(
+                c, y, blas_conv_move(r->w, c, (group * c->narrow * c->wide + first) * points), x);
         else
-            wide_item(r, y, w, x, n, blas_conv_scratch(c, r->a, worker));
+            wide_item(r, y,
+                      blas_conv_move(r->a->scratch.host, c,
+                                     (group * c->wide + first) * points * c->narrow),
+                      x, n, blas_conv_scratch(c, r->a, worker));
     }
-    blas_alone_end(threads);
 }
 
 static tn_status wide_run(const tn_sdk_kernel *k, const tn_run_args *a, const void *bias)
 {
     const blas_conv *c = k->state;
     blas_conv_run r = {c, a, blas_out(a, 0), blas_in(a, 1), blas_in(a, 0), bias, NULL};
+    if (k->call->out[0]->size == 0) return TN_OK;
+    if (!c->direct)
+        blas_items(k, a, c->groups * (c->turned ? c->narrow : c->wide),
+                   c->weight_points * (c->turned ? c->wide : c->narrow), BLAS_CHEAP, weights_range,
+                   &r);
+    if (c->turned) {
+        narrow_run(k, &(blas_conv_run){c, a, r.y, a->scratch.host, r.x, bias, NULL});
+        return TN_OK;
+    }
     const int64_t work = c->channels * c->weight_points * (c->narrow_points + 1) * (c->narrow + 1);
-    if (k->call->out[0]->size)
-        blas_items(k, a, c->batch * c->groups * c->blocks, work, 4 * BLAS_CHEAP, wide_range, &r);
+    blas_items(k, a, c->batch * c->groups * c->blocks, work, 4 * BLAS_CHEAP, wide_range, &r);
     return TN_OK;
 }
 

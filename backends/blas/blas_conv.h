@@ -22,14 +22,13 @@ typedef struct blas_conv {
     int64_t wide, narrow;               // channels of both sides, in one group
     int64_t wide_points, narrow_points; // elements of one channel
     int64_t weight_points;
-    bool plain;               // columns are the data itself: kernel 1, stride 1, no pad
     bool direct;              // so few filters share a column that making it would not pay
-    bool together;            // narrow: too little to share between threads but one product's tiles
-    int64_t points;           // positions of a piece
-    int64_t pieces;           // that cover narrow_points
-    int64_t channels, blocks; // wide, weight: channels of an item, items that cover `wide`
+    bool turned;              // wide: it is worked out as a sum from wide to narrow
+    int64_t panels;           // narrow: of an item
+    int64_t points;           // wide, weight: positions whose columns are there at a time
+    int64_t pieces;           // narrow: items, blocks of panels that cover all positions
+    int64_t channels, blocks; // of an item (narrow: filters); items that cover all of them
     int64_t chunks;           // weight: parts of the batch that are summed apart
-    int64_t images;           // weight: taken together in one product
     uint64_t worker_bytes;    // scratch of one worker
     uint64_t shared_bytes;    // scratch before that of the workers
 } blas_conv;
@@ -37,7 +36,8 @@ typedef struct blas_conv {
 enum {
     BLAS_CONV_CACHED = 1 << 19, // bytes of columns at a time: half of a second-level cache
     BLAS_CONV_ITEMS = 8,        // as many items at least, where the sizes permit
-    BLAS_CONV_SIDE = 64         // least side of a product worth calling OpenBLAS for
+    BLAS_CONV_SIDE = 64,        // filters or columns below which an item is not cut
+    BLAS_CONV_POINTS = 512      // positions at a time, at most
 };
 
 // ------------------------------------------------------------------ setup (blas_conv_setup.c)
@@ -49,8 +49,8 @@ const char *blas_conv_cannot(const tn_call *call, const tn_value_info *x, const 
 // How many items are made of n, so that there are BLAS_CONV_ITEMS of them with the `others`, none
 // has more than `most`, and none is cut below `least`.
 int64_t blas_conv_cut(int64_t n, int64_t others, int64_t least, int64_t most);
-// Positions in a column's piece: of `rows` columns as many as a cache holds.
-void blas_conv_cut_points(blas_conv *c, int64_t rows, int64_t others);
+// Positions whose columns, `rows` of them, are made at a time: whole panels.
+int64_t blas_conv_points(const blas_conv *c, int64_t rows);
 // Fills info from what c says of scratch.
 tn_status blas_conv_finish(const tn_sdk_kernel *k, const blas_conv *c, tn_kernel_info *info);
 // Bytes of n · m elements, in whole cache lines.
@@ -91,6 +91,17 @@ typedef struct blas_patch {
 } blas_patch;
 
 #define BLAS_CONV_LOOPS(kind)                                                                   \
+    void blas_begin_##kind(const blas_conv *c, const void *bias, int64_t rows, int64_t n,       \
+                           void *y);                                                            \
+    void blas_put_##kind(const blas_conv *c, const void *sums, const void *bias, int64_t rows,  \
+                         int64_t n, void *y);                                                   \
+    void blas_turn_##kind(const void *w, const int64_t sizes[3], bool turned, void *to);        \
+    void blas_rows_##kind(const blas_conv *c, const void *y, int64_t rows, int64_t n,           \
+                          void *panel);                                                         \
+    void blas_across_##kind(const blas_conv *c, const void *y, int64_t rows, int64_t n,         \
+                            void *panel);                                                       \
+    void blas_back_##kind(const blas_conv *c, const void *sums, int64_t rows, int64_t step,     \
+                          void *w);                                                             \
     void blas_sum_parts_##kind(const void *parts, int64_t n_parts, int64_t step, void *out,     \
                                int64_t n);                                                      \
     void blas_fill_##kind(void *p, int64_t n, double v);                                        \
@@ -122,6 +133,49 @@ static inline void blas_conv_add_columns(const blas_conv *c, const blas_patch *p
                                          const void *col, int64_t row)
 {
     (c->dtype == TN_F64 ? blas_add_columns_f64 : blas_add_columns_f32)(c, p, x, col, row);
+}
+
+// Rows of y, narrow_points apart: n numbers of each := the row's bias.
+static inline void blas_conv_begin(const blas_conv *c, const void *bias, int64_t rows, int64_t n,
+                                   void *y)
+{
+    (c->dtype == TN_F64 ? blas_begin_f64 : blas_begin_f32)(c, bias, rows, n, y);
+}
+
+// The same: := sums, rows of which are a panel's, + bias (which may be NULL).
+static inline void blas_conv_store(const blas_conv *c, const void *sums, const void *bias,
+                                   int64_t rows, int64_t n, void *y)
+{
+    (c->dtype == TN_F64 ? blas_put_f64 : blas_put_f32)(c, sums, bias, rows, n, y);
+}
+
+// The weights of one channel, rows sizes = {filters, step, weight_points}: (f, j) becomes (j, f)
+// or, turned, (f, k - 1 - j).
+static inline void blas_conv_turn(const blas_conv *c, const void *w, const int64_t sizes[3],
+                                  bool turned, void *to)
+{
+    (c->dtype == TN_F64 ? blas_turn_f64 : blas_turn_f32)(w, sizes, turned, to);
+}
+
+// n numbers of each row of y, narrow_points apart, as a panel, with zeros behind them.
+static inline void blas_conv_rows(const blas_conv *c, const void *y, int64_t rows, int64_t n,
+                                  void *panel)
+{
+    (c->dtype == TN_F64 ? blas_rows_f64 : blas_rows_f32)(c, y, rows, n, panel);
+}
+
+// The same with rows and numbers exchanged: row i of the panel is number i of each row of y.
+static inline void blas_conv_across(const blas_conv *c, const void *y, int64_t rows, int64_t n,
+                                    void *panel)
+{
+    (c->dtype == TN_F64 ? blas_across_f64 : blas_across_f32)(c, y, rows, n, panel);
+}
+
+// Sums (rows, f) as weights (f, rows), `step` elements from filter to filter.
+static inline void blas_conv_back(const blas_conv *c, const void *sums, int64_t rows, int64_t step,
+                                  void *w)
+{
+    (c->dtype == TN_F64 ? blas_back_f64 : blas_back_f32)(c, sums, rows, step, w);
 }
 
 #endif

@@ -2,6 +2,7 @@
 #include <limits.h>
 
 #include "blas_conv.h"
+#include "blas_panel.h"
 
 // With target_shape T, the pad of a Deconvolution follows from the extents: of the
 // t = s (narrow - 1) + d (k - 1) + 1 - T elements beyond T, half are cut off in front, rounded up.
@@ -19,7 +20,6 @@ static void set_axes(const tn_call *call, blas_conv *c, const tn_value_info *x,
     const tn_ints kernel = tn_call_ints(call, "kernel"), stride = tn_call_ints(call, "stride");
     const tn_ints dilate = tn_call_ints(call, "dilate");
     const int32_t n = x->ndim - 2;
-    c->plain = true;
     for (int32_t i = 0; i < BLAS_SPATIAL; i++) c->axis[i] = BLAS_STILL;
     for (int32_t i = 0; i < n; i++) {
         blas_slide *axis = &c->axis[BLAS_SPATIAL - n + i];
@@ -29,8 +29,6 @@ static void set_axes(const tn_call *call, blas_conv *c, const tn_value_info *x,
         axis->stride = blas_entry(stride, i, 1);
         axis->dilate = blas_entry(dilate, i, 1);
         axis->pad = pad_of(call, i, axis);
-        c->plain = c->plain && axis->window == 1 && axis->stride == 1 && axis->pad == 0 &&
-                   axis->wide == axis->narrow;
     }
 }
 
@@ -47,7 +45,7 @@ void blas_conv_sizes(const tn_call *call, blas_conv *c, const tn_value_info *x,
     c->wide_points = blas_span(x, 2, x->ndim);
     c->narrow_points = blas_span(y, 2, y->ndim);
     c->weight_points = blas_span(w, 2, w->ndim);
-    c->direct = !c->plain && c->narrow <= 2;
+    c->direct = c->narrow <= 2 && c->weight_points > 1;
 }
 
 int64_t blas_conv_cut(int64_t n, int64_t others, int64_t least, int64_t most)
@@ -57,14 +55,11 @@ int64_t blas_conv_cut(int64_t n, int64_t others, int64_t least, int64_t most)
     return pieces;
 }
 
-void blas_conv_cut_points(blas_conv *c, int64_t rows, int64_t others)
+int64_t blas_conv_points(const blas_conv *c, int64_t rows)
 {
-    const int64_t fit = BLAS_CONV_CACHED / (int64_t)c->size / blas_most(rows, 1);
-    const int64_t most = blas_most(BLAS_CONV_SIDE, fit / 16 * 16);
-    c->pieces = blas_conv_cut(c->narrow_points, others, BLAS_CONV_SIDE, most);
-    c->points = blas_ceil_div(c->narrow_points, c->pieces);
-    if (c->pieces > 1) c->points = (c->points + 15) / 16 * 16;
-    c->pieces = blas_ceil_div(c->narrow_points, blas_most(c->points, 1));
+    const int64_t fit = BLAS_CONV_CACHED / 2 / (int64_t)c->size / blas_most(rows, 1);
+    const int64_t width = blas_panel_width(c->dtype);
+    return blas_most(blas_least(fit, BLAS_CONV_POINTS) / width, 2) * width;
 }
 
 static uint32_t workers(const tn_sdk_kernel *k)
@@ -75,7 +70,7 @@ static uint32_t workers(const tn_sdk_kernel *k)
 tn_status blas_conv_finish(const tn_sdk_kernel *k, const blas_conv *c, tn_kernel_info *info)
 {
     info->scratch_bytes = c->shared_bytes + c->worker_bytes * workers(k);
-    info->impl = c->direct ? "direct" : c->plain ? blas_gemm_impl(c->dtype) : "columns";
+    info->impl = c->direct ? "direct" : c->turned ? "panels, turned" : "panels";
     return TN_OK;
 }
 

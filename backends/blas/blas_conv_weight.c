@@ -3,42 +3,42 @@
 // Items are blocks of channels, and where these are few, parts of the batch, whose sums are added
 // up in their order.
 #include "blas_conv.h"
+#include "blas_panel.h"
 
 enum { MOST_PARTS = 1 << 22 }; // bytes of the sums of all parts
+
+// Items: blocks of channels, so that their sums and columns stay in a cache.
+static void cut_weight(blas_conv *c, int64_t sums)
+{
+    const int64_t width = blas_panel_width(c->dtype),
+                  bytes = tn_extent_times(sums, (int64_t)c->size);
+    const int64_t filters = blas_ceil_div(c->narrow, width) * width;
+    const int64_t fit =
+        BLAS_CONV_CACHED / (int64_t)c->size / blas_most(filters, BLAS_CONV_POINTS / 2);
+    const int64_t least = blas_ceil_div(BLAS_CONV_SIDE, c->weight_points);
+    c->blocks = blas_conv_cut(c->wide, c->groups, least, fit / c->weight_points);
+    c->channels = blas_ceil_div(c->wide, c->blocks);
+    c->blocks = blas_ceil_div(c->wide, blas_most(c->channels, 1));
+    while (c->chunks * c->groups * c->blocks < BLAS_CONV_ITEMS && 2 * c->chunks <= c->batch &&
+           tn_extent_times(2 * c->chunks, bytes) <= MOST_PARTS)
+        c->chunks *= 2;
+    const int64_t rows = c->channels * c->weight_points;
+    c->points = blas_conv_points(c, rows);
+    c->worker_bytes =
+        blas_conv_bytes(c, rows + filters, c->points) + blas_conv_bytes(c, rows, filters);
+    if (c->chunks > 1) c->shared_bytes = blas_conv_bytes(c, sums, c->chunks);
+}
 
 static tn_status weight_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn_value_info *y,
                               tn_kernel_info *info)
 {
     blas_conv *c = k->state;
     blas_conv_sizes(k->call, c, x, k->call->out[0], y);
-    const int64_t sums = k->call->out[0]->size, elements = BLAS_CONV_CACHED / (int64_t)c->size;
-    const int64_t least = blas_ceil_div(BLAS_CONV_SIDE, c->weight_points);
-    const int64_t most = elements / BLAS_CONV_SIDE / 4 / c->weight_points;
-    c->blocks = c->direct ? c->wide : blas_conv_cut(c->wide, c->groups, least, most);
-    c->channels = blas_ceil_div(c->wide, c->blocks);
-    c->blocks = blas_ceil_div(c->wide, blas_most(c->channels, 1));
-
-    const int64_t rows = c->channels * c->weight_points;
-    const int64_t bytes = tn_extent_times(sums, (int64_t)c->size);
     c->chunks = 1;
-    while (!c->direct && c->chunks * c->groups * c->blocks < BLAS_CONV_ITEMS &&
-           2 * c->chunks <= c->batch && tn_extent_times(2 * c->chunks, bytes) <= MOST_PARTS)
-        c->chunks *= 2;
-    blas_conv_cut_points(c, rows, BLAS_CONV_ITEMS);
-    c->images = 1;
-    if (c->pieces == 1 && !c->direct) {
-        const int64_t fit = elements / blas_most((rows + c->narrow) * c->narrow_points, 1);
-        c->images =
-            blas_most(1, blas_least(fit, 4 * BLAS_CONV_SIDE / blas_most(c->narrow_points, 1)));
-        c->images = blas_least(c->images, blas_ceil_div(c->batch, c->chunks));
-        c->images = blas_most(c->images, 1);
-    }
-    if (c->direct) c->worker_bytes = ((uint64_t)c->weight_points * sizeof(double) + 63) / 64 * 64;
-    if (c->chunks > 1) c->shared_bytes = blas_conv_bytes(c, sums, c->chunks);
-    if (!c->direct && (!c->plain || c->images > 1))
-        c->worker_bytes = blas_conv_bytes(c, rows, c->points * c->images);
-    if (!c->direct && c->images > 1)
-        c->worker_bytes += blas_conv_bytes(c, c->narrow, c->points * c->images);
+    if (c->direct)
+        c->worker_bytes = ((uint64_t)c->weight_points * sizeof(double) + 63) / 64 * 64;
+    else
+        cut_weight(c, k->call->out[0]->size);
     return blas_conv_finish(k, c, info);
 }
 
@@ -55,7 +55,9 @@ static tn_status deconv_weight_setup(tn_sdk_kernel *k, tn_kernel_info *info) // 
 // What an item of the weight's sum is about.
 typedef struct weight_item {
     int64_t group, first, channels; // of the wide side
-    char *w, *scratch;
+    int64_t filled;                 // positions whose columns are there
+    char *columns, *panels, *sums;  // (c j, points); of the narrow side (points, f); (c j, f)
+    bool begun;                     // there are sums
 } weight_item;
 
 static const char *image_x(const blas_conv_run *r, const weight_item *t, int64_t n)
@@ -71,55 +73,42 @@ static const char *image_y(const blas_conv_run *r, const weight_item *t, int64_t
     return blas_conv_move(r->y, c, (n * c->groups + t->group) * c->narrow * c->narrow_points);
 }
 
-// w(f, c j) += y(f, points) · col(c j, points)ᵀ
-static void weight_product(const blas_conv *c, const weight_item *t, blas_matrix y, blas_matrix col,
-                           int64_t points)
+// sums(c j, f) = or += columns(c j, filled) · y(filled, f), a panel of filters at a time
+static void weight_product(const blas_conv *c, weight_item *t)
 {
-    const blas_gemm g = {.dtype = c->dtype,
-                         .size = {c->narrow, t->channels * c->weight_points, points},
-                         .c = {t->w, c->wide * c->weight_points, false},
-                         .a = y,
-                         .b = col,
-                         .add = true,
-                         .batch = 1};
-    blas_multiply_alone(&g);
+    const int64_t width = blas_panel_width(c->dtype), row = blas_ceil_div(c->narrow, width) * width;
+    for (int64_t f = 0; f < c->narrow; f += width) {
+        const blas_panel p = {.dtype = c->dtype,
+                              .m = t->channels * c->weight_points,
+                              .n = blas_least(width, c->narrow - f),
+                              .k = t->filled,
+                              .a = t->columns,
+                              .a_row = c->points,
+                              .b = blas_conv_move(t->panels, c, f * c->points)};
+        blas_panel_multiply(&p, blas_conv_move(t->sums, c, f), row, t->begun);
+    }
+    t->begun = true;
+    t->filled = 0;
 }
 
-// One image, a piece of its positions at a time.
-static void weight_image(const blas_conv_run *r, const weight_item *t, int64_t n)
+// One image, a piece of its positions at a time; pieces of several images are worked on together.
+static void weight_image(const blas_conv_run *r, weight_item *t, int64_t n)
 {
     const blas_conv *c = r->c;
+    const int64_t width = blas_panel_width(c->dtype);
     const char *x = image_x(r, t, n), *y = image_y(r, t, n);
-    for (int64_t first = 0; first < c->narrow_points; first += c->points) {
-        const int64_t points = blas_least(c->points, c->narrow_points - first);
+    for (int64_t first = 0; first < c->narrow_points;) {
+        const int64_t points = blas_least(c->points - t->filled, c->narrow_points - first);
         const blas_patch patch = {t->channels, first, first + points};
-        if (!c->plain) blas_conv_columns(c, &patch, x, t->scratch, c->points);
-        weight_product(c, t, (blas_matrix){blas_conv_move(y, c, first), c->narrow_points, false},
-                       (blas_matrix){c->plain ? blas_conv_move(x, c, first) : t->scratch,
-                                     c->plain ? c->wide_points : c->points, true},
-                       points);
+        blas_conv_columns(c, &patch, x, blas_conv_move(t->columns, c, t->filled), c->points);
+        for (int64_t f = 0; f < c->narrow; f += width)
+            blas_conv_across(c, blas_conv_move(y, c, f * c->narrow_points + first),
+                             blas_least(width, c->narrow - f), points,
+                             blas_conv_move(t->panels, c, f * c->points + t->filled * width));
+        first += points;
+        t->filled += points;
+        if (t->filled == c->points) weight_product(c, t);
     }
-}
-
-// `count` images from n on, side by side in one product.
-static void weight_images(const blas_conv_run *r, const weight_item *t, int64_t n, int64_t count)
-{
-    const blas_conv *c = r->c;
-    const int64_t points = c->narrow_points, row = points * c->images;
-    const size_t bytes = (size_t)points * c->size;
-    const blas_patch patch = {t->channels, 0, points};
-    char *ys =
-        t->scratch + blas_conv_bytes(c, c->channels * c->weight_points, c->points * c->images);
-    for (int64_t i = 0; i < count; i++) {
-        const char *y = image_y(r, t, n + i);
-        blas_conv_columns(c, &patch, image_x(r, t, n + i),
-                          blas_conv_move(t->scratch, c, i * points), row);
-        for (int64_t f = 0; f < c->narrow; f++)
-            memcpy(blas_conv_move(ys, c, f * row + i * points), blas_conv_move(y, c, f * points),
-                   bytes);
-    }
-    weight_product(c, t, (blas_matrix){ys, row, false}, (blas_matrix){t->scratch, row, true},
-                   count * points);
 }
 
 // Items: parts of the batch of blocks of channels of groups.
@@ -127,26 +116,25 @@ static void weight_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_conv_run *r = ctx;
     const blas_conv *c = r->c;
-    const int threads = blas_alone();
-    const int64_t row = c->wide * c->weight_points, sums = c->groups * c->narrow * row;
+    const int64_t width = blas_panel_width(c->dtype), row = c->wide * c->weight_points;
+    const int64_t rows = c->channels * c->weight_points, sums = c->groups * c->narrow * row;
+    const int64_t filters = blas_ceil_div(c->narrow, width) * width;
+    char *scratch = blas_conv_scratch(c, r->a, worker);
     for (int64_t item = begin; item < end; item++) {
         const int64_t chunk = item % c->chunks, at = item / c->chunks;
         weight_item t = {.group = at / c->blocks, .first = at % c->blocks * c->channels};
         t.channels = blas_least(c->channels, c->wide - t.first);
-        t.w = blas_conv_move(r->parts, c,
-                             chunk * sums + t.group * c->narrow * row + t.first * c->weight_points);
-        t.scratch = blas_conv_scratch(c, r->a, worker);
-        for (int64_t f = 0; f < c->narrow; f++)
-            blas_conv_fill(c, blas_conv_move(t.w, c, f * row), t.channels * c->weight_points, 0);
+        t.columns = scratch;
+        t.panels = blas_conv_move(scratch, c, rows * c->points);
+        t.sums = scratch + blas_conv_bytes(c, rows + filters, c->points);
         const int64_t last = c->batch * (chunk + 1) / c->chunks;
-        for (int64_t n = c->batch * chunk / c->chunks; n < last; n += c->images) {
-            if (c->images > 1)
-                weight_images(r, &t, n, blas_least(c->images, last - n));
-            else
-                weight_image(r, &t, n);
-        }
+        for (int64_t n = c->batch * chunk / c->chunks; n < last; n++) weight_image(r, &t, n);
+        if (t.filled || !t.begun) weight_product(c, &t);
+        blas_conv_back(
+            c, t.sums, t.channels * c->weight_points, row,
+            blas_conv_move(r->parts, c,
+                           chunk * sums + t.group * c->narrow * row + t.first * c->weight_points));
     }
-    blas_alone_end(threads);
 }
 
 // Items: filters and channels.
