@@ -84,6 +84,7 @@ double bench_now(void);
 
 typedef struct bench_times {
     double median, min, max; // seconds of one step
+    double cpu;              // seconds of processors that a step used, all threads; the mean
     long samples, inner;     // inner: steps of a sample
     long allocations;        // of heap memory during all samples; -1: they cannot be counted
 } bench_times;

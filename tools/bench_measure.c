@@ -6,11 +6,22 @@
 
 #include "tools/bench.h"
 
-double bench_now(void)
+static double seconds_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_now(void)
+{
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+// Of all threads of this process, those that wait for work by spinning too.
+static double cpu_now(void)
+{
+    return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 // ------------------------------------------------------------------ samples
@@ -66,12 +77,13 @@ static bool sample(bench_net *n, bench_times *t)
     t->inner = ok && step < 5e-5 ? (long)ceil(5e-5 / (step > 1e-7 ? step : 1e-7)) : 1;
     for (long i = 0; ok && i < most; i++) seconds[i] = 0.0; // touched before the heap is watched
     bench_heap_watch();
-    const double start = bench_now();
+    const double start = bench_now(), used = cpu_now();
     while (ok && count < most) {
         seconds[count] = time_steps(n, t->inner);
         ok = seconds[count++] >= 0;
         if (!o->runs && count >= LEAST_SAMPLES && bench_now() - start >= o->seconds) break;
     }
+    t->cpu = (cpu_now() - used) / (double)(count ? count * t->inner : 1);
     t->allocations = bench_heap_rest();
     if (ok) bench_summarise(seconds, count, t);
     free(seconds);
@@ -98,6 +110,7 @@ static bool add_times(json_t *to, const bench_net *n, const bench_times *t, doub
            set(to, "median_ms", json_real(t->median * 1e3)) &&
            set(to, "min_ms", json_real(t->min * 1e3)) &&
            set(to, "max_ms", json_real(t->max * 1e3)) &&
+           set(to, "cpu_ms", json_real(t->cpu * 1e3)) &&
            set(to, "samples_per_s", json_real((double)n->batch / t->median)) &&
            set(to, "gflop", real_or_null(n->flops * 1e-9)) &&
            set(to, "gflop_per_s", real_or_null(rate)) &&

@@ -50,9 +50,9 @@ static void print_graph(const json_t *r)
 
 static void print_speed(const json_t *r)
 {
-    printf("  %.4g ms a step (min %.4g, max %.4g, %.0f samples); %.4g samples/s\n",
+    printf("  %.4g ms a step (min %.4g, max %.4g, %.0f samples; %.4g ms of CPU); %.4g samples/s\n",
            number(r, "median_ms"), number(r, "min_ms"), number(r, "max_ms"), number(r, "samples"),
-           number(r, "samples_per_s"));
+           number(r, "cpu_ms"), number(r, "samples_per_s"));
     if (number(r, "gflop_per_s") <= 0) return;
     printf("  %.4g GFLOP a step, %.4g GFLOP/s", number(r, "gflop"), number(r, "gflop_per_s"));
     if (number(r, "peak_share") > 0)

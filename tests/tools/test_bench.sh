@@ -36,6 +36,7 @@ assert [(r['workload'], r['mode']) for r in j] == [
     (w, m) for w in '$networks'.split() for m in ('inference', 'training')]
 for r in j:
     assert 0 < r['min_ms'] <= r['median_ms'] <= r['max_ms'] and r['samples'] >= 3, 'times'
+    assert r['cpu_ms'] > 0, 'processor time'
     assert r['samples_per_s'] > 0 and r['peak_rss_bytes'] > 1e6 and r['backends'] == '$backend'
     assert r['planned_bytes'] >= r['lower_bound_bytes'] >= 0, 'plan'
     assert r['naive_bytes'] >= r['lower_bound_bytes'] and r['external_bytes'] > 0, 'memory'

@@ -35,7 +35,7 @@ for r in j:
     assert r["compute"] == "float32" and r["tenon_backend"] and "1 thread" in r["torch_variant"]
     assert r["tenon_ms"] > 0 and abs(r["ratio"] - r["torch_ms"] / r["tenon_ms"]) < 1e-9
 END
-"$compare" overhead --quick --seconds 0 --rounds 1 --least --tenon "$program" >out 2>err ||
+"$compare" overhead --quick --seconds 0 --rounds 1 --cpu --tenon "$program" >out 2>err ||
     fail "$command overhead: $(cat err)"
 out '^overhead +inference +1 float32 '
 "$compare" frobnicate --tenon "$program" >out 2>err
