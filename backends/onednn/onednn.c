@@ -3,8 +3,9 @@
 #include "onednn.h"
 
 static const tn_kernel_row *const families[] = {
-    onednn_conv,    onednn_dense,  onednn_pool, onednn_norm,   onednn_lrn,    onednn_softmax,
-    onednn_eltwise, onednn_binary, onednn_sum,  onednn_reduce, onednn_concat, NULL,
+    onednn_conv,    onednn_dense,   onednn_pool,   onednn_norm, onednn_lrn,
+    onednn_softmax, onednn_eltwise, onednn_binary, onednn_sum,  onednn_reduce,
+    onednn_concat,  onednn_fused,   NULL,
 };
 
 TN_HOST_BACKEND_LAYOUTS(onednn, 40, families, "CPU kernels of oneDNN", .unusable = od_unusable,

@@ -22,6 +22,7 @@ extern const tn_kernel_row onednn_binary[];  // onednn_binary.c
 extern const tn_kernel_row onednn_sum[];     // onednn_sum.c
 extern const tn_kernel_row onednn_reduce[];  // onednn_reduce.c
 extern const tn_kernel_row onednn_concat[];  // onednn_concat.c
+extern const tn_kernel_row onednn_fused[];   // onednn_fused.c
 extern const tn_kernel_row onednn_reorder[]; // onednn_reorder.c: one row
 
 #define OD_FLAGS TN_K_REENTRANT
@@ -41,8 +42,18 @@ int od_enter(uint32_t workers);
 void od_leave(int before);
 uint32_t od_workers(const tn_sdk_kernel *k); // that its runs may use
 
-// A primitive descriptor with scratch memory of ours; NULL: oneDNN has none for this.
+// What a primitive does with its result before it writes it: the parts of a fused call behind the
+// first, as post-ops.
+typedef struct od_tail {
+    dnnl_primitive_attr_t attributes;
+    uint32_t sum; // input of the fused call that is added; 0: none
+} od_tail;
+
+// A primitive descriptor with scratch memory of ours; NULL: oneDNN has none for this. tail may be
+// NULL.
 dnnl_primitive_desc_t od_descriptor(const_dnnl_op_desc_t op, dnnl_primitive_desc_t hint);
+dnnl_primitive_desc_t od_descriptor_with(const_dnnl_op_desc_t op, const od_tail *tail,
+                                         dnnl_primitive_desc_t hint);
 const_dnnl_primitive_attr_t od_attributes(void);
 dnnl_memory_desc_t od_query(const_dnnl_primitive_desc_t pd, dnnl_query_t what, int index);
 const char *od_name(const_dnnl_primitive_desc_t pd);
@@ -130,7 +141,8 @@ typedef struct od_problem {
     int64_t groups;
     int n;
     od_value v[OD_VALUES];
-    bool last_first; // channels last is better than row-major
+    bool last_first;     // channels last is better than row-major
+    const od_tail *tail; // NULL: none
     // A descriptor for these layouts, or NULL. A backward one may need a forward one as its hint,
     // which then stays alive as long.
     dnnl_primitive_desc_t (*make)(const struct od_problem *p, const dnnl_memory_desc_t *md,
@@ -148,6 +160,23 @@ typedef struct od_choice {
 void od_choose(const od_problem *p, bool fit, od_choice *c);
 void od_choice_free(od_choice *c);
 void od_wish(const od_problem *p, tn_layout *in, tn_layout *out); // for rows' layouts()
+
+// ------------------------------------------------------------------ what a fused call begins with
+
+// One operator, with what follows as its tail: for rows, which have none, and for onednn_fused.c.
+typedef struct od_leader {
+    const char *op;
+    const char *(*cannot)(const tn_call *call, const od_tail *tail);
+    tn_status (*layouts)(const tn_call *call, const od_tail *tail, tn_layout *in, tn_layout *out);
+    // Adds its steps to the kernel.
+    tn_status (*add)(tn_sdk_kernel *k, const tn_call *call, const od_tail *tail,
+                     tn_kernel_info *info);
+} od_leader;
+
+extern const od_leader onednn_conv_leader, onednn_dense_leader, onednn_norm_leader;
+
+// onednn_eltwise.c: the function of a call as oneDNN has it; false: there is none.
+bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta);
 
 // Input of that number; NULL if there is none, or it has no data.
 const tn_value_info *od_input(const tn_call *call, uint32_t i);

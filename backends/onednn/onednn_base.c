@@ -119,13 +119,20 @@ uint32_t od_workers(const tn_sdk_kernel *k)
 
 // ------------------------------------------------------------------ descriptors
 
-dnnl_primitive_desc_t od_descriptor(const_dnnl_op_desc_t op, dnnl_primitive_desc_t hint)
+dnnl_primitive_desc_t od_descriptor_with(const_dnnl_op_desc_t op, const od_tail *tail,
+                                         dnnl_primitive_desc_t hint)
 {
+    const const_dnnl_primitive_attr_t attr = tail ? tail->attributes : od_attributes();
     dnnl_primitive_desc_t pd = NULL;
     if (!od_engine() ||
-        dnnl_primitive_desc_create(&pd, op, od_attributes(), od_engine(), hint) != dnnl_success)
+        dnnl_primitive_desc_create(&pd, op, attr, od_engine(), hint) != dnnl_success)
         return NULL;
     return pd;
+}
+
+dnnl_primitive_desc_t od_descriptor(const_dnnl_op_desc_t op, dnnl_primitive_desc_t hint)
+{
+    return od_descriptor_with(op, NULL, hint);
 }
 
 dnnl_memory_desc_t od_query(const_dnnl_primitive_desc_t pd, dnnl_query_t what, int index)

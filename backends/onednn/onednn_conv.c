@@ -83,7 +83,7 @@ static dnnl_primitive_desc_t make_forward(const od_problem *p, const dnnl_memory
     dnnl_convolution_desc_t d;
     (void)hint;
     const bool training = p->call->flags & TN_CALL_TRAINING;
-    return forward_desc(p, md, training, &d) ? od_descriptor(&d, NULL) : NULL;
+    return forward_desc(p, md, training, &d) ? od_descriptor_with(&d, p->tail, NULL) : NULL;
 }
 
 // A hint only says what the forward was; any layout does.
@@ -134,9 +134,9 @@ static od_value output(const tn_call *c, od_role role, dnnl_query_t query)
     return (od_value){c->out[0], role, .out = true, .query = query};
 }
 
-static od_problem problem_of(const tn_call *c)
+static od_problem problem_of(const tn_call *c, const od_tail *tail)
 {
-    od_problem p = {.call = c, .n = 3, .last_first = true};
+    od_problem p = {.call = c, .n = 3, .last_first = true, .tail = tail};
     const bool turned = is_deconvolution(c);
     p.groups = tn_call_i64(c, "num_group", 1);
     switch (kind_of(c)) {
@@ -165,24 +165,30 @@ static od_problem problem_of(const tn_call *c)
     return p;
 }
 
-static const char *conv_cannot(const tn_call *c)
+// -1: oneDNN has no primitive.
+static int score_of(const tn_call *c, const od_tail *tail)
 {
+    const od_problem p = problem_of(c, tail);
     od_choice choice;
-    if (od_empty(c)) return od_no_elements;
-    if (!od_same_dtypes(c)) return od_mixed_dtypes;
-    const od_problem p = problem_of(c);
-    if (p.v[X].info->ndim < 3) return "wanted 1 to 3 spatial axes";
     od_choose(&p, false, &choice);
-    const bool ok = choice.pd != NULL;
+    const int score = choice.pd ? choice.score : -1;
     od_choice_free(&choice);
-    return ok ? NULL : od_no_primitive;
+    return score;
 }
 
-static tn_status conv_layouts(const tn_host_api *host, const tn_call *c, tn_layout *in,
-                              tn_layout *out)
+static const char *conv_cannot(const tn_call *c, const od_tail *tail)
 {
-    const od_problem p = problem_of(c);
-    (void)host;
+    if (od_empty(c)) return od_no_elements;
+    if (!od_same_dtypes(c)) return od_mixed_dtypes;
+    if (c->in[0]->ndim < 3) return "wanted 1 to 3 spatial axes";
+    const int score = score_of(c, tail);
+    if (score < 0) return od_no_primitive;
+    return tail && score < score_of(c, NULL) ? "alone the convolution is faster" : NULL;
+}
+
+static tn_status conv_layouts(const tn_call *c, const od_tail *tail, tn_layout *in, tn_layout *out)
+{
+    const od_problem p = problem_of(c, tail);
     od_wish(&p, in, out);
     return TN_OK;
 }
@@ -206,14 +212,15 @@ static tn_status add_bias(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_mem
     return s;
 }
 
-static tn_status conv_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+static tn_status conv_add(tn_sdk_kernel *k, const tn_call *call, const od_tail *tail,
+                          tn_kernel_info *info)
 {
     static const int args[][3] = {
         [FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
         [DATA] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
         [WEIGHT] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}};
-    const od_problem p = problem_of(k->call);
-    const int *arg = args[kind_of(k->call)];
+    const od_problem p = problem_of(call, tail);
+    const int *arg = args[kind_of(call)];
     od_choice c;
     od_choose(&p, true, &c);
     if (!c.pd) return od_fail(k, dnnl_unimplemented, "a convolution");
@@ -221,17 +228,35 @@ static tn_status conv_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     for (int i = 0; i < p.n && s == TN_OK; i++)
         s = od_bind(k, i == B ? DNNL_ARG_BIAS : arg[i], &c.md[i], p.v[i].out ? OD_OUT : OD_IN,
                     p.v[i].index);
-    const bool bias = od_input(k->call, 2) && p.n == 3;
+    const bool bias = od_input(call, 2) && p.n == 3;
     if (s == TN_OK && bias) s = add_bias(k, info, &c.md[X]);
     od_choice_free(&c);
-    return od_end(k, s);
+    return s;
 }
 
-#define ROW(op_)                                                                                   \
-    {                                                                                              \
-        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS, .impl = "convolution",                  \
-        .state_size = sizeof(od_state), .cannot = conv_cannot, .setup = conv_setup, .run = od_run, \
-        .teardown = od_stop, .layouts = conv_layouts                                               \
+const od_leader onednn_conv_leader = {"Convolution", conv_cannot, conv_layouts, conv_add};
+
+static const char *cannot(const tn_call *c)
+{
+    return conv_cannot(c, NULL);
+}
+
+static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
+{
+    (void)host;
+    return conv_layouts(c, NULL, in, out);
+}
+
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    return od_end(k, conv_add(k, k->call, NULL, info));
+}
+
+#define ROW(op_)                                                                         \
+    {                                                                                    \
+        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS, .impl = "convolution",        \
+        .state_size = sizeof(od_state), .cannot = cannot, .setup = setup, .run = od_run, \
+        .teardown = od_stop, .layouts = layouts                                          \
     }
 
 const tn_kernel_row onednn_conv[] = {

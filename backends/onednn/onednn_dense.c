@@ -121,7 +121,7 @@ typedef struct matrices {
     bool packed; // b as an inner product's weights (n, k), in a layout of oneDNN's choice
 } matrices;
 
-static void make_product(const tn_call *c, const product *p, matrices *x)
+static void make_product(const tn_call *c, const od_tail *tail, const product *p, matrices *x)
 {
     const tn_dtype dtype = c->out[0]->dtype;
     dnnl_matmul_desc_t d;
@@ -130,11 +130,12 @@ static void make_product(const tn_call *c, const product *p, matrices *x)
     x->y = matrix(p->batch, p->m, p->n, false, dtype);
     x->bias = matrix(1, 1, p->n, false, dtype);
     if (dnnl_matmul_desc_init(&d, &x->a, &x->b, p->bias ? &x->bias : NULL, &x->y) == dnnl_success)
-        x->pd = od_descriptor(&d, NULL);
+        x->pd = od_descriptor_with(&d, tail, NULL);
 }
 
 // FullyConnected with weights as the call has them, or, any, as oneDNN likes them.
-static void make_inner(const tn_call *c, const product *p, bool any, matrices *x)
+static void make_inner(const tn_call *c, const od_tail *tail, const product *p, bool any,
+                       matrices *x)
 {
     const tn_value_info *w = c->in[1];
     dnnl_inner_product_desc_t d;
@@ -145,7 +146,7 @@ static void make_inner(const tn_call *c, const product *p, bool any, matrices *x
     if (dnnl_inner_product_forward_desc_init(&d, dnnl_forward_inference, &x->a, &x->b,
                                              p->bias ? &x->bias : NULL, &x->y) != dnnl_success)
         return;
-    x->pd = od_descriptor(&d, NULL);
+    x->pd = od_descriptor_with(&d, tail, NULL);
     if (x->pd) x->b = od_query(x->pd, dnnl_query_weights_md, 0);
 }
 
@@ -158,7 +159,7 @@ enum { PLAIN, WISH, AS_IT_IS };
 
 // PLAIN: all row-major; WISH: with packed weights if that is worth it; AS_IT_IS: with the layouts
 // of the call.
-static matrices matrices_of(const tn_call *c, int how)
+static matrices matrices_of(const tn_call *c, const od_tail *tail, int how)
 {
     const product p = product_of(c);
     matrices x = {0};
@@ -166,29 +167,28 @@ static matrices matrices_of(const tn_call *c, int how)
         x.packed = how == WISH ? c->in[1]->flags & TN_VALUE_CONST : c->in[1]->layout.domain != NULL;
     const int before = od_enter(c->max_workers);
     if (x.packed)
-        make_inner(c, &p, how == WISH, &x);
+        make_inner(c, tail, &p, how == WISH, &x);
     else
-        make_product(c, &p, &x);
+        make_product(c, tail, &p, &x);
     od_leave(before);
     return x;
 }
 
 // ------------------------------------------------------------------ kernels
 
-static const char *cannot(const tn_call *c)
+static const char *dense_cannot(const tn_call *c, const od_tail *tail)
 {
     if (od_empty(c)) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
-    matrices x = matrices_of(c, PLAIN);
+    matrices x = matrices_of(c, tail, PLAIN);
     const char *why = !x.pd ? od_no_primitive : od_score(x.pd) == 0 ? od_only_loops : NULL;
     if (x.pd) dnnl_primitive_desc_destroy(x.pd);
     return why;
 }
 
-static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
+static tn_status dense_layouts(const tn_call *c, const od_tail *tail, tn_layout *in, tn_layout *out)
 {
-    matrices x = matrices_of(c, WISH);
-    (void)host;
+    matrices x = matrices_of(c, tail, WISH);
     (void)out;
     for (uint32_t i = 0; i < c->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
     if (x.pd && x.packed && !od_layout(&x.b, c->in[1], &in[1])) in[1] = (tn_layout){NULL, 0, 0};
@@ -196,17 +196,37 @@ static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *i
     return TN_OK;
 }
 
-static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+static tn_status dense_add(tn_sdk_kernel *k, const tn_call *c, const od_tail *tail,
+                           tn_kernel_info *info)
 {
-    const product p = product_of(k->call);
-    matrices x = matrices_of(k->call, AS_IT_IS);
+    const product p = product_of(c);
+    matrices x = matrices_of(c, tail, AS_IT_IS);
     tn_status s = x.pd ? od_add(k, info, x.pd, 4) : od_fail(k, dnnl_unimplemented, "a product");
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, &x.a, OD_IN, p.a);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_WEIGHTS, &x.b, OD_IN, p.b);
     if (s == TN_OK && p.bias) s = od_bind(k, DNNL_ARG_BIAS, &x.bias, OD_IN, 2);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &x.y, OD_OUT, 0);
     if (x.pd) dnnl_primitive_desc_destroy(x.pd);
-    return od_end(k, s);
+    return s;
+}
+
+const od_leader onednn_dense_leader = {"FullyConnected dot batch_dot", dense_cannot, dense_layouts,
+                                       dense_add};
+
+static const char *cannot(const tn_call *c)
+{
+    return dense_cannot(c, NULL);
+}
+
+static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
+{
+    (void)host;
+    return dense_layouts(c, NULL, in, out);
+}
+
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    return od_end(k, dense_add(k, k->call, NULL, info));
 }
 
 #define ROW(op_)                                                                         \

@@ -50,6 +50,16 @@ static function function_of(const tn_call *c)
     return (function){0};
 }
 
+bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta)
+{
+    const function f = function_of(call);
+    if (!f.op || f.backward) return false;
+    *kind = f.kind;
+    *alpha = f.alpha;
+    *beta = f.beta;
+    return true;
+}
+
 static dnnl_primitive_desc_t descriptor(const tn_call *c, const function *f,
                                         const dnnl_memory_desc_t *md, dnnl_primitive_desc_t *hint)
 {

@@ -31,16 +31,17 @@ static bool on_axis_one(const tn_call *c, const tn_value_info *x)
     return (given < 0 ? given + x->ndim : given) == 1;
 }
 
-static dnnl_primitive_desc_t forward_pd(const tn_call *c, const dnnl_memory_desc_t *x, bool batch)
+static dnnl_primitive_desc_t forward_pd(const tn_call *c, const od_tail *tail,
+                                        const dnnl_memory_desc_t *x, bool batch)
 {
     const unsigned flags = (tn_call_bool(c, "fix_gamma", true) ? 0 : dnnl_use_scale) |
                            dnnl_use_shift | (batch ? 0 : dnnl_use_global_stats);
     dnnl_batch_normalization_desc_t d;
-    if (dnnl_batch_normalization_forward_desc_init(&d, dnnl_forward_training, x,
-                                                   (float)tn_call_f64(c, "eps", 1e-3),
-                                                   flags) != dnnl_success)
+    if (dnnl_batch_normalization_forward_desc_init(
+            &d, tail ? dnnl_forward_inference : dnnl_forward_training, x,
+            (float)tn_call_f64(c, "eps", 1e-3), flags) != dnnl_success)
         return NULL;
-    return od_descriptor(&d, NULL);
+    return od_descriptor_with(&d, tail, NULL);
 }
 
 static dnnl_primitive_desc_t backward_pd(const tn_call *c, const dnnl_memory_desc_t *x, bool batch,
@@ -74,7 +75,7 @@ static const char *norm_cannot(const tn_call *c)
     const int before = od_enter(c->max_workers);
     const char *why = NULL;
     for (int batch = GLOBAL; batch <= BATCH && !why; batch++) {
-        dnnl_primitive_desc_t pd = forward_pd(c, &md, batch), back = NULL;
+        dnnl_primitive_desc_t pd = forward_pd(c, NULL, &md, batch), back = NULL;
         if (pd && is_backward(c)) back = backward_pd(c, &md, batch, pd);
         if (!pd || (is_backward(c) && !back))
             why = od_no_primitive;
@@ -114,17 +115,18 @@ static bool of_batch(const norm *n, const tn_run_args *a)
 //
 // data, gamma, beta, moving mean, moving variance → output, mean, variance
 
-static tn_status add_forward(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_memory_desc_t *x,
-                             bool batch)
+static tn_status add_forward(tn_sdk_kernel *k, const tn_call *call, const od_tail *tail,
+                             tn_kernel_info *info, bool batch)
 {
-    const norm *n = k->state;
-    const dnnl_memory_desc_t c = od_dense(1, &n->channels, TN_F32);
-    dnnl_primitive_desc_t pd = forward_pd(k->call, x, batch);
+    const bool fix_gamma = tn_call_bool(call, "fix_gamma", true);
+    const dnnl_memory_desc_t c = od_dense(1, &call->in[1]->size, TN_F32);
+    const dnnl_memory_desc_t x = data_of(call, call->in[0], false);
+    dnnl_primitive_desc_t pd = forward_pd(call, tail, &x, batch);
     if (!pd) return od_fail(k, dnnl_unimplemented, "BatchNorm");
     tn_status s = od_add(k, info, pd, 6);
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, x, OD_IN, 0);
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, x, OD_OUT, 0);
-    if (s == TN_OK && !n->fix_gamma) s = od_bind(k, DNNL_ARG_SCALE, &c, OD_IN, 1);
+    if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, &x, OD_IN, 0);
+    if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &x, OD_OUT, 0);
+    if (s == TN_OK && !fix_gamma) s = od_bind(k, DNNL_ARG_SCALE, &c, OD_IN, 1);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_SHIFT, &c, OD_IN, 2);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_MEAN, &c, batch ? OD_OUT : OD_IN, batch ? 1 : 3);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_VARIANCE, &c, batch ? OD_OUT : OD_IN, batch ? 2 : 4);
@@ -134,11 +136,10 @@ static tn_status add_forward(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_
 
 static tn_status forward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    const dnnl_memory_desc_t x = data_of(k->call, k->call->in[0], false);
     read_params(k);
     const int before = od_enter(od_workers(k));
-    tn_status s = add_forward(k, info, &x, GLOBAL);
-    if (s == TN_OK) s = add_forward(k, info, &x, BATCH);
+    tn_status s = add_forward(k, k->call, NULL, info, GLOBAL);
+    if (s == TN_OK) s = add_forward(k, k->call, NULL, info, BATCH);
     od_leave(before);
     return od_end(k, s);
 }
@@ -154,6 +155,41 @@ static tn_status forward_run(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// ------------------------------------------------------------------ at the beginning of fused
+// calls
+
+static const char *leader_cannot(const tn_call *c, const od_tail *tail)
+{
+    if (!(c->flags & TN_CALL_INFERENCE)) return "statistics may be those of the batch";
+    if (od_empty(c)) return od_no_elements;
+    const dnnl_memory_desc_t md = data_of(c, c->in[0], true);
+    const int before = od_enter(c->max_workers);
+    dnnl_primitive_desc_t pd = forward_pd(c, tail, &md, GLOBAL);
+    const char *why = !pd ? od_no_primitive : od_score(pd) == 0 ? od_only_loops : NULL;
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    od_leave(before);
+    return why;
+}
+
+static tn_status leader_layouts(const tn_call *c, const od_tail *tail, tn_layout *in,
+                                tn_layout *out)
+{
+    (void)tail;
+    od_follow(c, (const uint32_t[]){0}, on_axis_one(c, c->in[0]) ? 1 : 0, in, out);
+    return TN_OK;
+}
+
+static tn_status leader_add(tn_sdk_kernel *k, const tn_call *c, const od_tail *tail,
+                            tn_kernel_info *info)
+{
+    const int before = od_enter(od_workers(k));
+    const tn_status s = add_forward(k, c, tail, info, GLOBAL);
+    od_leave(before);
+    return s;
+}
+
+const od_leader onednn_norm_leader = {"BatchNorm", leader_cannot, leader_layouts, leader_add};
+
 // ------------------------------------------------------------------ backward
 //
 // dy, data, gamma, mean, variance, moving mean, moving variance → dx, dgamma, dbeta
@@ -163,7 +199,7 @@ static tn_status add_backward(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl
 {
     const norm *n = k->state;
     const dnnl_memory_desc_t c = od_dense(1, &n->channels, TN_F32);
-    dnnl_primitive_desc_t forward = forward_pd(k->call, x, batch);
+    dnnl_primitive_desc_t forward = forward_pd(k->call, NULL, x, batch);
     dnnl_primitive_desc_t pd = backward_pd(k->call, x, batch, forward);
     tn_status s = pd ? od_add(k, info, pd, 9) : od_fail(k, dnnl_unimplemented, "BatchNorm");
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_DIFF_DST, x, OD_IN, 0);

@@ -57,9 +57,15 @@ static int32_t channel_axis(const tni_node *n)
     return -1;
 }
 
-static bool is_pinned(const tni_node *n)
+// Do both wish for the same place?
+static bool same_place(const tni_node *a, const tni_node *b)
 {
-    return tni_attr_find(n, "__backend__") || tni_attr_find(n, "__ctx_group__");
+    static const char *const keys[] = {"__backend__", "__ctx_group__"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const char *x = tni_attr_find(a, keys[i]), *y = tni_attr_find(b, keys[i]);
+        if (x != y && (!x || !y || strcmp(x, y) != 0)) return false;
+    }
+    return true;
 }
 
 // Its batch norm may be folded into layer c: nobody else sees the layer's result, channels stand
@@ -71,7 +77,7 @@ static bool may_fold(const folder *f, const tni_node *norm, uint32_t c)
     const tn_dtype dtype = f->types->dtype[norm->value0];
     if (channel_axis(layer) < 0 || f->readers[layer->value0] != 1) return false;
     if (f->readers[norm->value0 + 1] || f->readers[norm->value0 + 2]) return false;
-    if (is_pinned(layer) || is_pinned(norm)) return false;
+    if (!same_place(layer, norm)) return false;
     if (dtype != TN_F32 && dtype != TN_F64) return false;
     if (is(layer, "FullyConnected") && y->ndim != 2) return false;
     const int64_t axis = number(norm, "axis", 1);
