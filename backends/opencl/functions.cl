@@ -1,4 +1,5 @@
-// backends/opencl/functions.cl: functions of elementwise rows that OpenCL C lacks, over A.
+// backends/opencl/functions.cl: functions of elementwise rows that OpenCL C
+// lacks, over A.
 #ifdef A_IS_I64
 // Whole numbers: division by 0 is 0.
 #ifdef USES_pymod
@@ -29,7 +30,8 @@ long tn_pow(long a, long b)
 #define pow tn_pow
 #endif
 #ifdef USES_hypot
-// The largest whole number whose square is not above a * a + b * b: as far as ulong holds it.
+// The largest whole number whose square is not above a * a + b * b: as far as
+// ulong holds it.
 long tn_hypot(long a, long b)
 {
     const ulong x = abs(a), y = abs(b);
@@ -58,7 +60,8 @@ A pymod(A a, A b)
 }
 #endif
 #ifdef USES_digamma
-// The logarithmic derivative of gamma: by reflection and recurrence below 10, asymptotic above.
+// The logarithmic derivative of gamma: by reflection and recurrence below 10,
+// asymptotic above.
 A digamma(A x)
 {
     const A pi = (A)C(3.14159265358979323846);

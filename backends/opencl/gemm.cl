@@ -1,12 +1,14 @@
 // backends/opencl/gemm.cl: c(m, n) = a(m, k) b(k, n) + bias, a batch of them.
 //
-// Element (i, j) of a matrix is at i * row + j * col; products of a batch are `step` apart, and k
-// may come in `segments` stretches, `seg` apart. bias_mode: 0 none, 1 per column, 2 per row.
-#define ARGUMENTS                                                                                  \
-    IN(a), IN(b), OUT(c), IN(bias), const int bias_mode, const int m, const int n, const int k,    \
-        const int segments, const int a_row, const int a_col, const long a_step, const long a_seg, \
-        const int b_row, const int b_col, const long b_step, const long b_seg, const int c_row,    \
-        const int c_col, const long c_step
+// Element (i, j) of a matrix is at i * row + j * col; products of a batch are
+// `step` apart, and k may come in `segments` stretches, `seg` apart. bias_mode:
+// 0 none, 1 per column, 2 per row. Product z takes a and bias number z % cycle,
+// unless cycle is 0.
+#define ARGUMENTS                                                                                 \
+    IN(a), IN(b), OUT(c), IN(bias), const int bias_mode, const int cycle, const int m,            \
+        const int n, const int k, const int segments, const int a_row, const int a_col,           \
+        const long a_step, const long a_seg, const int b_row, const int b_col, const long b_step, \
+        const long b_seg, const int c_row, const int c_col, const long c_step
 
 #if defined(GEMM_REGISTER)
 #ifdef A_IS_F64
@@ -33,25 +35,25 @@ V lanes(const __global A *p, int left)
 #define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define BEGIN(r)                    \
     V x##r = (V)(0), y##r = (V)(0); \
-    const __global A *a##r = a + z * a_step + (long)min(i0 + r, m - 1) * a_row;
+    const __global A *a##r = a + za * a_step + (long)min(i0 + r, m - 1) * a_row;
 #define STEP(r)            \
     x##r += a##r[at] * b0; \
     y##r += a##r[at] * b1;
-#define END(r)                                                    \
-    if (i0 + r < m) {                                             \
-        const A more = bias_mode == 2 ? bias[i0 + r] : (A)0;      \
-        __global A *to = c + z * c_step + (long)(i0 + r) * c_row; \
-        x##r += more + bias0;                                     \
-        y##r += more + bias1;                                     \
-        if (j0 + 2 * VN <= n) {                                   \
-            STORE(x##r, to + j0);                                 \
-            STORE(y##r, to + j0 + VN);                            \
-        } else {                                                  \
-            A v[2 * VN];                                          \
-            STORE(x##r, v);                                       \
-            STORE(y##r, v + VN);                                  \
-            for (int j = j0; j < n; j++) to[j] = v[j - j1];       \
-        }                                                         \
+#define END(r)                                                            \
+    if (i0 + r < m) {                                                     \
+        const A more = bias_mode == 2 ? bias[first_bias + i0 + r] : (A)0; \
+        __global A *to = c + z * c_step + (long)(i0 + r) * c_row;         \
+        x##r += more + bias0;                                             \
+        y##r += more + bias1;                                             \
+        if (j0 + 2 * VN <= n) {                                           \
+            STORE(x##r, to + j0);                                         \
+            STORE(y##r, to + j0 + VN);                                    \
+        } else {                                                          \
+            A v[2 * VN];                                                  \
+            STORE(x##r, v);                                               \
+            STORE(y##r, v + VN);                                          \
+            for (int j = j0; j < n; j++) to[j] = v[j - j1];               \
+        }                                                                 \
     }
 __kernel void gemm_nn(ARGUMENTS, const int padded)
 {
@@ -60,9 +62,11 @@ __kernel void gemm_nn(ARGUMENTS, const int padded)
     GET(A, bias);
     PUT(A, c);
     const int j0 = (int)get_global_id(0) * 2 * VN, i0 = (int)get_global_id(1) * 8;
-    const long z = (long)get_global_id(2);
+    const long z = (long)get_global_id(2), za = cycle ? z % cycle : z;
+    const int first_bias = cycle ? (int)za * m : 0;
     if (i0 >= m || j0 >= n) return;
-    // The last columns are computed together with some before them, which are not stored.
+    // The last columns are computed together with some before them, which are not
+    // stored.
     const bool whole = padded || j0 + 2 * VN <= n, narrow = !whole && n < 2 * VN;
     const int j1 = whole || narrow ? j0 : n - 2 * VN;
     ROWS(BEGIN)
@@ -105,7 +109,7 @@ __kernel void gemm_nn(ARGUMENTS, const int padded)
              : bias_mode == 2 ? bias[i0 + r]                              \
                               : (A)0);
 #define POINT_A(r) \
-    const __global A *a##r = a + z * a_step + s * a_seg + (long)min(i0 + r, m - 1) * a_row;
+    const __global A *a##r = a + za * a_step + s * a_seg + (long)min(i0 + r, m - 1) * a_row;
 #define POINT_B(q) \
     const __global A *b##q = b + z * b_step + s * b_seg + (long)min(j0 + q, n - 1) * b_col;
 A total(V v)
@@ -125,12 +129,14 @@ __kernel void gemm_nt(ARGUMENTS)
     GET(A, bias);
     PUT(A, c);
     const int j0 = (int)get_global_id(0) * 4, i0 = (int)get_global_id(1) * 4;
-    const long z = (long)get_global_id(2);
+    const long z = (long)get_global_id(2), za = cycle ? z % cycle : z;
+    const int first_bias = cycle ? (int)za * m : 0;
     if (i0 >= m || j0 >= n) return;
     SIXTEEN(SUM_BEGIN)
     for (int s = 0; s < segments; s++) {
         POINT_A(0)
-        POINT_A(1) POINT_A(2) POINT_A(3) POINT_B(0) POINT_B(1) POINT_B(2) POINT_B(3) int l = 0;
+        POINT_A(1)
+        POINT_A(2) POINT_A(3) POINT_B(0) POINT_B(1) POINT_B(2) POINT_B(3) int l = 0;
         for (; l + VN <= k; l += VN) {
             const V va0 = LOAD(a0 + l), va1 = LOAD(a1 + l), va2 = LOAD(a2 + l), va3 = LOAD(a3 + l);
             const V vb0 = LOAD(b0 + l), vb1 = LOAD(b1 + l), vb2 = LOAD(b2 + l), vb3 = LOAD(b3 + l);
@@ -143,7 +149,8 @@ __kernel void gemm_nt(ARGUMENTS)
     SIXTEEN(SUM_END)
 }
 
-#else // tiles of 64 x 64 in local memory, 4 x 4 per work item; any strides and dtype
+#else // tiles of 64 x 64 in local memory, 4 x 4 per work item; any strides and
+      // dtype
 
 __kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUMENTS)
 {
@@ -155,11 +162,12 @@ __kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUME
     const int x = (int)get_local_id(0), y = (int)get_local_id(1), id = y * 16 + x;
     const int i0 = (int)get_group_id(1) * 64, j0 = (int)get_group_id(0) * 64;
     const long z = (long)get_group_id(2);
+    const int first_bias = cycle ? (int)(z % cycle) * m : 0;
     A sum[4][4];
     for (int r = 0; r < 4; r++)
         for (int q = 0; q < 4; q++) sum[r][q] = 0;
     for (int s = 0; s < segments; s++) {
-        const long za = z * a_step + s * a_seg, zb = z * b_step + s * b_seg;
+        const long za = (cycle ? z % cycle : z) * a_step + s * a_seg, zb = z * b_step + s * b_seg;
         for (int l0 = 0; l0 < k; l0 += 16) {
             for (int e = 0; e < 4; e++) {
                 // Neighbours read neighbours: along k or across it, as the matrix lies.
@@ -190,7 +198,7 @@ __kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUME
             const int i = i0 + y + 16 * r, j = j0 + x + 16 * q;
             if (i >= m || j >= n) continue;
             A v = sum[r][q];
-            if (bias_mode) v += LD2(bias, bias_mode == 1 ? j : i);
+            if (bias_mode) v += LD2(bias, bias_mode == 1 ? j : first_bias + i);
             ST3(c, z * c_step + (long)i * c_row + (long)j * c_col, v);
         }
 }

@@ -1,5 +1,5 @@
-// backends/opencl/lines.cl: softmax and its kin along lines, and reductions. A line's elements
-// are `inner` apart; one work item works on one line.
+// backends/opencl/lines.cl: softmax and its kin along lines, and reductions. A
+// line's elements are `inner` apart; one work item works on one line.
 #define FIRST(i) ((i) / inner * n * inner + (i) % inner)
 
 #if defined(LINES_SOFTMAX)
@@ -22,7 +22,8 @@ __kernel void softmax(IN(x), OUT(y), const int lines, const int n, const int inn
     }
 }
 
-// dx = y (dy - sum of dy y) / t, or with `logarithm` (dy - exp(y) sum of dy) / t
+// dx = y (dy - sum of dy y) / t, or with `logarithm` (dy - exp(y) sum of dy) /
+// t
 __kernel void softmax_backward(IN(dy), IN(y), OUT(dx), const int lines, const int n,
                                const int inner, const A t, const int logarithm)
 {
@@ -52,7 +53,8 @@ __kernel void count_valid(IN(label), OUT(count), const int n, const long ignored
     count[0] = valid ? valid : 1;
 }
 
-// dx = s (p - label) head for a label of probabilities, dx = s / D (p - 1[j = label]) head else.
+// dx = s (p - label) head for a label of probabilities, dx = s / D (p - 1[j =
+// label]) head else.
 __kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const int size,
                            const int n, const int inner, const A scale, const long ignored,
                            const int soft, const int use_ignore, const int use_head,
@@ -75,8 +77,9 @@ __kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const
 }
 
 #elif defined(LINES_REDUCE)
-// One result per work item (o, part): elements part, part + parts, ... of the walk over `gone`
-// that begins where `kept` says. With one part the result is final.
+// One result per work item (o, part): elements part, part + parts, ... of the
+// walk over `gone` that begins where `kept` says. With one part the result is
+// final.
 #define SUM(v) acc += (v)
 #define PROD(v) acc *= (v)
 #define BEATS_MAX(v) \

@@ -1,8 +1,10 @@
-// backends/opencl/opencl.c: the plugin: tables and what the core asks of kernels.
+// backends/opencl/opencl.c: the plugin: tables and what the core asks of
+// kernels.
 #include "opencl.h"
 
-static const tn_kernel_row *const families[] = {ocl_maps,   ocl_fuse,      ocl_dense,
-                                                ocl_reduce, ocl_softmaxes, NULL};
+static const tn_kernel_row *const families[] = {ocl_maps,      ocl_fuse,    ocl_dense,   ocl_reduce,
+                                                ocl_softmaxes, ocl_shape,   ocl_convs,   ocl_pools,
+                                                ocl_norms,     ocl_indices, ocl_randoms, NULL};
 
 static tn_status init(const tn_host_api *host, void **plugin)
 {
@@ -33,7 +35,8 @@ static bool too_large(const tn_value_info *v)
     return v->size > INT32_MAX;
 }
 
-// Why this device cannot take the call, whatever the operator is; NULL if it may.
+// Why this device cannot take the call, whatever the operator is; NULL if it
+// may.
 static const char *device_cannot(const tn_device *device, const tn_call *call)
 {
     for (uint32_t i = 0; i < call->n_in + call->n_out; i++) {
@@ -85,7 +88,7 @@ static const void *extension(void *plugin, const char *id)
 }
 
 typedef struct ocl_options {
-    const char *cache, *gemm;
+    const char *cache, *flags, *gemm;
 } ocl_options;
 
 static const tn_backend_api backend = {
@@ -124,12 +127,15 @@ static const tn_plugin plugin = {
     .init = init,
     .shutdown = shutdown,
     .backends = (const tn_backend_api *const[]){&backend, NULL},
-    .options = TN_PARAMS(
-        TN_PARAM(ocl_options, cache, TN_P_STR, .def = "",
-                 .doc = "folder of built programs; empty: tenon/opencl in the user's cache "
-                        "folder; off: none"),
-        TN_PARAM(ocl_options, gemm, TN_P_STR, .def = "auto",
-                 .doc = "matrix products: auto, register (vectors in registers, for CPUs) or local "
-                        "(tiles in local memory, for GPUs)")),
+    .options = TN_PARAMS(TN_PARAM(ocl_options, cache, TN_P_STR, .def = "",
+                                  .doc = "folder of built programs; empty: "
+                                         "tenon/opencl in the user's cache "
+                                         "folder; off: none"),
+                         TN_PARAM(ocl_options, flags, TN_P_STR, .def = "",
+                                  .doc = "more options for the compiler: -cl-fast-relaxed-math"),
+                         TN_PARAM(ocl_options, gemm, TN_P_STR, .def = "auto",
+                                  .doc = "matrix products: auto, register (vectors in "
+                                         "registers, for CPUs) or local "
+                                         "(tiles in local memory, for GPUs)")),
 };
 TN_PLUGIN_ENTRY(plugin)

@@ -1,8 +1,10 @@
-// backends/opencl/opencl.h: what the kernels of the opencl backend are written with.
+// backends/opencl/opencl.h: what the kernels of the opencl backend are written
+// with.
 //
-// A kernel of the ABI is a plan: a list of launches that is made when the kernel is prepared, so
-// that a run only fills in addresses and enqueues. Programs are OpenCL C texts, built when a plan
-// first needs them and kept, in memory per device and on disk per device and driver.
+// A kernel of the ABI is a plan: a list of launches that is made when the
+// kernel is prepared, so that a run only fills in addresses and enqueues.
+// Programs are OpenCL C texts, built when a plan first needs them and kept, in
+// memory per device and on disk per device and driver.
 #ifndef TENON_OPENCL_H
 #define TENON_OPENCL_H
 
@@ -13,20 +15,15 @@
 #include <tenon/half.h>
 #include <tenon/kernel.h>
 
+#include "opencl_counters.h"
+
 enum { OCL_MAX_DEVICES = 64, OCL_NAME = 256 };
 
-// ------------------------------------------------------------------ devices (opencl_device.c)
+// ------------------------------------------------------------------ devices
+// (opencl_device.c)
 
 typedef struct ocl_plugin ocl_plugin;
 typedef struct ocl_program ocl_program;
-
-// What tests may look at: get_extension("tn.opencl.counters/1").
-#define OCL_COUNTERS "tn.opencl.counters/1"
-typedef struct ocl_counters {
-    atomic_llong live_buffers, live_bytes;
-    atomic_llong live_kernels;           // prepared and not destroyed
-    atomic_llong built, loaded, refused; // programs: from source, from disk, cached ones not taken
-} ocl_counters;
 
 struct tn_device {
     ocl_plugin *plugin;
@@ -75,7 +72,8 @@ void ocl_close(tn_device *device);
 tn_status ocl_failed(const tn_device *device, cl_int error, const char *what);
 const char *ocl_error_name(cl_int error);
 
-// ------------------------------------------------------------------ memory (opencl_memory.c)
+// ------------------------------------------------------------------ memory
+// (opencl_memory.c)
 
 tn_status ocl_alloc(tn_device *device, uint64_t bytes, uint64_t align, tn_buffer **out);
 void ocl_free(tn_device *device, tn_buffer *buffer);
@@ -93,7 +91,8 @@ tn_status ocl_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *eve
 tn_status ocl_event_wait_host(tn_device *device, tn_event *event);
 void ocl_event_destroy(tn_device *device, tn_event *event);
 
-// ------------------------------------------------------------------ texts (opencl_source.c)
+// ------------------------------------------------------------------ texts
+// (opencl_source.c)
 
 // A text that grows; `failed` once there was no memory.
 typedef struct ocl_text {
@@ -107,32 +106,39 @@ __attribute__((format(printf, 2, 3))) void ocl_printf(ocl_text *t, const char *f
 void ocl_append(ocl_text *t, const char *text);
 void ocl_text_free(ocl_text *t);
 
-// Which type kernels compute in over elements of this dtype: TN_F32, TN_F64 or TN_I64.
+// Which type kernels compute in over elements of this dtype: TN_F32, TN_F64 or
+// TN_I64.
 tn_dtype ocl_number(tn_dtype dtype);
 const char *ocl_c_type(tn_dtype number); // "float", "double", "long"
 
-// Begins a program: A is the type of numbers, I that of indices, and for each i < n the storage
-// type Ti of dtype[i] with LDi(p, i), an element as an A, and STi(p, i, v).
+// Begins a program: A is the type of numbers, I that of indices, and for each i
+// < n the storage type Ti of dtype[i] with LDi(p, i), an element as an A, and
+// STi(p, i, v).
 void ocl_prologue(ocl_text *t, tn_dtype number, uint32_t n, const tn_dtype *dtype);
-// The vocabulary of <tenon/elementwise.h>, over A: of functions those that are used in `text`.
+// The vocabulary of <tenon/elementwise.h>, over A: of functions those that are
+// used in `text`.
 void ocl_vocabulary(ocl_text *t, tn_dtype number, const char *text);
 
 // The .cl files of this folder.
 extern const char ocl_gemm_cl[], ocl_conv_cl[], ocl_lines_cl[], ocl_pool_cl[], ocl_norm_cl[],
     ocl_move_cl[], ocl_index_cl[], ocl_random_cl[], ocl_functions_cl[];
 
-// ------------------------------------------------------------------ programs (opencl_program.c)
+// ------------------------------------------------------------------ programs
+// (opencl_program.c)
 
-// A new kernel object of the program with this text; builds the program, or loads it, or finds it.
+// A new kernel object of the program with this text; builds the program, or
+// loads it, or finds it.
 tn_status ocl_kernel_new(tn_device *device, const char *text, const char *name, cl_kernel *out);
 void ocl_programs_free(tn_device *device);
 
-// ------------------------------------------------------------------ plans (opencl_plan.c)
+// ------------------------------------------------------------------ plans
+// (opencl_plan.c)
 
 // An argument that is known only when the plan runs.
 typedef struct ocl_slot {
     enum { OCL_IN, OCL_OUT, OCL_SCRATCH, OCL_STASH, OCL_RNG, OCL_TRAIN } kind;
-    cl_uint at;      // number of the kernel's argument; a second one follows, but after OCL_TRAIN
+    cl_uint at;      // number of the kernel's argument; a second one follows, but
+                     // after OCL_TRAIN
     uint32_t index;  // input or output
     uint64_t offset; // bytes
 } ocl_slot;
@@ -156,11 +162,13 @@ typedef struct ocl_plan {
 } ocl_plan;
 
 ocl_plan *ocl_begin(const tn_sdk_kernel *k);
-// One more launch, of a kernel of that program. NULL, which all of the following take, on failure.
+// One more launch, of a kernel of that program. NULL, which all of the
+// following take, on failure.
 ocl_launch *ocl_add(ocl_plan *p, const char *text, const char *name);
 // The same with a text that is freed.
 ocl_launch *ocl_add_text(ocl_plan *p, ocl_text *t, const char *name);
-// Arguments, in order. Each tensor is two: __global uchar *, ulong (offset in bytes).
+// Arguments, in order. Each tensor is two: __global uchar *, ulong (offset in
+// bytes).
 void ocl_in(ocl_plan *p, ocl_launch *l, uint32_t i);
 void ocl_out(ocl_plan *p, ocl_launch *l, uint32_t i);
 void ocl_out_at(ocl_plan *p, ocl_launch *l, uint32_t i, uint64_t offset);
@@ -173,7 +181,9 @@ void ocl_int(ocl_plan *p, ocl_launch *l, int64_t v);  // int
 void ocl_long(ocl_plan *p, ocl_launch *l, int64_t v); // long
 // A number of the type `number`.
 void ocl_real(ocl_plan *p, ocl_launch *l, tn_dtype number, double v);
-// Extents, in work items; nothing is launched if one is 0. Groups are as the device likes them.
+// Extents, in work items; nothing is launched if one is 0. Groups are as the device likes them,
+// and may reach beyond x only.
+// device likes them.
 void ocl_over(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z);
 // The same with groups of just this size.
 void ocl_groups(ocl_plan *p, ocl_launch *l, const size_t groups[3], const size_t local[3]);
@@ -200,7 +210,8 @@ static inline bool ocl_is_float(tn_dtype dtype)
     return (TN_FLOATS & TN_BIT(dtype)) != 0;
 }
 
-// Permits that output 0 is written over input i, where the two have as many bytes.
+// Permits that output 0 is written over input i, where the two have as many
+// bytes.
 static inline void ocl_inplace(const tn_call *c, tn_kernel_info *info, uint32_t i)
 {
     if (c->in[i]->bytes == c->out[0]->bytes && info->n_inplace < TN_MAX_INPLACE)
@@ -239,11 +250,12 @@ static inline ocl_line ocl_around(const tn_value_info *v, int32_t axis)
     return (ocl_line){ocl_span(v, 0, axis), v->dims[axis], ocl_span(v, axis + 1, v->ndim)};
 }
 
-// Marks the axes of x that the parameters axis and exclude name; axis () means all. (reduce)
+// Marks the axes of x that the parameters axis and exclude name; axis () means
+// all. (reduce)
 tn_status ocl_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x, bool gone[TN_MAX_NDIM]);
 
-// A box of axes, walked row-major, and where its elements lie in some array: the kernels' struct
-// box, passed by value.
+// A box of axes, walked row-major, and where its elements lie in some array:
+// the kernels' struct box, passed by value.
 typedef struct ocl_box {
     cl_long dim[TN_MAX_NDIM];
     cl_long stride[TN_MAX_NDIM]; // elements; 0: the axis is broadcast
@@ -258,10 +270,12 @@ static inline void ocl_box_add(ocl_box *b, int64_t dim, int64_t stride)
 }
 // The same walk over as few axes as possible, at least one.
 void ocl_box_collapse(ocl_box *b);
-// The box of value `to`, in value `from` broadcast to it: right-aligned, extents of 1 repeat.
+// The box of value `to`, in value `from` broadcast to it: right-aligned,
+// extents of 1 repeat.
 ocl_box ocl_broadcast(const tn_value_info *from, const tn_value_info *to);
 
-// A function of one element, as text over names of its operands and the constants c0, c1, …
+// A function of one element, as text over names of its operands and the
+// constants c0, c1, …
 enum { OCL_OPERANDS = 16, OCL_CONSTANTS = 12, OCL_MAX_CONSTANTS = 64, OCL_MAX_OUTPUTS = 8 };
 typedef struct ocl_formula {
     const char *text; // of result 0, or NULL: `built`
@@ -278,14 +292,16 @@ typedef struct ocl_formula {
 
 // The formula of an elementwise call; false: it has none. (opencl_formula.c)
 bool ocl_formula_of(const tn_call *c, ocl_formula *f);
-bool ocl_update_formula(const tn_call *c, ocl_formula *f); // of optimizers (opencl_optimizer.c)
+bool ocl_update_formula(const tn_call *c,
+                        ocl_formula *f); // of optimizers (opencl_optimizer.c)
 
-// Makes plans of formulas (opencl_map.c). boxes: where the operands' elements are; NULL: as
-// broadcasting has it.
+// Makes plans of formulas (opencl_map.c). boxes: where the operands' elements
+// are; NULL: as broadcasting has it.
 tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info);
 void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes);
 
-// c(m, n) = a(m, k) · b(k, n) for each of `batch`, summed over `segments` stretches of k.
+// c(m, n) = a(m, k) · b(k, n) for each of `batch`, summed over `segments`
+// stretches of k.
 typedef struct ocl_matrix {
     enum { OCL_M_IN, OCL_M_OUT, OCL_M_SCRATCH } where;
     uint32_t index;
@@ -297,6 +313,7 @@ typedef struct ocl_matrix {
 typedef struct ocl_gemm {
     tn_dtype dtype;
     int64_t m, n, k, batch, segments;
+    int64_t cycle; // product z takes a (and bias) number z % cycle; 0: a's own
     ocl_matrix a, b, c;
     int32_t bias;     // input, -1: none
     bool bias_by_row; // one number per row, not per column
@@ -306,7 +323,6 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *g, const char **impl);
 int64_t ocl_gemm_pad(tn_dtype dtype); // columns that padded rows are a multiple of
 
 extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_dense[], ocl_reduce[], ocl_softmaxes[],
-    ocl_loss[], ocl_shape[], ocl_slice[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[],
-    ocl_randoms[];
+    ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[], ocl_randoms[];
 
 #endif

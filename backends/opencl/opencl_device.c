@@ -1,4 +1,5 @@
-// backends/opencl/opencl_device.c: platforms and devices, and how they are opened.
+// backends/opencl/opencl_device.c: platforms and devices, and how they are
+// opened.
 #include "opencl.h"
 
 const char *ocl_error_name(cl_int error)
@@ -58,7 +59,8 @@ tn_status ocl_failed(const tn_device *device, cl_int error, const char *what)
                    device->name, what, ocl_error_name(error), (int)error);
 }
 
-// ------------------------------------------------------------------ what there is
+// ------------------------------------------------------------------ what there
+// is
 
 static void text_of(cl_device_id id, cl_device_info what, char *out, size_t size)
 {

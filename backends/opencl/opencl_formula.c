@@ -84,7 +84,8 @@ static bool activation(const tn_call *c, ocl_formula *f)
 #define SELU_LAMBDA 1.0507009873554804934193349852946
 #define SELU_ALPHA 1.6732632423543772848170429916717
 
-// leaky, elu, selu, gelu; prelu, whose slopes are one per channel, comes with a box.
+// leaky, elu, selu, gelu; prelu, whose slopes are one per channel, comes with a
+// box.
 static bool leaky(const tn_call *c, ocl_formula *f)
 {
     *f = (ocl_formula){.operand = {"x"}, .n_in = 1, .n_constants = 1};
@@ -145,7 +146,8 @@ static bool add_n(const tn_call *c, ocl_formula *f)
     return true;
 }
 
-// The same elements, in another dtype or not. Inputs after the first give no data.
+// The same elements, in another dtype or not. Inputs after the first give no
+// data.
 static bool same(const tn_call *c, ocl_formula *f)
 {
     (void)c;
@@ -160,7 +162,8 @@ static bool logistic(const tn_call *c, ocl_formula *f)
     return true;
 }
 
-// Inputs out, label. c0 = s / (outputs per sample): the label's elements over its first extent.
+// Inputs out, label. c0 = s / (outputs per sample): the label's elements over
+// its first extent.
 static bool regression(const tn_call *c, ocl_formula *f)
 {
     const bool mae = strcmp(c->op->name, "_backward_MAERegressionOutput") == 0;
@@ -171,7 +174,8 @@ static bool regression(const tn_call *c, ocl_formula *f)
     return true;
 }
 
-// dx = s (null), or s / (product of all extents but the last) (batch); valid counts: no formula.
+// dx = s (null), or s / (product of all extents but the last) (batch); valid
+// counts: no formula.
 static bool make_loss(const tn_call *c, ocl_formula *f)
 {
     const tn_value_info *x = c->in[0];
@@ -204,6 +208,19 @@ static bool arange(const tn_call *c, ocl_formula *f)
     if (f->constant[2] > INT32_MAX) return false;
     return ocl_is_float(c->out[0]->dtype) ||
            (f->constant[0] == floor(f->constant[0]) && f->constant[1] == floor(f->constant[1]));
+}
+
+// Places along an axis: i is the element's number.
+static bool positions(const tn_call *c, ocl_formula *f)
+{
+    const tn_value_info *x = c->in[0];
+    const int32_t axis = tn_axis(tn_call_i64(c, "axis", 0), x->ndim);
+    if (axis < 0) return false;
+    const ocl_line line = ocl_around(x, axis);
+    *f = (ocl_formula){.text = "(A)(i / (int)c0 % (int)c1)", .n_constants = 2};
+    f->constant[0] = (double)line.inner;
+    f->constant[1] = (double)line.n;
+    return line.inner < 1 << 24 && line.n < 1 << 24; // as float32 holds them
 }
 
 static const struct {
@@ -241,6 +258,7 @@ static const struct {
     {"zeros_like", fill},
     {"ones_like", fill},
     {"_arange", arange},
+    {"_positions", positions},
 };
 
 bool ocl_formula_of(const tn_call *c, ocl_formula *f)
@@ -250,7 +268,8 @@ bool ocl_formula_of(const tn_call *c, ocl_formula *f)
     return ocl_update_formula(c, f) || row_formula(c, f);
 }
 
-// ------------------------------------------------------------------ rows of the backend
+// ------------------------------------------------------------------ rows of
+// the backend
 
 static const char *formula_cannot(const tn_call *c)
 {
@@ -280,7 +299,8 @@ static const char *formula_cannot(const tn_call *c)
 // A row named "-", for an operator without rscalar form, is never asked for.
 #define BINARY_MAP(op, scalar, rscalar, broadcast, grads, forward, da, db, doc) \
     MAP(#op, TN_ALL_DTYPES)                                                     \
-    MAP(#scalar, TN_ALL_DTYPES) MAP(#rscalar, TN_ALL_DTYPES) MAP(#broadcast, TN_ALL_DTYPES)
+    MAP(#scalar, TN_ALL_DTYPES)                                                 \
+    MAP(#rscalar, TN_ALL_DTYPES) MAP(#broadcast, TN_ALL_DTYPES)
 
 // clang-format off
 const tn_kernel_row ocl_maps[] = {
@@ -316,6 +336,7 @@ const tn_kernel_row ocl_maps[] = {
     MAP("zeros_like", TN_ALL_DTYPES)
     MAP("ones_like", TN_ALL_DTYPES)
     MAP("_arange", TN_ALL_DTYPES)
+    MAP("_positions", TN_ALL_DTYPES)
     MAP("sgd_update", TN_FLOATS)
     MAP("sgd_mom_update", TN_FLOATS)
     MAP("adam_update", TN_FLOATS)

@@ -1,4 +1,5 @@
-// backends/opencl/opencl_gemm.c: matrix products, and the operators that are one.
+// backends/opencl/opencl_gemm.c: matrix products, and the operators that are
+// one.
 #include "opencl.h"
 
 // ------------------------------------------------------------------ launches
@@ -89,6 +90,7 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *wanted, const char **impl)
     put_matrix(p, l, &g.c);
     ocl_in(p, l, g.bias < 0 ? 0 : (uint32_t)g.bias);
     ocl_int(p, l, g.bias < 0 ? 0 : g.bias_by_row ? 2 : 1);
+    ocl_int(p, l, g.cycle);
     const int64_t sizes[] = {g.m, g.n, g.k, g.segments, g.a.row, g.a.col};
     for (int i = 0; i < 6; i++) ocl_int(p, l, sizes[i]);
     ocl_long(p, l, g.a.step);
@@ -127,7 +129,8 @@ static ocl_gemm product(const tn_call *c, int64_t m, int64_t n, int64_t k)
         .dtype = c->out[0]->dtype, .m = m, .n = n, .k = k, .batch = 1, .segments = 1, .bias = -1};
 }
 
-// a(m, k) of dot: the last axis of lhs is contracted, with transpose_a the first.
+// a(m, k) of dot: the last axis of lhs is contracted, with transpose_a the
+// first.
 static void dot_sizes(const tn_call *c, const tn_value_info *lhs, const tn_value_info *rhs,
                       int64_t *m, int64_t *n, int64_t *k)
 {
@@ -139,8 +142,8 @@ static void dot_sizes(const tn_call *c, const tn_value_info *lhs, const tn_value
                                                : ocl_span(rhs, 1, rhs->ndim);
 }
 
-// output(n, m) = data(n, k) · weight(m, k)ᵀ + bias(m). Without flatten n counts all the axes of
-// data but the last.
+// output(n, m) = data(n, k) · weight(m, k)ᵀ + bias(m). Without flatten n counts
+// all the axes of data but the last.
 static ocl_gemm fully_connected(const tn_call *c)
 {
     const tn_value_info *weight = c->in[1];
@@ -165,7 +168,8 @@ static ocl_gemm dot(const tn_call *c)
     return g;
 }
 
-// Inputs dy, rhs, lhs' shape: d lhs(m, k) = dy(m, n) · rhs(k, n)ᵀ, laid out as lhs is.
+// Inputs dy, rhs, lhs' shape: d lhs(m, k) = dy(m, n) · rhs(k, n)ᵀ, laid out as
+// lhs is.
 static ocl_gemm backward_dot_lhs(const tn_call *c)
 {
     int64_t m, n, k;
@@ -177,7 +181,8 @@ static ocl_gemm backward_dot_lhs(const tn_call *c)
     return g;
 }
 
-// Inputs dy, lhs, rhs' shape: d rhs(k, n) = lhs(m, k)ᵀ · dy(m, n), laid out as rhs is.
+// Inputs dy, lhs, rhs' shape: d rhs(k, n) = lhs(m, k)ᵀ · dy(m, n), laid out as
+// rhs is.
 static ocl_gemm backward_dot_rhs(const tn_call *c)
 {
     int64_t m, n, k;
@@ -189,7 +194,8 @@ static ocl_gemm backward_dot_rhs(const tn_call *c)
     return g;
 }
 
-// out(b, m, n) = lhs(b, m, k) · rhs(b, k, n) for each b; the flags transpose the last two axes.
+// out(b, m, n) = lhs(b, m, k) · rhs(b, k, n) for each b; the flags transpose
+// the last two axes.
 static ocl_gemm batch_dot(const tn_call *c)
 {
     const bool ta = tn_call_bool(c, "transpose_a", false);

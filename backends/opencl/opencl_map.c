@@ -1,4 +1,5 @@
-// backends/opencl/opencl_map.c: kernels generated from formulas: one work item per element.
+// backends/opencl/opencl_map.c: kernels generated from formulas: one work item
+// per element.
 #include "opencl.h"
 
 // ------------------------------------------------------------------ boxes
@@ -231,7 +232,8 @@ tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return ocl_end(p);
 }
 
-// ------------------------------------------------------------------ fused calls
+// ------------------------------------------------------------------ fused
+// calls
 
 enum { MOST_PARTS = 32 };
 
@@ -263,7 +265,8 @@ static void put_part(ocl_text *t, const tn_part *part, uint32_t number, const oc
     for (uint32_t j = 0; j < f->n_in; j++) {
         const int32_t from = part->from[j];
         if (!f->operand[j]) continue;
-        // The operand's name may be that of an outer value: those begin with p and v.
+        // The operand's name may be that of an outer value: those begin with p and
+        // v.
         ocl_printf(t, "    const A %s = %s%d;\n", f->operand[j], from < 0 ? "p" : "v",
                    from < 0 ? -1 - from : from);
     }

@@ -72,7 +72,8 @@ tn_status ocl_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t 
     return error ? ocl_failed(device, error, "copy") : TN_OK;
 }
 
-// ------------------------------------------------------------------ queues and events
+// ------------------------------------------------------------------ queues and
+// events
 
 tn_status ocl_queue_create(tn_device *device, tn_queue **out)
 {

@@ -1,4 +1,5 @@
-// backends/opencl/opencl_optimizer.c: parameter updates as formulas; states are written in place.
+// backends/opencl/opencl_optimizer.c: parameter updates as formulas; states are
+// written in place.
 //
 // Source: MXNet 0.11, src/operator/optimizer_op-inl.h.
 #include "opencl.h"
@@ -51,9 +52,10 @@ static const struct update {
     {"rmspropalex_update",
      {"w", "g", "n2", "m", "d"},
      1 << 2 | 1 << 3 | 1 << 4,
-     DECAYED_GRADIENT
-     "n2 = gamma1 * n2 + (1 - gamma1) * g2 * g2; m = gamma1 * m + (1 - gamma1) * g2; "
-     "d = gamma2 * d - lr * g2 / sqrt(n2 - m * m + epsilon); const A r = w + d;",
+     DECAYED_GRADIENT "n2 = gamma1 * n2 + (1 - gamma1) * g2 * g2; m = gamma1 * "
+                      "m + (1 - gamma1) * g2; "
+                      "d = gamma2 * d - lr * g2 / sqrt(n2 - m * m + epsilon); "
+                      "const A r = w + d;",
      "limit < 0 ? r : r > limit ? limit : r < -limit ? -limit : r",
      {"gamma1", "gamma2", "epsilon", "limit"}},
 };

@@ -1,4 +1,5 @@
-// backends/opencl/opencl_plan.c: plans: lists of launches, made at prepare, enqueued at run.
+// backends/opencl/opencl_plan.c: plans: lists of launches, made at prepare,
+// enqueued at run.
 #include "opencl.h"
 
 ocl_plan *ocl_begin(const tn_sdk_kernel *k)
@@ -155,15 +156,28 @@ void ocl_groups(ocl_plan *p, ocl_launch *l, const size_t groups[3], const size_t
     }
 }
 
-// Groups are one row of work items; kernels return where their number is beyond the extent.
+// The largest divisor of n that is not above most.
+static size_t divisor(size_t n, size_t most)
+{
+    size_t d = n < most ? n : most;
+    while (d > 1 && n % d) d--;
+    return d ? d : 1;
+}
+
+// Rows of work items, as many of them as divide the extents; kernels return where x is beyond.
 void ocl_over(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z)
 {
     if (!l || p->status != TN_OK) return;
-    const size_t most = p->device->group < 256 ? p->device->group : 256;
+    const size_t limit = p->device->cpu ? 1024 : 256; // a CPU starts few groups faster than many
+    const size_t most = p->device->group < limit ? p->device->group : limit;
+    const size_t row = most < 256 ? most : 256;
     size_t local[3] = {16, 1, 1};
-    while (local[0] < most && local[0] < (size_t)x) local[0] *= 2;
-    if (local[0] > most) local[0] = most;
-    const size_t groups[3] = {((size_t)x + local[0] - 1) / local[0], (size_t)y, (size_t)z};
+    while (local[0] < row && local[0] < (size_t)x) local[0] *= 2;
+    if (local[0] > row) local[0] = row;
+    local[1] = divisor((size_t)y, most / local[0]);
+    local[2] = divisor((size_t)z, most / local[0] / local[1]);
+    const size_t groups[3] = {((size_t)x + local[0] - 1) / local[0], (size_t)y / local[1],
+                              (size_t)z / local[2]};
     ocl_groups(p, l, groups, local);
 }
 

@@ -1,9 +1,11 @@
-// backends/opencl/opencl_program.c: programs: built once per device, kept on disk.
+// backends/opencl/opencl_program.c: programs: built once per device, kept on
+// disk.
 //
-// A file of the cache holds one program's binary behind a header with its checksum. Its name is a
-// hash of the device, the driver, the options and the text, so that a change of any of them makes
-// another file. Files are written under another name and renamed: a reader, in this process or
-// another, sees a whole file or none.
+// A file of the cache holds one program's binary behind a header with its
+// checksum. Its name is a hash of the device, the driver, the options and the
+// text, so that a change of any of them makes another file. Files are written
+// under another name and renamed: a reader, in this process or another, sees a
+// whole file or none.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +13,6 @@
 
 #include "opencl.h"
 
-#define BUILD_OPTIONS "-cl-std=CL1.2 -w"
 #define FORMAT "tenon opencl program 1"
 
 struct ocl_program {
@@ -20,7 +21,7 @@ struct ocl_program {
     cl_program program;
 };
 
-enum { HEADER = 48, PATH = 1024 };
+enum { PATH = 1024, OPTIONS = 512 };
 #define MOST_BYTES (UINT64_C(256) << 20) // of a cached binary
 
 // FNV-1a; seeds make two of it.
@@ -31,11 +32,19 @@ static uint64_t hash(uint64_t h, const void *p, size_t n)
     return h;
 }
 
-static void key_of(const tn_device *d, const char *text, uint64_t key[2])
+// Options of every build.
+static void options_of(const tn_device *d, char out[OPTIONS])
+{
+    const tn_host_api *host = d->plugin->host;
+    const char *flags = host->option(host->host, "flags");
+    snprintf(out, OPTIONS, "-cl-std=CL1.2 -w %s", flags ? flags : "");
+}
+
+static void key_of(const tn_device *d, const char *options, const char *text, uint64_t key[2])
 {
     char platform[OCL_NAME] = "";
     clGetPlatformInfo(d->platform, CL_PLATFORM_VERSION, sizeof platform - 1, platform, NULL);
-    const char *const parts[] = {FORMAT, platform, d->name, d->driver, BUILD_OPTIONS, text};
+    const char *const parts[] = {FORMAT, platform, d->name, d->driver, options, text};
     key[0] = UINT64_C(14695981039346656037);
     key[1] = UINT64_C(0x9E3779B97F4A7C15);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -165,7 +174,7 @@ static void keep(const tn_device *d, cl_program program, const char *path)
 
 // ------------------------------------------------------------------ building
 
-static cl_program load(const tn_device *d, const char *path)
+static cl_program load(const tn_device *d, const char *options, const char *path)
 {
     const tn_host_api *host = d->plugin->host;
     size_t bytes = 0;
@@ -175,7 +184,7 @@ static cl_program load(const tn_device *d, const char *path)
     const unsigned char *at = binary;
     cl_program p = clCreateProgramWithBinary(d->context, 1, &d->id, &bytes, &at, &status, &error);
     host->free(host->host, binary, bytes, 64);
-    if (p && !error && !status && clBuildProgram(p, 1, &d->id, BUILD_OPTIONS, NULL, NULL) == 0) {
+    if (p && !error && !status && clBuildProgram(p, 1, &d->id, options, NULL, NULL) == 0) {
         atomic_fetch_add(&d->plugin->counters.loaded, 1);
         return p;
     }
@@ -199,12 +208,12 @@ static tn_status build_failed(const tn_device *d, cl_program program, cl_int err
     return s;
 }
 
-static tn_status build(const tn_device *d, const char *text, cl_program *out)
+static tn_status build(const tn_device *d, const char *options, const char *text, cl_program *out)
 {
     cl_int error;
     cl_program p = clCreateProgramWithSource(d->context, 1, &text, NULL, &error);
     if (!p) return ocl_failed(d, error, "making a program");
-    error = clBuildProgram(p, 1, &d->id, BUILD_OPTIONS, NULL, NULL);
+    error = clBuildProgram(p, 1, &d->id, options, NULL, NULL);
     if (error) {
         const tn_status s = build_failed(d, p, error);
         clReleaseProgram(p);
@@ -220,8 +229,9 @@ static tn_status find(tn_device *d, const char *text, cl_program *out)
 {
     const tn_host_api *host = d->plugin->host;
     uint64_t key[2];
-    char path[PATH];
-    key_of(d, text, key);
+    char path[PATH], options[OPTIONS];
+    options_of(d, options);
+    key_of(d, options, text, key);
     for (ocl_program *p = d->programs; p; p = p->next)
         if (p->key[0] == key[0] && p->key[1] == key[1]) {
             *out = p->program;
@@ -231,9 +241,9 @@ static tn_status find(tn_device *d, const char *text, cl_program *out)
     if (!fresh) return ocl_failed(d, CL_OUT_OF_HOST_MEMORY, "keeping a program");
     *fresh = (ocl_program){d->programs, {key[0], key[1]}, NULL};
     const bool cached = cache_path(d, key, path);
-    fresh->program = cached ? load(d, path) : NULL;
+    fresh->program = cached ? load(d, options, path) : NULL;
     if (!fresh->program) {
-        const tn_status s = build(d, text, &fresh->program);
+        const tn_status s = build(d, options, text, &fresh->program);
         if (s != TN_OK) {
             host->free(host->host, fresh, sizeof *fresh, 64);
             return s;

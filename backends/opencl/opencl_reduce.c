@@ -1,7 +1,9 @@
-// backends/opencl/opencl_reduce.c: sums and extremes over axes, and where the extremes are.
+// backends/opencl/opencl_reduce.c: sums and extremes over axes, and where the
+// extremes are.
 //
-// An output element is the result of a walk: the kept axes say where it starts, the gone axes are
-// walked over. Few long walks are cut into parts, whose results are brought together after.
+// An output element is the result of a walk: the kept axes say where it starts,
+// the gone axes are walked over. Few long walks are cut into parts, whose
+// results are brought together after.
 #include "opencl.h"
 
 typedef struct reduction {
@@ -60,7 +62,8 @@ static tn_status gone_axes(const tn_sdk_kernel *k, bool gone[TN_MAX_NDIM])
 
 // ------------------------------------------------------------------ programs
 
-// The least (or greatest) number of the dtype, with which the largest (smallest) begins.
+// The least (or greatest) number of the dtype, with which the largest
+// (smallest) begins.
 static const char *edge(tn_dtype dtype, bool least)
 {
     switch (dtype) {
@@ -173,8 +176,9 @@ static tn_status extreme_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return ocl_end(p);
 }
 
-// _broadcast_reduced(data, like): the result of a reduction over axis (), keepdims, exclude spread
-// back over like's shape: the reduced axes repeat. scale_by_count divides by how often.
+// _broadcast_reduced(data, like): the result of a reduction over axis (),
+// keepdims, exclude spread back over like's shape: the reduced axes repeat.
+// scale_by_count divides by how often.
 static tn_status spread_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *like = k->call->in[1];
@@ -182,7 +186,8 @@ static tn_status spread_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_status s = ocl_reduced_axes(k, like, gone);
     (void)info;
     if (s != TN_OK) return s;
-    // Data holds the kept axes in their order, with or without extents of 1 between them.
+    // Data holds the kept axes in their order, with or without extents of 1
+    // between them.
     int64_t stride[TN_MAX_NDIM], next = 1, share = 1;
     for (int32_t axis = like->ndim; axis-- > 0;) {
         stride[axis] = gone[axis] ? 0 : next;

@@ -1,4 +1,5 @@
-// backends/opencl/opencl_softmax.c: softmax and log_softmax along one axis, and SoftmaxOutput.
+// backends/opencl/opencl_softmax.c: softmax and log_softmax along one axis, and
+// SoftmaxOutput.
 #include "opencl.h"
 
 static ocl_launch *add(ocl_plan *p, const char *family, const tn_dtype types[3], const char *name)
@@ -65,7 +66,8 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return ocl_end(p);
 }
 
-// ------------------------------------------------------------------ SoftmaxOutput
+// ------------------------------------------------------------------
+// SoftmaxOutput
 
 // How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
 static ocl_line output_line(const tn_call *c)
@@ -82,9 +84,10 @@ static tn_status output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return forward(k, output_line(k->call), 1, false);
 }
 
-// What the gradient is multiplied by, s / D; counted labels are divided by in the kernel. D is 1,
-// or the number of labels (batch), or of those not ignored (valid). With multi_output there is one
-// label for each of the S = inner places of a sample, and null divides by S.
+// What the gradient is multiplied by, s / D; counted labels are divided by in
+// the kernel. D is 1, or the number of labels (batch), or of those not ignored
+// (valid). With multi_output there is one label for each of the S = inner
+// places of a sample, and null divides by S.
 static double output_scale(const tn_call *c, ocl_line l, bool soft)
 {
     const double s = tn_call_f64(c, "grad_scale", 1);

@@ -1,8 +1,9 @@
-// backends/opencl/opencl_source.c: texts of programs: types of elements, and the vocabulary of
-// elementwise rows.
+// backends/opencl/opencl_source.c: texts of programs: types of elements, and
+// the vocabulary of elementwise rows.
 #include "opencl.h"
 
-// ------------------------------------------------------------------ growing texts
+// ------------------------------------------------------------------ growing
+// texts
 
 static bool grow(ocl_text *t, size_t n)
 {
@@ -65,12 +66,13 @@ const char *ocl_c_type(tn_dtype number)
 }
 
 typedef struct storage {
-    const char *type, *load;            // load of element i of p
-    const char *from_real, *from_whole; // what is stored of v, a float number or a long
+    const char *type, *load; // load of element i of p
+    const char *from_real,
+        *from_whole; // what is stored of v, a float number or a long
 } storage;
 
-// Floats become integers without the fraction, saturated, NaN as 0; integers become narrower ones
-// by their low bits; bool is v != 0.
+// Floats become integers without the fraction, saturated, NaN as 0; integers
+// become narrower ones by their low bits; bool is v != 0.
 static storage storage_of(tn_dtype dtype)
 {
     switch (dtype) {
@@ -85,10 +87,14 @@ static storage storage_of(tn_dtype dtype)
     }
 }
 
-// The 16-bit floats: OpenCL stores and loads halves without having them as a type.
+// The 16-bit floats: OpenCL stores and loads halves without having them as a
+// type.
 static const char half_text[] =
     "#define TN_LOAD_HALF(p, i) vload_half((i), (const __global half *)(p))\n"
-    "#define TN_STORE_HALF(p, i, v) vstore_half_rte((v), (i), (__global half *)(p))\n"
+    "#define TN_STORE_HALF(p, i, v) vstore_half_rte(tn_half(v), (i), (__global half "
+    "*)(p))\n"
+    "#ifdef A_IS_F64\n#define tn_half(v) (double)(v)\n#else\n#define tn_half(v) (float)(v)\n"
+    "#endif\n"
     "float tn_load_bf16(ushort v) { return as_float((uint)v << 16); }\n"
     "ushort tn_bf16(float v)\n"
     "{\n"
@@ -102,8 +108,8 @@ static void one_type(ocl_text *t, uint32_t i, tn_dtype dtype, bool whole)
     if (dtype == TN_F16) {
         ocl_printf(t,
                    "#define T%u ushort\n#define LD%u(p, i) ((A)TN_LOAD_HALF(p, i))\n"
-                   "#define ST%u(p, i, v) TN_STORE_HALF(p, i, %s(v))\n",
-                   i, i, i, whole ? "(float)" : "");
+                   "#define ST%u(p, i, v) TN_STORE_HALF(p, i, v)\n",
+                   i, i, i);
     } else if (dtype == TN_BF16) {
         ocl_printf(t,
                    "#define T%u ushort\n#define LD%u(p, i) ((A)tn_load_bf16((p)[i]))\n"
@@ -139,7 +145,8 @@ void ocl_prologue(ocl_text *t, tn_dtype number, uint32_t n, const tn_dtype *dtyp
                       "}\n");
     ocl_append(t, "#define IN(k) const __global uchar *k##_p, const ulong k##_o\n"
                   "#define OUT(k) __global uchar *k##_p, const ulong k##_o\n"
-                  "#define GET(T, k) const __global T *k = (const __global T *)(k##_p + k##_o)\n"
+                  "#define GET(T, k) const __global T *k = (const __global T "
+                  "*)(k##_p + k##_o)\n"
                   "#define PUT(T, k) __global T *k = (__global T *)(k##_p + k##_o)\n"
                   "typedef struct box {\n"
                   "    long dim[8], stride[8], start;\n"

@@ -1,0 +1,89 @@
+// backends/opencl/opencl_pool.c: Pooling over 1 to 3 spatial axes, and its
+// gradients.
+#include "opencl.h"
+
+typedef struct slides { // as pool.cl has it
+    cl_int wide[3], narrow[3], window[3], stride[3], dilate[3], pad[3];
+} slides;
+
+static int64_t entry(tn_ints list, int32_t i, int64_t otherwise)
+{
+    return (size_t)i < list.n ? list.v[i] : otherwise;
+}
+
+// global_pool: one window over all, whatever kernel, stride and pad say.
+static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value_info *y)
+{
+    const tn_ints kernel = tn_call_ints(c, "kernel"), pad = tn_call_ints(c, "pad");
+    const tn_ints stride = tn_call_ints(c, "stride");
+    const bool global = tn_call_bool(c, "global_pool", false);
+    slides s = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
+    const int32_t n = x->ndim - 2;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t axis = 3 - n + i;
+        s.wide[axis] = (cl_int)x->dims[2 + i];
+        s.narrow[axis] = (cl_int)y->dims[2 + i];
+        s.window[axis] = global ? s.wide[axis] : (cl_int)kernel.v[i];
+        s.stride[axis] = global ? 1 : (cl_int)entry(stride, i, 1);
+        s.pad[axis] = global ? 0 : (cl_int)entry(pad, i, 0);
+    }
+    return s;
+}
+
+static ocl_launch *add(ocl_plan *p, const char *name)
+{
+    const tn_dtype dtype = p->k->call->out[0]->dtype;
+    ocl_text t = {.host = p->k->host};
+    ocl_prologue(&t, ocl_number(dtype), 1, &dtype);
+    ocl_append(&t, ocl_pool_cl);
+    return ocl_add_text(p, &t, name);
+}
+
+static int mode_of(const tn_call *c)
+{
+    return tn_call_is(c, "pool_type", "max") ? 0 : tn_call_is(c, "pool_type", "avg") ? 2 : 1;
+}
+
+static void pass(ocl_plan *p, ocl_launch *l, const slides *s, int64_t points, int64_t planes)
+{
+    const tn_call *c = p->k->call;
+    ocl_bytes(p, l, s, sizeof *s);
+    ocl_int(p, l, mode_of(c));
+    ocl_int(p, l, tn_call_bool(c, "count_include_pad", true));
+    ocl_over(p, l, points, planes, 1);
+}
+
+static tn_status pool_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_value_info *x = k->call->in[0], *y = k->call->out[0];
+    const slides s = slides_of(k->call, x, y);
+    (void)info;
+    ocl_plan *p = ocl_begin(k);
+    ocl_launch *l = add(p, "pool");
+    ocl_in(p, l, 0);
+    ocl_out(p, l, 0);
+    pass(p, l, &s, ocl_span(y, 2, y->ndim), ocl_span(x, 0, 2));
+    return ocl_end(p);
+}
+
+// Inputs dy, data (of the sum its shape only)
+static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_value_info *y = k->call->in[0], *x = k->call->out[0];
+    const slides s = slides_of(k->call, x, y);
+    (void)info;
+    ocl_plan *p = ocl_begin(k);
+    ocl_launch *l = add(p, "pool_backward");
+    ocl_in(p, l, 0);
+    ocl_in(p, l, mode_of(k->call) == 0 ? 1 : 0);
+    ocl_out(p, l, 0);
+    pass(p, l, &s, ocl_span(x, 2, x->ndim), ocl_span(x, 0, 2));
+    return ocl_end(p);
+}
+
+const tn_kernel_row ocl_pools[] = {
+    OCL_ROW("Pooling", TN_FLOATS, NULL, pool_setup),
+    OCL_ROW("_backward_Pooling_max", TN_FLOATS, NULL, backward_setup),
+    OCL_ROW("_backward_Pooling_sum", TN_FLOATS, NULL, backward_setup),
+    {0},
+};
