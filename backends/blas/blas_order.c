@@ -1,0 +1,109 @@
+// backends/blas/blas_order.c: the order of elements along an axis.
+#include "blas.h"
+
+typedef struct order {
+    blas_line line;
+    bool ascend;
+    uint64_t worker_bytes;
+} order;
+
+// Scratch of a worker: the keys of a line, and two lines of indices.
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    order *s = k->state;
+    const int32_t axis = blas_axis_param(k->call, "axis", -1, k->call->in[0]->ndim);
+    if (axis < 0) return blas_no_axis(k, "axis");
+    s->line = blas_around(k->call->in[0], axis);
+    s->ascend = tn_call_bool(k->call, "is_ascend", true);
+    s->worker_bytes = ((uint64_t)s->line.n * 24 + 63) / 64 * 64;
+    info->scratch_bytes = s->worker_bytes * k->host->threads(k->host->host);
+    return TN_OK;
+}
+
+// Numbers in the order of doubles, where NaN is larger than any: as integers with the same order.
+static int64_t key_of(double v)
+{
+    int64_t bits;
+    if (isnan(v)) return INT64_MAX;
+    v = v == 0 ? 0 : v; // -0 is 0
+    memcpy(&bits, &v, sizeof bits);
+    return bits < 0 ? bits ^ INT64_MAX : bits;
+}
+
+// Merges the ordered runs run[0] … run[1]-1 and run[1] … run[2]-1 of `from` into `to`. Of equal
+// elements those of the first run come first.
+static void merge(const int64_t *key, const int64_t *from, int64_t *to, const int64_t run[3],
+                  bool ascend)
+{
+    int64_t i = run[0], j = run[1];
+    for (int64_t at = run[0]; at < run[2]; at++) {
+        bool second = i == run[1];
+        if (i < run[1] && j < run[2]) {
+            const int64_t a = key[from[i]], b = key[from[j]];
+            second = ascend ? b < a : a < b;
+        }
+        to[at] = second ? from[j++] : from[i++];
+    }
+}
+
+// Runs of 1, 2, 4 … elements are merged until one is left, which is returned.
+static const int64_t *sort(const int64_t *key, int64_t n, bool ascend, int64_t *a, int64_t *b)
+{
+    for (int64_t i = 0; i < n; i++) a[i] = i;
+    for (int64_t width = 1; width < n; width *= 2) {
+        for (int64_t i = 0; i < n; i += 2 * width) {
+            const int64_t middle = i + width < n ? i + width : n;
+            const int64_t end = middle + width < n ? middle + width : n;
+            merge(key, a, b, (const int64_t[3]){i, middle, end}, ascend);
+        }
+        int64_t *const t = a;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+// Items are lines.
+static void sort_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *run = ctx;
+    const order *s = run->k->state;
+    const blas_line l = s->line;
+    const tn_dtype dtype = run->k->call->in[0]->dtype, to = run->k->call->out[0]->dtype;
+    const void *x = blas_in(run->a, 0);
+    int64_t *key = (void *)((char *)run->a->scratch.host + worker * s->worker_bytes);
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t start = item / l.inner * l.n * l.inner + item % l.inner;
+        for (int64_t i = 0; i < l.n; i++) {
+            double v;
+            if (blas_is_float(dtype)) {
+                blas_load_f64(dtype, x, start + i * l.inner, 1, &v);
+                key[i] = key_of(v);
+            } else {
+                key[i] = blas_get_int(dtype, x, start + i * l.inner);
+            }
+        }
+        const int64_t *found = sort(key, l.n, s->ascend, key + l.n, key + 2 * l.n);
+        for (int64_t i = 0; i < l.n; i++)
+            blas_store_i64(to, blas_out(run->a, 0), start + i * l.inner, 1, &found[i]);
+    }
+}
+
+static tn_status argsort(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const blas_line l = ((const order *)k->state)->line;
+    blas_run r = {k, a};
+    if (k->call->in[0]->size)
+        blas_items(k, a, l.outer * l.inner, 8 * l.n, BLAS_COSTLY, sort_range, &r);
+    return TN_OK;
+}
+
+const tn_kernel_row blas_orders[] = {
+    {.op = "_argsort",
+     .dtypes = TN_ALL_DTYPES,
+     .flags = BLAS_FLAGS,
+     .state_size = sizeof(order),
+     .setup = setup,
+     .run = argsort},
+    {0},
+};
