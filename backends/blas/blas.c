@@ -10,7 +10,7 @@ static const tn_kernel_row *const families[] = {
     blas_linalg,
     blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_lrns,
     blas_rnns, blas_rnn_backs,
-    blas_alongs, blas_orders,
+    blas_alongs, blas_orders, blas_multinomials,
     NULL,
 };
 // clang-format on

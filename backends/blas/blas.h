@@ -288,6 +288,6 @@ extern const tn_kernel_row blas_linalg[];
 extern const tn_kernel_row blas_convs[], blas_conv_weights[], blas_pools[], blas_batch_norms[],
     blas_lrns[];
 extern const tn_kernel_row blas_rnns[], blas_rnn_backs[];
-extern const tn_kernel_row blas_alongs[], blas_orders[];
+extern const tn_kernel_row blas_alongs[], blas_orders[], blas_multinomials[];
 
 #endif

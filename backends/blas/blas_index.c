@@ -196,6 +196,31 @@ static tn_status scatter_add(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// ------------------------------------------------------------------ _check_index
+
+// Inputs indices: the same again, if all are in 0 … extent-1.
+static tn_status check_index(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const tn_value_info *index = k->call->in[0];
+    const int64_t n = tn_call_i64(k->call, "extent", 0);
+    for (int64_t i = 0; i < index->size; i++) {
+        double v;
+        blas_load_f64(index->dtype, a->in[0].host, i, 1, &v);
+        if (v > -1 && v < (double)n) continue; // NaN is outside
+        return tn_fail(k->host, TN_E_INVALID,
+                       "%s (%s): index %.17g at position %lld: wanted 0 to "
+                       "%lld",
+                       k->call->name, k->call->op->name, v, (long long)i, (long long)n - 1);
+    }
+    int64_t whole[CHUNK];
+    for (int64_t i = 0; i < index->size; i += CHUNK) {
+        const int64_t m = index->size - i < CHUNK ? index->size - i : CHUNK;
+        blas_load_i64(index->dtype, a->in[0].host, i, m, whole);
+        blas_store_i64(k->call->out[0]->dtype, a->out[0].host, i, m, whole);
+    }
+    return TN_OK;
+}
+
 // ------------------------------------------------------------------ one_hot
 
 typedef struct one_hot {
@@ -247,6 +272,7 @@ const tn_kernel_row blas_index[] = {
     ROW("_backward_Embedding", sizeof(scatter), NULL, scatter_setup, scatter_add),
     ROW("take", sizeof(look_up), take_cannot, take_setup, take),
     ROW("_backward_take", sizeof(scatter), NULL, scatter_setup, scatter_add),
+    ROW("_check_index", 0, NULL, NULL, check_index),
     ROW("one_hot", 0, NULL, NULL, one_hot_run),
     {0},
 };
