@@ -86,24 +86,6 @@ void N(blas_rows)(const blas_conv *c, const void *y, int64_t rows, int64_t n, vo
     N(rows)(y, c->narrow_points, rows, n, panel);
 }
 
-// In squares, so that both sides stay in the first-level cache.
-BLAS_CLONES static void N(across)(const T *y, int64_t step, const int64_t size[2], T *panel)
-{
-    enum { SQUARE = 8 };
-    for (int64_t i = 0; i < size[1]; i += SQUARE) {
-        const int64_t n = size[1] - i < SQUARE ? size[1] - i : SQUARE;
-        for (int64_t f = 0; f < size[0]; f++)
-            for (int64_t j = i; j < i + n; j++) panel[j * WIDTH + f] = y[f * step + j];
-        for (int64_t j = i; j < i + n; j++)
-            for (int64_t f = size[0]; f < WIDTH; f++) panel[j * WIDTH + f] = 0;
-    }
-}
-
-void N(blas_across)(const blas_conv *c, const void *y, int64_t rows, int64_t n, void *panel)
-{
-    N(across)(y, c->narrow_points, (const int64_t[]){rows, n}, panel);
-}
-
 void N(blas_back)(const blas_conv *c, const void *sums, int64_t rows, int64_t step, void *w)
 {
     const int64_t row = (c->narrow + WIDTH - 1) / WIDTH * WIDTH;

@@ -98,8 +98,6 @@ typedef struct blas_patch {
     void blas_turn_##kind(const void *w, const int64_t sizes[3], bool turned, void *to);        \
     void blas_rows_##kind(const blas_conv *c, const void *y, int64_t rows, int64_t n,           \
                           void *panel);                                                         \
-    void blas_across_##kind(const blas_conv *c, const void *y, int64_t rows, int64_t n,         \
-                            void *panel);                                                       \
     void blas_back_##kind(const blas_conv *c, const void *sums, int64_t rows, int64_t step,     \
                           void *w);                                                             \
     void blas_sum_parts_##kind(const void *parts, int64_t n_parts, int64_t step, void *out,     \
@@ -162,13 +160,6 @@ static inline void blas_conv_rows(const blas_conv *c, const void *y, int64_t row
                                   void *panel)
 {
     (c->dtype == TN_F64 ? blas_rows_f64 : blas_rows_f32)(c, y, rows, n, panel);
-}
-
-// The same with rows and numbers exchanged: row i of the panel is number i of each row of y.
-static inline void blas_conv_across(const blas_conv *c, const void *y, int64_t rows, int64_t n,
-                                    void *panel)
-{
-    (c->dtype == TN_F64 ? blas_across_f64 : blas_across_f32)(c, y, rows, n, panel);
 }
 
 // Sums (rows, f) as weights (f, rows), `step` elements from filter to filter.

@@ -102,9 +102,10 @@ static void weight_image(const blas_conv_run *r, weight_item *t, int64_t n)
         const blas_patch patch = {t->channels, first, first + points};
         blas_conv_columns(c, &patch, x, blas_conv_move(t->columns, c, t->filled), c->points);
         for (int64_t f = 0; f < c->narrow; f += width)
-            blas_conv_across(c, blas_conv_move(y, c, f * c->narrow_points + first),
-                             blas_least(width, c->narrow - f), points,
-                             blas_conv_move(t->panels, c, f * c->points + t->filled * width));
+            blas_panel_across(c->dtype, blas_conv_move(y, c, f * c->narrow_points + first),
+                              c->narrow_points,
+                              (const int64_t[]){blas_least(width, c->narrow - f), points},
+                              blas_conv_move(t->panels, c, f * c->points + t->filled * width));
         first += points;
         t->filled += points;
         if (t->filled == c->points) weight_product(c, t);

@@ -1,4 +1,5 @@
-// backends/blas/blas_gemm.c: matrix products on OpenBLAS, cut into tiles of the result.
+// backends/blas/blas_gemm.c: matrix products, cut into tiles of the result: by panels where the
+// processor has fused multiply-add for vectors, else and for a few rows on OpenBLAS.
 //
 // The tiles depend on the sizes alone and each is computed by one thread, so results have the same
 // bits for any number of threads, max_workers is kept, and it does not matter which build of
@@ -9,6 +10,7 @@
 #include <threads.h>
 
 #include "blas.h"
+#include "blas_panel.h"
 
 // ------------------------------------------------------------------ which OpenBLAS this is
 
@@ -21,8 +23,9 @@ static void ask(void)
 {
     const char *core = openblas_get_corename(), *config = openblas_get_config();
     const int parallel = openblas_get_parallel();
-    snprintf(names.sgemm, sizeof names.sgemm, "sgemm %.40s", core);
-    snprintf(names.dgemm, sizeof names.dgemm, "dgemm %.40s", core);
+    const char *panels = blas_panel_fast() ? "panels, " : ""; // for all but a few rows
+    snprintf(names.sgemm, sizeof names.sgemm, "%ssgemm %.30s", panels, core);
+    snprintf(names.dgemm, sizeof names.dgemm, "%sdgemm %.30s", panels, core);
     if (parallel == OPENBLAS_THREAD) {
         // Its threads and those of the pool would fight for the CPUs.
         openblas_set_num_threads(1);
@@ -85,6 +88,67 @@ static void gemv(const blas_gemm *g, const blas_matrix *a, const int64_t size[2]
                     (float)beta, y, incy);
 }
 
+enum {
+    ROWS = 128,    // of a that are worked on together
+    DEPTH = 256,   // numbers of them
+    LEAST_ROWS = 8 // below, packing b costs more than it brings
+};
+
+// Rows of a with one panel of b; at: the first row and column of the result.
+static void gemm_panel(const blas_gemm *g, const blas_panel *p, const int64_t at[2], bool add)
+{
+    const blas_matrix c = g->c;
+    void *to = (char *)c.p + (size_t)(at[0] * c.row + at[1]) * element(g->dtype);
+    if (p->n == blas_panel_width(g->dtype)) {
+        blas_panel_multiply(p, to, c.row, add);
+        return;
+    }
+    _Alignas(64) char sums[ROWS * BLAS_PANEL];
+    blas_panel_multiply(p, sums, blas_panel_width(g->dtype), false);
+    blas_panel_put(g->dtype, sums, (const int64_t[]){p->m, p->n}, to, c.row, add);
+}
+
+// ROWS rows of a, DEPTH numbers of each, with all of b's columns, a panel at a time; at: first row
+// of a, and first number.
+static void gemm_rows(const blas_gemm *g, const int64_t at[2], blas_panel p)
+{
+    const int64_t width = blas_panel_width(g->dtype);
+    const size_t size = element(g->dtype);
+    _Alignas(64) char panel[DEPTH * BLAS_PANEL];
+    p.b = panel;
+    for (int64_t n = 0; n < g->size.n; n += width) {
+        p.n = g->size.n - n < width ? g->size.n - n : width;
+        if (g->b.transposed)
+            blas_panel_across(g->dtype, (char *)g->b.p + (size_t)(n * g->b.row + at[1]) * size,
+                              g->b.row, (const int64_t[]){p.n, p.k}, panel);
+        else
+            blas_panel_along(g->dtype, (char *)g->b.p + (size_t)(at[1] * g->b.row + n) * size,
+                             g->b.row, (const int64_t[]){p.k, p.n}, panel);
+        gemm_panel(g, &p, (const int64_t[]){at[0], n}, g->bias || g->add || at[1]);
+    }
+}
+
+// c = beta c + a · b by panels
+static void gemm_by_panels(const blas_gemm *g)
+{
+    const size_t size = element(g->dtype);
+    _Alignas(64) char turned[ROWS * DEPTH * sizeof(double)];
+    for (int64_t m = 0; m < g->size.m; m += ROWS)
+        for (int64_t k = 0; k < g->size.k; k += DEPTH) {
+            blas_panel p = {.dtype = g->dtype,
+                            .m = g->size.m - m < ROWS ? g->size.m - m : ROWS,
+                            .k = g->size.k - k < DEPTH ? g->size.k - k : DEPTH};
+            if (g->a.transposed) {
+                blas_panel_turn(g->dtype, (char *)g->a.p + (size_t)(k * g->a.row + m) * size,
+                                g->a.row, (const int64_t[]){p.m, p.k}, turned);
+                p.a = turned, p.a_row = p.k;
+            } else {
+                p.a = (char *)g->a.p + (size_t)(m * g->a.row + k) * size, p.a_row = g->a.row;
+            }
+            gemm_rows(g, (const int64_t[]){m, k}, p);
+        }
+}
+
 // c = beta c + a · b for matrices that are not empty
 static void gemm(const blas_gemm *g)
 {
@@ -97,6 +161,8 @@ static void gemm(const blas_gemm *g)
     } else if (n == 1 && !g->c.transposed) {
         const int step = g->b.transposed ? 1 : leading(&g->b);
         gemv(g, &g->a, (const int64_t[]){m, k}, g->b.p, step, g->c.p, leading(&g->c));
+    } else if (!g->c.transposed && m >= LEAST_ROWS && n > 1 && k > 1 && blas_panel_fast()) {
+        gemm_by_panels(g);
     } else if (g->dtype == TN_F64) {
         cblas_dgemm(CblasRowMajor, transposed(&g->a), transposed(&g->b), m, n, k, 1, g->a.p,
                     leading(&g->a), g->b.p, leading(&g->b), beta, g->c.p, leading(&g->c));

@@ -68,3 +68,12 @@ void blas_panel_multiply(const blas_panel *p, void *c, int64_t c_row, bool add)
         at += DEPTH;
     } while (at < p->k);
 }
+
+bool blas_panel_fast(void)
+{
+#if BLAS_LEVELS
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+    return false;
+#endif
+}

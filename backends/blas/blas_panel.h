@@ -24,4 +24,20 @@ typedef struct blas_panel {
 // time or less: up to that multiple of n there must be memory behind each row of c.
 void blas_panel_multiply(const blas_panel *p, void *c, int64_t c_row, bool add);
 
+// Does this processor have what panels are faster with than OpenBLAS?
+bool blas_panel_fast(void);
+
+// Panels of a matrix whose rows are `step` elements apart, with zeros behind what there is:
+// across: size = {rows, numbers}: row i of the panel is number i of each row;
+// along:  size = {rows, numbers}: row i of the panel is row i.
+void blas_panel_across(tn_dtype dtype, const void *y, int64_t step, const int64_t size[2],
+                       void *panel);
+void blas_panel_along(tn_dtype dtype, const void *y, int64_t step, const int64_t size[2],
+                      void *panel);
+// to(m, k) = a(k, m)ᵀ, size = {m, k}.
+void blas_panel_turn(tn_dtype dtype, const void *a, int64_t step, const int64_t size[2], void *to);
+// c = or += sums, of which rows are a panel's; size = {rows, numbers}.
+void blas_panel_put(tn_dtype dtype, const void *sums, const int64_t size[2], void *c, int64_t c_row,
+                    bool add);
+
 #endif
