@@ -41,6 +41,8 @@ tn_status od_fail(const tn_sdk_kernel *k, dnnl_status_t status, const char *what
 int od_enter(uint32_t workers);
 void od_leave(int before);
 uint32_t od_workers(const tn_sdk_kernel *k); // that its runs may use
+// May and can this call of float32 values be computed in bfloat16?
+bool od_may_narrow(const tn_call *call);
 
 // What a primitive does with its result before it writes it: the parts of a fused call behind the
 // first, as post-ops.
@@ -118,6 +120,9 @@ int64_t od_groups(const tn_layout *layout); // that the first axis was cut into;
 // these inputs that has one of ours, else row-major. For rows' layouts(); n inputs are asked.
 void od_follow(const tn_call *call, const uint32_t *inputs, uint32_t n, tn_layout *in,
                tn_layout *out);
+// Values of float32 that are stored as bfloat16, in layouts of ours only.
+bool od_is_narrow(const tn_layout *layout);
+dnnl_memory_desc_t od_narrow(const dnnl_memory_desc_t *md);
 bool od_same_shape(const tn_value_info *a, const tn_value_info *b);
 
 // ------------------------------------------------------------------ choosing (onednn_choose.c)
@@ -141,6 +146,7 @@ typedef struct od_problem {
     int64_t groups;
     int n;
     od_value v[OD_VALUES];
+    bool narrow;         // float32 is to be stored as bfloat16
     bool last_first;     // channels last is better than row-major
     const od_tail *tail; // NULL: none
     // A descriptor for these layouts, or NULL. A backward one may need a forward one as its hint,

@@ -28,6 +28,16 @@ static dnnl_memory_desc_t swap_axes(const dnnl_memory_desc_t *md, int64_t groups
     return out;
 }
 
+// Data that arrives as bfloat16 stays so.
+static bool is_narrow(const od_problem *p)
+{
+    if (p->narrow) return true;
+    for (int i = 0; i < p->n; i++)
+        if (!p->v[i].out && p->v[i].role == OD_ACT && od_is_narrow(&p->v[i].info->layout))
+            return true;
+    return false;
+}
+
 // How value v is offered.
 static dnnl_memory_desc_t offer(const od_problem *p, const od_value *v, int way)
 {
@@ -39,6 +49,7 @@ static dnnl_memory_desc_t offer(const od_problem *p, const od_value *v, int way)
         md = od_any(v->info, groups);
     else
         md = way == LAST ? od_last(v->info) : od_md(v->info, 0);
+    if (way != WAYS && v->role != OD_VECTOR && is_narrow(p)) md = od_narrow(&md);
     return v->swapped ? swap_axes(&md, groups) : md;
 }
 

@@ -137,6 +137,7 @@ static od_value output(const tn_call *c, od_role role, dnnl_query_t query)
 static od_problem problem_of(const tn_call *c, const od_tail *tail)
 {
     od_problem p = {.call = c, .n = 3, .last_first = true, .tail = tail};
+    p.narrow = od_may_narrow(c);
     const bool turned = is_deconvolution(c);
     p.groups = tn_call_i64(c, "num_group", 1);
     switch (kind_of(c)) {

@@ -119,34 +119,52 @@ typedef struct matrices {
     dnnl_memory_desc_t a, b, y, bias;
     dnnl_primitive_desc_t pd;
     bool packed; // b as an inner product's weights (n, k), in a layout of oneDNN's choice
+    bool narrow; // a and b as bfloat16
 } matrices;
 
-static void make_product(const tn_call *c, const od_tail *tail, const product *p, matrices *x)
+// What is asked: a call and what follows it.
+typedef struct question {
+    const tn_call *c;
+    const od_tail *tail;
+    product p;
+} question;
+
+static void make_narrow(matrices *x)
 {
-    const tn_dtype dtype = c->out[0]->dtype;
+    if (!x->narrow) return;
+    x->a = od_narrow(&x->a);
+    x->b = od_narrow(&x->b);
+}
+
+static void make_product(const question *q, matrices *x)
+{
+    const product *p = &q->p;
+    const tn_dtype dtype = q->c->out[0]->dtype;
     dnnl_matmul_desc_t d;
     x->a = matrix(p->batch, p->m, p->k, p->ta, dtype);
     x->b = matrix(p->batch, p->k, p->n, p->tb, dtype);
     x->y = matrix(p->batch, p->m, p->n, false, dtype);
     x->bias = matrix(1, 1, p->n, false, dtype);
+    make_narrow(x);
     if (dnnl_matmul_desc_init(&d, &x->a, &x->b, p->bias ? &x->bias : NULL, &x->y) == dnnl_success)
-        x->pd = od_descriptor_with(&d, tail, NULL);
+        x->pd = od_descriptor_with(&d, q->tail, NULL);
 }
 
 // FullyConnected with weights as the call has them, or, any, as oneDNN likes them.
-static void make_inner(const tn_call *c, const od_tail *tail, const product *p, bool any,
-                       matrices *x)
+static void make_inner(const question *q, bool any, matrices *x)
 {
-    const tn_value_info *w = c->in[1];
+    const product *p = &q->p;
+    const tn_value_info *w = q->c->in[1];
     dnnl_inner_product_desc_t d;
     x->a = matrix(1, p->m, p->k, false, w->dtype);
     x->y = matrix(1, p->m, p->n, false, w->dtype);
     x->b = any ? od_any(w, 0) : od_md(w, 0);
     x->bias = od_dense(1, &p->n, w->dtype);
+    make_narrow(x);
     if (dnnl_inner_product_forward_desc_init(&d, dnnl_forward_inference, &x->a, &x->b,
                                              p->bias ? &x->bias : NULL, &x->y) != dnnl_success)
         return;
-    x->pd = od_descriptor_with(&d, tail, NULL);
+    x->pd = od_descriptor_with(&d, q->tail, NULL);
     if (x->pd) x->b = od_query(x->pd, dnnl_query_weights_md, 0);
 }
 
@@ -157,20 +175,40 @@ static bool is_dense(const tn_call *c)
 
 enum { PLAIN, WISH, AS_IT_IS };
 
-// PLAIN: all row-major; WISH: with packed weights if that is worth it; AS_IT_IS: with the layouts
-// of the call.
+static void make(const question *q, int how, matrices *x)
+{
+    const int before = od_enter(q->c->max_workers);
+    if (x->packed)
+        make_inner(q, how == WISH, x);
+    else
+        make_product(q, x);
+    od_leave(before);
+}
+
+// Is the weight something else than row-major?
+static bool is_packed(const tn_value_info *w)
+{
+    const dnnl_memory_desc_t plain = od_plain(w, 0), narrow = od_narrow(&plain);
+    return !od_fits(od_is_narrow(&w->layout) ? &narrow : &plain, w);
+}
+
+// PLAIN: all row-major; WISH: with packed weights if that is worth it, and narrow if that may be;
+// AS_IT_IS: with the layouts of the call.
 static matrices matrices_of(const tn_call *c, const od_tail *tail, int how)
 {
-    const product p = product_of(c);
+    const question q = {c, tail, product_of(c)};
     matrices x = {0};
-    if (is_dense(c) && how != PLAIN)
-        x.packed = how == WISH ? c->in[1]->flags & TN_VALUE_CONST : c->in[1]->layout.domain != NULL;
-    const int before = od_enter(c->max_workers);
-    if (x.packed)
-        make_inner(c, tail, &p, how == WISH, &x);
-    else
-        make_product(c, tail, &p, &x);
-    od_leave(before);
+    if (how == WISH) x.narrow = od_may_narrow(c);
+    if (how == AS_IT_IS) x.narrow = od_is_narrow(&c->in[q.p.a]->layout);
+    if (is_dense(c) && how == WISH) x.packed = c->in[1]->flags & TN_VALUE_CONST;
+    if (is_dense(c) && how == AS_IT_IS) x.packed = is_packed(c->in[1]);
+    make(&q, how, &x);
+    if (how == WISH && x.narrow && (!x.pd || od_score(x.pd) == 0)) {
+        if (x.pd) dnnl_primitive_desc_destroy(x.pd);
+        x.pd = NULL;
+        x.narrow = false;
+        make(&q, how, &x);
+    }
     return x;
 }
 
@@ -191,6 +229,10 @@ static tn_status dense_layouts(const tn_call *c, const od_tail *tail, tn_layout 
     matrices x = matrices_of(c, tail, WISH);
     (void)out;
     for (uint32_t i = 0; i < c->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
+    for (uint32_t i = 0; i < 2 && x.pd && x.narrow; i++) {
+        const dnnl_memory_desc_t plain = od_plain(c->in[i], 0), md = od_narrow(&plain);
+        od_layout(&md, c->in[i], &in[i]);
+    }
     if (x.pd && x.packed && !od_layout(&x.b, c->in[1], &in[1])) in[1] = (tn_layout){NULL, 0, 0};
     if (x.pd) dnnl_primitive_desc_destroy(x.pd);
     return TN_OK;

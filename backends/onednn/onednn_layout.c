@@ -8,11 +8,12 @@
 //                 would in row-major order
 //     bits 21-22  inner blocks, at most 3
 //     bits 23-43  each block: 3 bits the axis, 4 bits its size as a place in block_sizes
-//     bits 44-63  groups, if the first axis was cut into groups and the rest; else 0
+//     bits 44-62  groups, if the first axis was cut into groups and the rest; else 0
+//     bit 63      a float32 value is stored as bfloat16: see tn_call.compute
 #include "onednn.h"
 
 static const char domain[] = "onednn";
-enum { MOST_AXES = 6, MOST_BLOCKS = 3, MOST_GROUPS = 1 << 20 };
+enum { MOST_AXES = 6, MOST_BLOCKS = 3, MOST_GROUPS = 1 << 19 };
 
 // Of inner blocks. New ones are added behind, at most 16 in all.
 static const int64_t block_sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 24, 48, 96};
@@ -21,6 +22,17 @@ enum { N_BLOCK_SIZES = sizeof block_sizes / sizeof *block_sizes };
 bool od_is_ours(const tn_layout *layout)
 {
     return layout->domain && strcmp(layout->domain, domain) == 0;
+}
+
+bool od_is_narrow(const tn_layout *layout)
+{
+    return od_is_ours(layout) && layout->id >> 63;
+}
+
+// Of the elements as they are stored.
+static tn_dtype stored(const tn_value_info *v)
+{
+    return od_is_narrow(&v->layout) ? TN_BF16 : v->dtype;
 }
 
 bool od_same_shape(const tn_value_info *a, const tn_value_info *b)
@@ -105,15 +117,27 @@ static dnnl_memory_desc_t ordered(int n, const int64_t *dims, const int *order, 
     return md;
 }
 
-dnnl_memory_desc_t od_last(const tn_value_info *v)
+static dnnl_memory_desc_t last_of(const tn_value_info *v, tn_dtype dtype)
 {
     dnnl_dims_t dims;
     int order[DNNL_MAX_NDIMS] = {0};
     const int n = axes_of(v, 0, dims);
-    if (n < 3) return od_plain(v, 0);
+    if (n < 3) return od_dense(n, dims, dtype);
     for (int i = 1; i + 1 < n; i++) order[i] = i + 1;
     order[n - 1] = 1;
-    return ordered(n, dims, order, v->dtype);
+    return ordered(n, dims, order, dtype);
+}
+
+dnnl_memory_desc_t od_last(const tn_value_info *v)
+{
+    return last_of(v, v->dtype);
+}
+
+dnnl_memory_desc_t od_narrow(const dnnl_memory_desc_t *md)
+{
+    dnnl_memory_desc_t narrow = *md;
+    if (md->data_type == dnnl_f32) narrow.data_type = dnnl_bf16;
+    return narrow;
 }
 
 // ------------------------------------------------------------------ numbers
@@ -213,10 +237,13 @@ static uint64_t number_of(const shape *s)
 bool od_layout(const dnnl_memory_desc_t *md, const tn_value_info *v, tn_layout *out)
 {
     shape s;
+    const bool narrow = md->data_type != od_type(v->dtype);
+    if (narrow && (md->data_type != dnnl_bf16 || v->dtype != TN_F32)) return false;
     if (!shape_of(md, v->ndim, &s) || !is_dense(md, &s)) return false;
     const uint64_t bytes = dnnl_memory_desc_get_size(md);
-    *out = is_row_major(md, &s) ? (tn_layout){NULL, 0, bytes}
-                                : (tn_layout){domain, number_of(&s), bytes};
+    *out = !narrow && is_row_major(md, &s)
+               ? (tn_layout){NULL, 0, bytes}
+               : (tn_layout){domain, number_of(&s) | (uint64_t)narrow << 63, bytes};
     return true;
 }
 
@@ -230,7 +257,7 @@ bool od_fits(const dnnl_memory_desc_t *md, const tn_value_info *v)
 
 int64_t od_groups(const tn_layout *layout)
 {
-    return od_is_ours(layout) ? (int64_t)(layout->id >> 44) : 0;
+    return od_is_ours(layout) ? (int64_t)(layout->id >> 44 & (MOST_GROUPS - 1)) : 0;
 }
 
 // The descriptor that a number stands for.
@@ -247,7 +274,7 @@ static dnnl_memory_desc_t decode(const tn_value_info *v)
         outer[i] = dims[i];
         if (order[i] >= n) return (dnnl_memory_desc_t){0};
     }
-    dnnl_memory_desc_t md = ordered(n, dims, order, v->dtype);
+    dnnl_memory_desc_t md = ordered(n, dims, order, stored(v));
     dnnl_blocking_desc_t *b = &md.format_desc.blocking;
     int64_t step = 1, size[DNNL_MAX_NDIMS];
     for (int i = 0; i < n; i++) size[i] = 1;
@@ -271,6 +298,6 @@ static dnnl_memory_desc_t decode(const tn_value_info *v)
 dnnl_memory_desc_t od_md(const tn_value_info *v, int64_t groups)
 {
     if (!od_is_ours(&v->layout)) return od_plain(v, groups);
-    const dnnl_memory_desc_t last = od_last(v);
+    const dnnl_memory_desc_t last = last_of(v, stored(v));
     return od_fits(&last, v) ? last : decode(v);
 }

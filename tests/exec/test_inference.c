@@ -123,6 +123,25 @@ static void batch_norms_go_into_layers(void)
     tn_exec_free(e);
 }
 
+// A batch norm of another group stays, since it is to run elsewhere.
+static void batch_norms_of_one_group_go_too(void)
+{
+    tn_attr_scope_push(G, TN_ATTRS({"ctx_group", "first"}));
+    tn_symbol x = tn_convolution(G, .data = tn_variable(G, "data"), .kernel = TN_INTS(3, 3),
+                                 .num_filter = 4, .name = "c1");
+    x = norm(x, "n1", false);
+    x = tn_convolution(G, .data = x, .kernel = TN_INTS(3, 3), .num_filter = 4, .name = "c2");
+    tn_attr_scope_pop(G);
+    tn_attr_scope_push(G, TN_ATTRS({"ctx_group", "second"}));
+    x = norm(x, "n2", false);
+    tn_attr_scope_pop(G);
+    tn_exec *e = bind(x, "reference", "data");
+    if (!e) return;
+    CU_ASSERT(!strstr(tn_exec_report_text(e), "\"n1\""));
+    TN_CHECK_HAS(tn_exec_report_text(e), "BatchNorm \"n2\"");
+    tn_exec_free(e);
+}
+
 static void constants_that_are_set_count(void)
 {
     load_doubles();
@@ -229,6 +248,7 @@ static void what_is_not_inference_is_an_error(void)
 
 TN_TEST_MAIN({"the answer is the same", the_answer_is_the_same},
              {"batch norms go into layers", batch_norms_go_into_layers},
+             {"batch norms of one group go too", batch_norms_of_one_group_go_too},
              {"constants that are set count", constants_that_are_set_count},
              {"only new constants are worked on", only_new_constants_are_worked_on},
              {"outputs may be constants", outputs_may_be_constants},
