@@ -34,7 +34,8 @@ __kernel void columns(IN(x), OUT(col), const slides s, const int channels, const
     col[((long)z * rows + row) * ld + o] = inside ? x[from] : (T0)0;
 }
 
-// The same, one work item for a line of positions and the padding behind it: fewer, longer ones.
+// The same, one work item for a line of positions and the padding behind it:
+// fewer, longer ones.
 __kernel void column_lines(IN(x), OUT(col), const slides s, const int channels, const int rows,
                            const int ld)
 {
@@ -100,6 +101,39 @@ __kernel void images(IN(col), IN(bias), OUT(x), const slides s, const int channe
         }
     }
     ST0(x, (long)(z * channels + c) * wide + i, sum);
+}
+
+// The same without bias, one work item for a plane: what suits few and fast
+// processors.
+__kernel void image_planes(IN(col), OUT(x), const slides s, const int channels, const int rows,
+                           const int ld, const int planes)
+{
+    GET(T0, col);
+    PUT(T0, x);
+    const int plane = (int)get_global_id(0);
+    if (plane >= planes) return;
+    const int z = plane / channels, c = plane - z * channels;
+    const int wide = s.wide[0] * s.wide[1] * s.wide[2];
+    const int window = s.window[0] * s.window[1] * s.window[2];
+    __global T0 *to = x + (long)plane * wide;
+    for (int i = 0; i < wide; i++) to[i] = 0;
+    for (int j = 0; j < window; j++) {
+        const __global T0 *from = col + ((long)z * rows + c * window + j) * ld;
+        const int q = j / s.window[2], j2 = j - q * s.window[2], j0 = q / s.window[1];
+        const int j1 = q - j0 * s.window[1], start = s.dilate[2] * j2 - s.pad[2];
+        for (int o0 = 0; o0 < s.narrow[0]; o0++) {
+            const int i0 = s.stride[0] * o0 + s.dilate[0] * j0 - s.pad[0];
+            for (int o1 = 0; o1 < s.narrow[1]; o1++, from += s.narrow[2]) {
+                const int i1 = s.stride[1] * o1 + s.dilate[1] * j1 - s.pad[1];
+                if (i0 < 0 || i0 >= s.wide[0] || i1 < 0 || i1 >= s.wide[1]) continue;
+                __global T0 *line = to + (i0 * s.wide[1] + i1) * s.wide[2];
+                for (int o2 = 0; o2 < s.narrow[2]; o2++) {
+                    const int i2 = start + s.stride[2] * o2;
+                    if (i2 >= 0 && i2 < s.wide[2]) line[i2] += from[o2];
+                }
+            }
+        }
+    }
 }
 
 // w[i] = the sum of `parts` partial results, n apart

@@ -95,15 +95,16 @@ __kernel void reduce(IN(x), OUT(y), const box kept, const box gone, const int re
     const int o = id / parts, part = id - o * parts;
     const int first = box_at(&kept, o);
     A acc = START;
-    if (gone.ndim == 1) {
-        const int step = (int)gone.stride[0];
-        for (int i = part; i < n; i += parts) {
-            const A v = LD0(x, first + i * step);
-            REDUCE(v);
-        }
-    } else {
-        for (int i = part; i < n; i += parts) {
-            const A v = LD0(x, first + box_at(&gone, i));
+    // Rows of the walk's last axis; parts share each row if it is long, and else
+    // the rows.
+    const int last = (int)gone.dim[gone.ndim - 1], step = (int)gone.stride[gone.ndim - 1];
+    const int rows = last ? n / last : 0, each = last >= 4 * parts;
+    box outer = gone;
+    outer.ndim--;
+    for (int r = each ? 0 : part; r < rows; r += each ? 1 : parts) {
+        const int row = first + box_at(&outer, r);
+        for (int i = each ? part : 0; i < last; i += each ? parts : 1) {
+            const A v = LD0(x, row + i * step);
             REDUCE(v);
         }
     }

@@ -183,7 +183,6 @@ void ocl_long(ocl_plan *p, ocl_launch *l, int64_t v); // long
 void ocl_real(ocl_plan *p, ocl_launch *l, tn_dtype number, double v);
 // Extents, in work items; nothing is launched if one is 0. Groups are as the device likes them,
 // and may reach beyond x only.
-// device likes them.
 void ocl_over(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z);
 // The same with groups of just this size.
 void ocl_groups(ocl_plan *p, ocl_launch *l, const size_t groups[3], const size_t local[3]);

@@ -113,14 +113,16 @@ static ocl_launch *add(ocl_plan *p, const conv *c, const char *name)
 static void make_columns(ocl_plan *p, const conv *c, uint32_t x, int64_t first, int64_t n)
 {
     if (c->plain) return;
-    ocl_launch *l = add(p, c, "columns");
+    const bool lines = p->device->cpu;
+    ocl_launch *l = add(p, c, lines ? "column_lines" : "columns");
     ocl_in_at(p, l, x, bytes_of(c, first * c->groups * c->wide * c->wide_points));
     ocl_scratch(p, l, 0);
     ocl_bytes(p, l, &c->s, sizeof c->s);
     ocl_int(p, l, c->wide);
     ocl_int(p, l, c->rows);
     ocl_int(p, l, c->ld);
-    ocl_over(p, l, c->ld, c->rows, n * c->groups);
+    ocl_over(p, l, lines ? (int64_t)c->s.narrow[0] * c->s.narrow[1] : c->ld, c->rows,
+             n * c->groups);
 }
 
 // Columns of the images from `first` on: rows are c window, columns positions.
@@ -189,10 +191,22 @@ static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 static void add_images(ocl_plan *p, const conv *c, bool bias, int64_t first, int64_t n)
 {
-    ocl_launch *l = add(p, c, "images");
+    const uint64_t to = bytes_of(c, first * c->groups * c->wide * c->wide_points);
+    const bool planes = p->device->cpu && !bias && (OCL_REALS & TN_BIT(c->dtype));
+    ocl_launch *l = add(p, c, planes ? "image_planes" : "images");
     ocl_scratch(p, l, 0);
+    if (planes) {
+        ocl_out_at(p, l, 0, to);
+        ocl_bytes(p, l, &c->s, sizeof c->s);
+        ocl_int(p, l, c->wide);
+        ocl_int(p, l, c->rows);
+        ocl_int(p, l, c->ld);
+        ocl_int(p, l, c->wide * n * c->groups);
+        ocl_over(p, l, c->wide_points ? c->wide * n * c->groups : 0, 1, 1);
+        return;
+    }
     ocl_in(p, l, bias ? 2 : 0);
-    ocl_out_at(p, l, 0, bytes_of(c, first * c->groups * c->wide * c->wide_points));
+    ocl_out_at(p, l, 0, to);
     ocl_bytes(p, l, &c->s, sizeof c->s);
     ocl_int(p, l, c->wide);
     ocl_int(p, l, c->rows);

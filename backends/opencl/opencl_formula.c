@@ -84,7 +84,7 @@ static bool activation(const tn_call *c, ocl_formula *f)
 #define SELU_LAMBDA 1.0507009873554804934193349852946
 #define SELU_ALPHA 1.6732632423543772848170429916717
 
-// leaky, elu, selu, gelu; prelu, whose slopes are one per channel, comes with a
+// leaky, elu, selu, gelu; the others run as their parts.
 // box.
 static bool leaky(const tn_call *c, ocl_formula *f)
 {

@@ -73,6 +73,17 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const slides s = slides_of(k->call, x, y);
     (void)info;
     ocl_plan *p = ocl_begin(k);
+    // Sums of narrow floats are not made in them.
+    if (mode_of(k->call) == 0 && p->device->cpu && (OCL_REALS & TN_BIT(x->dtype))) {
+        ocl_launch *planes = add(p, "pool_backward_planes");
+        ocl_in(p, planes, 0);
+        ocl_in(p, planes, 1);
+        ocl_out(p, planes, 0);
+        ocl_bytes(p, planes, &s, sizeof s);
+        ocl_int(p, planes, ocl_span(x, 0, 2));
+        ocl_over(p, planes, x->size ? ocl_span(x, 0, 2) : 0, 1, 1);
+        return ocl_end(p);
+    }
     ocl_launch *l = add(p, "pool_backward");
     ocl_in(p, l, 0);
     ocl_in(p, l, mode_of(k->call) == 0 ? 1 : 0);

@@ -87,12 +87,11 @@ static storage storage_of(tn_dtype dtype)
     }
 }
 
-// The 16-bit floats: OpenCL stores and loads halves without having them as a
-// type.
+// The 16-bit floats: OpenCL stores and loads halves without having them as a type.
 static const char half_text[] =
     "#define TN_LOAD_HALF(p, i) vload_half((i), (const __global half *)(p))\n"
-    "#define TN_STORE_HALF(p, i, v) vstore_half_rte(tn_half(v), (i), (__global half "
-    "*)(p))\n"
+    "#define TN_STORE_HALF(p, i, v) vstore_half_rte(tn_half(v), (i), "
+    "(__global half *)(p))\n"
     "#ifdef A_IS_F64\n#define tn_half(v) (double)(v)\n#else\n#define tn_half(v) (float)(v)\n"
     "#endif\n"
     "float tn_load_bf16(ushort v) { return as_float((uint)v << 16); }\n"

@@ -112,7 +112,8 @@ __kernel void pool_backward(IN(dy), IN(x), OUT(dx), const slides s, const int mo
     ST0(dx, (long)plane * wide + i, sum);
 }
 
-// The gradient of the maximum, one work item for a plane: what suits few and fast processors.
+// The gradient of the maximum, one work item for a plane: what suits few and
+// fast processors.
 __kernel void pool_backward_planes(IN(dy), IN(x), OUT(dx), const slides s, const int planes)
 {
     GET(T0, dy);
