@@ -20,7 +20,8 @@ typedef struct bench_options {
 
 typedef struct bench_size {
     int64_t batch;
-    bool quick; // small images and layers, few steps
+    bool quick;   // small images and layers, few steps
+    bool grouped; // nodes get the groups that models have
     tn_dtype dtype;
 } bench_size;
 
@@ -36,8 +37,8 @@ typedef struct bench_model {
     int64_t quick;                                             // batch with --quick
 } bench_model;
 
-// Nodes are in two groups, "first" and "second", which tn_bind_options.groups may send to devices:
-// make() begins in the first, whose attribute scope is open.
+// Where size.grouped, nodes are in two groups, "first" and "second", which tn_bind_options.groups
+// sends to devices: make() begins in the first, whose attribute scope is open.
 //
 // Model i, or NULL past the end; the one of that name, or NULL.
 const bench_model *bench_model_at(size_t i);

@@ -5,9 +5,11 @@
 
 // ------------------------------------------------------------------ parts
 
-// What follows belongs to the group "second"; before it, bench_net.c has opened "first".
-static void second_group(tn_graph *g)
+// What follows belongs to the group "second"; before it, bench_net.c has opened "first". Only where
+// groups were asked for: a node of a group stays as it is, no batch norm is folded into it.
+static void second_group(tn_graph *g, const bench_size *s)
 {
+    if (!s->grouped) return;
     tn_attr_scope_pop(g);
     tn_attr_scope_push(g, TN_ATTRS({"ctx_group", "second"}));
 }
@@ -71,9 +73,9 @@ static tn_symbol residual(tn_graph *g, tn_symbol x, unit_args a)
     return act(g, tn_add(g, y, x), TN_RELU);
 }
 
-static tn_symbol classify(tn_graph *g, tn_symbol x, int64_t classes)
+static tn_symbol classify(tn_graph *g, tn_symbol x, int64_t classes, const bench_size *s)
 {
-    second_group(g);
+    second_group(g, s);
     x = tn_pooling(g, .data = x, .kernel = TN_INTS(1, 1), .global_pool = true,
                    .pool_type = TN_POOLING_AVG);
     x = linear(g, tn_flatten(g, .data = x), classes, "fc");
@@ -86,7 +88,7 @@ static tn_symbol mlp(tn_graph *g, const bench_size *s)
 {
     tn_symbol x = tn_variable(g, "data", .shape = TN_DIMS(s->batch, 784), .dtype = s->dtype);
     x = act(g, linear(g, x, 128, "fc1"), TN_RELU);
-    second_group(g);
+    second_group(g, s);
     x = act(g, linear(g, x, 64, "fc2"), TN_RELU);
     return tn_softmax_output(g, .data = linear(g, x, 10, "fc3"), .name = "out");
 }
@@ -102,7 +104,7 @@ static tn_symbol lenet(tn_graph *g, const bench_size *s)
 {
     tn_symbol x = tn_variable(g, "data", .shape = TN_DIMS(s->batch, 1, 28, 28), .dtype = s->dtype);
     x = lenet_layer(g, lenet_layer(g, x, 20, "conv1"), 50, "conv2");
-    second_group(g);
+    second_group(g, s);
     x = act(g, linear(g, tn_flatten(g, .data = x), 500, "fc1"), TN_TANH);
     return tn_softmax_output(g, .data = linear(g, x, 10, "fc2"), .name = "out");
 }
@@ -132,7 +134,7 @@ static tn_symbol resnet20(tn_graph *g, const bench_size *s)
                                      .stage = stage + 1,
                                      .unit = unit + 1});
         }
-    return classify(g, x, 10);
+    return classify(g, x, 10, s);
 }
 
 // The form with the stride in the 3×3 convolutions, which most frameworks have today.
@@ -162,7 +164,7 @@ static tn_symbol resnet50(tn_graph *g, const bench_size *s)
                                      .stage = stage + 1,
                                      .unit = unit + 1});
         }
-    return classify(g, x, s->quick ? 10 : 1000);
+    return classify(g, x, s->quick ? 10 : 1000, s);
 }
 
 enum { VOCABULARY = 65 };
@@ -176,7 +178,7 @@ static tn_symbol lstm(tn_graph *g, const bench_size *s)
                      .name = "embed");
     x = tn_rnn(g, .data = x, .mode = TN_RNN_LSTM, .num_layers = 2, .state_size = units,
                .name = "lstm");
-    second_group(g);
+    second_group(g, s);
     x = tn_reshape(g, .data = x, .shape = TN_INTS(-1, units));
     return tn_softmax_output(g, .data = linear(g, x, VOCABULARY, "fc"), .name = "out");
 }

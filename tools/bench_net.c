@@ -188,12 +188,15 @@ static int make_head(bench_net *n)
 
 int bench_net_bind(bench_net *n)
 {
-    const bench_size size = {.batch = n->batch, .quick = n->o->quick, .dtype = n->o->dtype};
+    const bench_size size = {.batch = n->batch,
+                             .quick = n->o->quick,
+                             .grouped = n->o->groups.n > 0,
+                             .dtype = n->o->dtype};
     n->env = bench_env(n->o);
     n->g = tn_graph_new(n->env);
-    tn_attr_scope_push(n->g, TN_ATTRS({"ctx_group", "first"}));
+    if (size.grouped) tn_attr_scope_push(n->g, TN_ATTRS({"ctx_group", "first"}));
     n->net = n->g ? n->model->make(n->g, &size) : TN_NONE;
-    tn_attr_scope_pop(n->g);
+    if (size.grouped) tn_attr_scope_pop(n->g);
     n->flops = bench_flops(n->g, n->net, n->training);
     if (n->flops < 0) return tool_graph_fail("bench", n->g, NULL, NULL);
     int code = bind(n);
