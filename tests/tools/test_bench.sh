@@ -27,7 +27,9 @@ out '^  [0-9]+ nodes?: .*blas' && out 'planned .*, lower bound .*, one place for
     not_out 'measured by row'
 
 echo "== every network, for programs"
-for backend in blas,reference reference; do
+lists="blas,reference reference"
+has_backend onednn && lists="$lists onednn,blas,reference"
+for backend in $lists; do
     # shellcheck disable=SC2086  # words
     tenon 0 bench $networks --quick --seconds 0 --profile --json --trace trace.json \
         --backend $backend && quiet
