@@ -328,9 +328,21 @@ static void print_list(const tn_env *env, const options *o)
     free(list);
 }
 
+// A name that is like no other, or only nearly: a graph knows what is near.
+static int misspelt(tn_env *env, const char *name)
+{
+    tn_graph *g = tn_graph_new(env);
+    tn_call(g, name, .name = NULL);
+    const char *near = strstr(tn_graph_error(g), " — did you mean");
+    const int rc = near ? tool_fail("ops", "no operator \"%s\"%s", name, near)
+                        : tool_fail("ops", "no operator \"%s\"; `tenon ops` lists them", name);
+    tn_graph_free(g);
+    return rc;
+}
+
 // Public operators whose name or alias contains the text, in any case, for somebody who asked for
 // one that does not exist.
-static int no_such(const tn_env *env, const char *name)
+static int no_such(tn_env *env, const char *name)
 {
     char near[512] = "";
     for (size_t i = 0; i < tn_env_num_ops(env); i++) {
@@ -342,7 +354,7 @@ static int no_such(const tn_env *env, const char *name)
         strcat(near, " ");
         strcat(near, op->name);
     }
-    if (!*near) return tool_fail("ops", "no operator \"%s\"; `tenon ops` lists them", name);
+    if (!*near) return misspelt(env, name);
     return tool_fail("ops", "no operator \"%s\"; there is%s", name, near);
 }
 

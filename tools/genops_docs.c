@@ -18,6 +18,17 @@ static const char *const head =
     "`<node>_<input>`. Where nothing else is said, all inputs and outputs have one dtype.\n"
     "Ranges: `[` and `]` include the end, `(` and `)` exclude it; an end that is left out is "
     "open.\n"
+    "\n"
+    "Formulas: `y` is the output, `dy` the gradient that arrives for it, `dx` the one that goes on "
+    "to\n"
+    "input `x`. `a` and `b` are the two operands; for operators with a number `b` is `scalar`.\n"
+    "`eq`, `ne`, `lt`, `le`, `gt` and `ge` compare, and are 1 or 0. `pymod` is the remainder with "
+    "the\n"
+    "sign of the divisor, `.` a product of matrices, `^T` a transpose.\n"
+    "\n"
+    "In C a choice is `TN_<OPERATOR>_<CHOICE>`, such as `TN_POOLING_MAX` or `TN_RNN_LSTM`; in "
+    "texts it\n"
+    "is the word itself.\n"
     "\n";
 
 static const char *const type_names[] = {"?",    "bool",     "integer", "number", "text",
@@ -104,7 +115,7 @@ static void add_rules(tni_text *t, const tn_op_decl *d)
     if (d->formula) tni_text_printf(t, "\nFormula: `%s`\n", d->formula);
     if (d->shape_rule) tni_text_printf(t, "\nShapes: %s.\n", d->shape_rule);
     if (!d->shape_rule && !d->infer_shape)
-        tni_text_add(t, "\nShapes: all inputs and outputs have one.\n");
+        tni_text_add(t, "\nShapes: all inputs and outputs have one shape.\n");
 }
 
 static void add_op(tni_text *t, const tni_op *op)

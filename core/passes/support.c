@@ -295,7 +295,9 @@ static void describe(const tni_support *s, const group *g, tni_text *t)
         tni_text_shape(t, &shape);
     }
     tni_text_add(t, ")");
-    if (g->n_kinds > 1) tni_text_printf(t, " and %zu other kinds of calls", g->n_kinds - 1);
+    if (g->n_kinds > 1)
+        tni_text_printf(t, " and %zu other kind%s of call", g->n_kinds - 1,
+                        g->n_kinds > 2 ? "s" : "");
     if (q->origin) tni_text_printf(t, ", part of %s", q->origin);
     if (who->who) tni_text_printf(t, ", in %s", who->who);
     tni_text_add(t, ":");
@@ -342,7 +344,7 @@ tn_status tni_support_report(const tni_support *s, tn_graph *g)
     tni_text t = {0};
     if (n == 0) return TN_OK;
     for (size_t i = 0; i < n; i++) describe(s, &groups[i], &t);
-    if (left) tni_text_printf(&t, "\n  and %zu more kinds of calls", left);
+    if (left) tni_text_printf(&t, "\n  and %zu more kind%s of call", left, left > 1 ? "s" : "");
     tni_text list = {0};
     for (size_t i = 0; i < s->pins->sets[0].n; i++)
         tni_text_printf(&list, "%s%s", i ? ", " : "", s->pins->sets[0].devices[i]->uri);

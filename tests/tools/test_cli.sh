@@ -89,6 +89,7 @@ tenon 0 ops adam_update && out '^Gradient: none: asking for one is an error'
 tenon 0 ops swish && out '^From plugin swish'
 tenon 1 ops NoSuchOperator && err '^tenon ops: no operator "NoSuchOperator"'
 tenon 1 ops convolut && err 'there is Convolution Convolution_v1 Deconvolution'
+tenon 1 ops Covolution && err 'no operator "Covolution" — did you mean Convolution'
 
 tenon 0 ops --json && valid_json out && quiet
 # Every object has all keys. jansson indents: keys of an operator stand at four spaces.
