@@ -56,10 +56,8 @@ static tn_status all_inside(const tn_sdk_kernel *k, const look_up *l)
         blas_load_f64(l->dtype, l->index, i, 1, &value);
         if (!isnan(value) && at >= 0 && at < l->line.n) continue;
         return tn_fail(k->host, TN_E_INVALID,
-                       "%s (%s): index %.17g at position %lld: wanted 0 to "
-                       "%lld",
-                       k->call->name, k->call->op->name, value, (long long)i,
-                       (long long)l->line.n - 1);
+                       "index %.17g at position %lld: wanted 0 to %lld",
+                       value, (long long)i, (long long)l->line.n - 1);
     }
     return TN_OK;
 }

@@ -104,10 +104,9 @@ static tn_status potrf_run(const tn_sdk_kernel *k, const tn_run_args *a)
     for (int64_t i = 0; i < p.count; i++)
         if (p.bad[i])
             return tn_fail(k->host, TN_E_INVALID,
-                           "%s (%s): matrix %lld of %lld is not positive definite: its leading "
+                           "matrix %lld of %lld is not positive definite: its leading "
                            "minor of order %d is not positive",
-                           k->call->name, k->call->op->name, (long long)i, (long long)p.count,
-                           (int)p.bad[i]);
+                           (long long)i, (long long)p.count, (int)p.bad[i]);
     return TN_OK;
 }
 

@@ -107,8 +107,7 @@ tn_status blas_rnn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const int64_t scratch = blas_rnn_lay_work(r, NULL, &w);
     const int64_t stash = r->stashed && !r->backward ? blas_rnn_lay_kept(r, NULL, &kept) : 0;
     if (scratch == INT64_MAX || stash == INT64_MAX)
-        return tn_fail(k->host, TN_E_NOMEM, "%s (%s): its intermediate values are too large",
-                       k->call->name, k->call->op->name);
+        return tn_fail(k->host, TN_E_NOMEM, "its intermediate values are too large");
     info->scratch_bytes = (uint64_t)scratch;
     info->stash_bytes = (uint64_t)stash;
     info->impl = blas_gemm_impl(r->dtype);

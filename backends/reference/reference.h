@@ -203,8 +203,8 @@ static inline int32_t ref_axis_param(const tn_call *c, const char *name, int64_t
 
 static inline tn_status ref_no_axis(const tn_sdk_kernel *k, const char *param)
 {
-    return tn_fail(k->host, TN_E_INVALID, "%s (%s): %s: no such axis in %d-D data", k->call->name,
-                   k->call->op->name, param, (int)k->call->in[0]->ndim);
+    return tn_fail(k->host, TN_E_INVALID, "%s: no such axis in %d-D data", param,
+                   (int)k->call->in[0]->ndim);
 }
 
 // Marks the axes of x that the parameters axis and exclude name; axis () means all.

@@ -64,8 +64,7 @@ static tn_status ctc_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const bool long_labels = c->labels > INT64_MAX / 64; // of no sequences
     const int64_t bytes = long_labels ? INT64_MAX : lay_out(c, NULL, NULL);
     if (bytes == INT64_MAX && c->n > 0)
-        return tn_fail(k->host, TN_E_NOMEM, "%s (%s): its sequences are too long", k->call->name,
-                       k->call->op->name);
+        return tn_fail(k->host, TN_E_NOMEM, "its sequences are too long");
     info->scratch_bytes = c->n > 0 ? (uint64_t)bytes : 0;
     return TN_OK;
 }

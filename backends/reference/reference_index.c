@@ -40,10 +40,8 @@ static tn_status all_inside(const tn_sdk_kernel *k, ref_array index, int64_t n)
 {
     for (int64_t i = 0; i < index.n; i++)
         if (!is_inside(index, i, n))
-            return tn_fail(k->host, TN_E_INVALID,
-                           "%s (%s): index %.17g at position %lld: wanted 0 to %lld", k->call->name,
-                           k->call->op->name, ref_get_real(index, i), (long long)i,
-                           (long long)n - 1);
+            return tn_fail(k->host, TN_E_INVALID, "index %.17g at position %lld: wanted 0 to %lld",
+                           ref_get_real(index, i), (long long)i, (long long)n - 1);
     return TN_OK;
 }
 

@@ -55,10 +55,9 @@ static tn_status potrf(const tn_sdk_kernel *k, const tn_run_args *a)
     }
     if (bad < 0) return TN_OK;
     return tn_fail(k->host, TN_E_INVALID,
-                   "%s (%s): matrix %lld of %lld is not positive definite: its leading minor of "
+                   "matrix %lld of %lld is not positive definite: its leading minor of "
                    "order %lld is not positive",
-                   k->call->name, k->call->op->name, (long long)bad, (long long)count,
-                   (long long)minor);
+                   (long long)bad, (long long)count, (long long)minor);
 }
 
 // ------------------------------------------------------------------ linalg_trsm

@@ -106,8 +106,7 @@ static tn_status rnn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     r->masked = r->p > 0 && r->layers > 1;
     const int64_t doubles = lay_out(r, NULL, &w);
     if (doubles > INT64_MAX / (int64_t)sizeof(double))
-        return tn_fail(k->host, TN_E_NOMEM, "%s (%s): its intermediate values are too large",
-                       c->name, c->op->name);
+        return tn_fail(k->host, TN_E_NOMEM, "its intermediate values are too large");
     info->scratch_bytes = (uint64_t)doubles * sizeof(double);
     return TN_OK;
 }

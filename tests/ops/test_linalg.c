@@ -192,8 +192,9 @@ static void potrf_refuses_what_is_not_positive_definite(void)
     e = tn_simple_bind(bench.g, y, .backends = tn_backends(), .args = TN_TENSORS({"a", a}));
     TN_CHECK_GRAPH();
     CU_ASSERT_EQUAL(e ? tn_forward(e, false) : TN_OK, TN_E_INVALID);
-    TN_CHECK_HAS(tn_exec_error(e), "factor (linalg_potrf): matrix 1 of 2 is not positive definite: "
-                                   "its leading minor of order 2 is not positive");
+    TN_CHECK_HAS(tn_exec_error(e), "factor (linalg_potrf) on ");
+    TN_CHECK_HAS(tn_exec_error(e), ": matrix 1 of 2 is not positive definite: its leading minor of "
+                                   "order 2 is not positive");
     if (e) {
         TN_CHECK_VALUES(tn_out(e, 0), 0, 2, 0, 1, 2, NAN, 0, NAN, NAN);
     }
