@@ -55,8 +55,7 @@ static tn_status all_inside(const tn_sdk_kernel *k, const look_up *l)
         double value;
         blas_load_f64(l->dtype, l->index, i, 1, &value);
         if (!isnan(value) && at >= 0 && at < l->line.n) continue;
-        return tn_fail(k->host, TN_E_INVALID,
-                       "index %.17g at position %lld: wanted 0 to %lld",
+        return tn_fail(k->host, TN_E_INVALID, "index %.17g at position %lld: wanted 0 to %lld",
                        value, (long long)i, (long long)l->line.n - 1);
     }
     return TN_OK;
