@@ -159,7 +159,7 @@ const tn_op_decl tni_op_where =
           .doc = "Takes elements of x where the condition is not 0, else of y.",
           .family = "indexing",
           .formula =
-              "output = x where condition is not 0, else y;  gradients go where the values came from",
+              "output = x where condition is not 0, else y;  gradients go where values came from",
           .shape_rule = "x, y and output have one shape; condition too, or (d0,)",
           .source = "MXNet 0.11, src/operator/tensor/control_flow_op.h",
           .inputs = TN_PORTS(TN_PORT(.name = "condition", .flags = TN_PORT_NO_GRAD,
