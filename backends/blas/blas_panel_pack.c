@@ -36,9 +36,9 @@ void blas_panel_put(tn_dtype dtype, const void *sums, const int64_t size[2], voi
                     bool add)
 {
     if (dtype == TN_F64)
-        put_f64(sums, size, c, c_row, add);
+        pack_put_f64(sums, size, c, c_row, add);
     else
-        put_f32(sums, size, c, c_row, add);
+        pack_put_f32(sums, size, c, c_row, add);
 }
 
 #else // once per type
@@ -77,7 +77,8 @@ BLAS_CLONES static void N(turn)(const T *a, int64_t step, const int64_t size[2],
     }
 }
 
-BLAS_CLONES static void N(put)(const T *sums, const int64_t size[2], T *c, int64_t c_row, bool add)
+BLAS_CLONES static void N(pack_put)(const T *sums, const int64_t size[2], T *c, int64_t c_row,
+                                    bool add)
 {
     for (int64_t i = 0; i < size[0]; i++, c += c_row, sums += WIDTH)
         for (int64_t j = 0; j < size[1]; j++) c[j] = add ? c[j] + sums[j] : sums[j];

@@ -123,7 +123,7 @@ void N(blas_rnn_deactivate)(const blas_rnn_back *b)
 
 // ------------------------------------------------------------------ rows
 
-BLAS_CLONES static void N(times)(const T *x, const T *y, T *out, int64_t n)
+BLAS_CLONES static void N(cell_times)(const T *x, const T *y, T *out, int64_t n)
 {
     BLAS_SIMD
     for (int64_t j = 0; j < n; j++) out[j] = x[j] * y[j];
@@ -131,7 +131,7 @@ BLAS_CLONES static void N(times)(const T *x, const T *y, T *out, int64_t n)
 
 void N(blas_rnn_times)(const void *x, const void *y, void *out, int64_t n)
 {
-    N(times)(x, y, out, n);
+    N(cell_times)(x, y, out, n);
 }
 
 BLAS_CLONES static void N(plus)(const T *x, const T *y, T *out, int64_t n)

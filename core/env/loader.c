@@ -126,9 +126,9 @@ static void stop(tni_plugin *p)
 // From a table to a registered plugin, or nothing changed but a->error.
 static bool join(tn_env *env, tni_attempt *a, const tn_plugin *table)
 {
-    tni_pending pending = {0};
     tni_plugin *p = plugin_new(env, a, table);
     if (!p) return false;
+    tni_pending pending = {.mark = tni_arena_mark(&env->registry.arena)};
     const tni_plugin *first = *p->name ? loaded_as(env, p->name) : NULL;
     if (first) {
         a->step = TN_STEP_SHADOWED;
