@@ -112,8 +112,8 @@ static void read_file(const char *dir, const char *name)
 static void read_samples(void)
 {
     const char *dir = TN_TEST_SOURCE_DIR "/tests/ops";
-    DIR *d = opendir(dir);
     if (n_found) return;
+    DIR *d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));)
         if (strncmp(e->d_name, "test_", 5) == 0) read_file(dir, e->d_name);
     if (d) closedir(d);
