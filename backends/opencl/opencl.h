@@ -47,6 +47,7 @@ struct ocl_plugin {
     tn_device devices[OCL_MAX_DEVICES];
     uint32_t n_devices;
     bool enumerated;
+    int harm; // of asking the drivers: see ocl_probe()
     ocl_counters counters;
 };
 
@@ -64,6 +65,9 @@ struct tn_event {
     cl_event event;
 };
 
+// Is it safe to ask the drivers for devices? 0: yes; the signal that it ends a process with; -1:
+// there is no answer within 20 s. (opencl_probe.c)
+int ocl_probe(void);
 tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx);
 tn_status ocl_open(void *plugin, const char *device_id, tn_device **out);
 void ocl_close(tn_device *device);

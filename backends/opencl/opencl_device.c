@@ -1,5 +1,4 @@
-// backends/opencl/opencl_device.c: platforms and devices, and how they are
-// opened.
+// backends/opencl/opencl_device.c: platforms and devices, and how they are opened.
 #include "opencl.h"
 
 const char *ocl_error_name(cl_int error)
@@ -59,8 +58,7 @@ tn_status ocl_failed(const tn_device *device, cl_int error, const char *what)
                    device->name, what, ocl_error_name(error), (int)error);
 }
 
-// ------------------------------------------------------------------ what there
-// is
+// ------------------------------------------------------------------ what there is
 
 static void text_of(cl_device_id id, cl_device_info what, char *out, size_t size)
 {
@@ -139,6 +137,9 @@ static void look(ocl_plugin *p)
 {
     cl_platform_id platforms[16];
     cl_uint n = 0;
+    p->harm = ocl_probe();
+    p->enumerated = true;
+    if (p->harm) return;
     if (clGetPlatformIDs(16, platforms, &n) != CL_SUCCESS) n = 0;
     for (cl_uint i = 0; i < n && i < 16; i++) {
         cl_device_id ids[OCL_MAX_DEVICES];
@@ -153,7 +154,6 @@ static void look(ocl_plugin *p)
             describe(d);
         }
     }
-    p->enumerated = true;
 }
 
 tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
@@ -162,6 +162,13 @@ tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
     pthread_mutex_lock(&p->lock);
     if (!p->enumerated) look(p);
     pthread_mutex_unlock(&p->lock);
+    if (p->harm < 0)
+        return tn_fail(p->host, TN_E_UNAVAILABLE,
+                       "an OpenCL driver does not answer when it is asked for its devices");
+    if (p->harm)
+        return tn_fail(p->host, TN_E_UNAVAILABLE,
+                       "an OpenCL driver ends the process that asks for its devices (signal %d)",
+                       p->harm);
     for (uint32_t i = 0; i < p->n_devices; i++) {
         const tn_device *d = &p->devices[i];
         const tn_device_info info = {.struct_size = sizeof info,
