@@ -168,12 +168,10 @@ const tn_value_info *od_input(const tn_call *call, uint32_t i)
     return i < call->n_in && !(call->in[i]->flags & TN_VALUE_SHAPE_ONLY) ? call->in[i] : NULL;
 }
 
-// Only where nothing is trained: gradients are small numbers that are added up.
 bool od_may_narrow(const tn_call *call)
 {
     const unsigned wanted = dnnl_cpu_isa_avx512_core_bf16;
-    return call->compute == TN_BF16 && !(call->flags & TN_CALL_TRAINING) &&
-           tn_call_main_dtype(call) == TN_F32 &&
+    return call->compute == TN_BF16 && tn_call_main_dtype(call) == TN_F32 &&
            ((unsigned)dnnl_get_effective_cpu_isa() & wanted) == wanted;
 }
 

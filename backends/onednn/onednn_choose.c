@@ -49,7 +49,8 @@ static dnnl_memory_desc_t offer(const od_problem *p, const od_value *v, int way)
         md = od_any(v->info, groups);
     else
         md = way == LAST ? od_last(v->info) : od_md(v->info, 0);
-    if (way != WAYS && v->role != OD_VECTOR && is_narrow(p)) md = od_narrow(&md);
+    const bool gradient = v->role == OD_WEIGHT && v->out; // of weights: added up in float32
+    if (way != WAYS && v->role != OD_VECTOR && !gradient && is_narrow(p)) md = od_narrow(&md);
     return v->swapped ? swap_axes(&md, groups) : md;
 }
 

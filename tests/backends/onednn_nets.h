@@ -18,6 +18,19 @@ static inline bool onednn_ready(void)
     return false;
 }
 
+// Does oneDNN have bfloat16 on this CPU? Otherwise the option changes nothing.
+static inline bool narrow_ready(void)
+{
+    if (!onednn_ready()) return false;
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
+        if (strcmp(tn_env_backend(bench.env, i)->name, "onednn") != 0) continue;
+        const char *driver = tn_env_device(bench.env, i, 0)->driver;
+        if (strstr(driver, "bfloat16") || strstr(driver, "AMX")) return true;
+    }
+    tn_skip("this CPU does not compute in bfloat16");
+    return false;
+}
+
 // ------------------------------------------------------------------ values
 
 // Numbers of the size that keeps activations near 1; labels are the classes 0, 1, 2, 0, …

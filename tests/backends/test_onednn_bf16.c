@@ -1,18 +1,6 @@
-// tests/backends/test_onednn_bf16.c: float32 networks that the onednn backend computes in bfloat16.
+// tests/backends/test_onednn_bf16.c: float32 networks that the onednn backend computes in bfloat16,
+// not trained; for training see test_onednn_bf16_training.c.
 #include "onednn_nets.h"
-
-// Does oneDNN have bfloat16 on this CPU? Otherwise the option changes nothing.
-static bool narrow_ready(void)
-{
-    if (!onednn_ready()) return false;
-    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
-        if (strcmp(tn_env_backend(bench.env, i)->name, "onednn") != 0) continue;
-        const char *driver = tn_env_device(bench.env, i, 0)->driver;
-        if (strstr(driver, "bfloat16") || strstr(driver, "AMX")) return true;
-    }
-    tn_skip("this CPU does not compute in bfloat16");
-    return false;
-}
 
 static tn_exec *bind_as(tn_symbol s, tn_dims data, tn_dtype compute, const char *inputs)
 {
@@ -82,25 +70,6 @@ static void constants_are_no_condition(void)
     check_narrow(many_kinds(), TN_DIMS(3, 3, 14, 14), NULL, 0.03);
 }
 
-// While training nothing is rounded: results have the bits that they have without the option.
-static void training_stays_as_it_is(void)
-{
-    if (!narrow_ready()) return;
-    tn_exec *e[2];
-    const tn_symbol s = net_residual();
-    for (int i = 0; i < 2; i++) {
-        e[i] = tn_simple_bind(bench.g, s, .backends = "onednn,reference", .grad_req = TN_WRITE,
-                              .compute = i ? TN_BF16 : TN_DTYPE_NONE,
-                              .shapes = TN_SHAPES({"data", TN_DIMS(3, 3, 16, 16)}));
-        if (!TN_CHECK_EXEC(e[i])) return;
-        fill(e[i]);
-        step(e[i], true);
-    }
-    CU_ASSERT(all_near(e[1], e[0], 0));
-    tn_exec_free(e[0]);
-    tn_exec_free(e[1]);
-}
-
 static const struct {
     int64_t row, winner;
     double probability;
@@ -138,5 +107,4 @@ static void squeezenet_answers_nearly_the_same(void)
 
 TN_TEST_MAIN({"networks differ a little", networks_differ_a_little},
              {"constants are no condition", constants_are_no_condition},
-             {"training stays as it is", training_stays_as_it_is},
              {"SqueezeNet answers nearly the same", squeezenet_answers_nearly_the_same})
