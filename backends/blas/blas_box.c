@@ -1,5 +1,5 @@
 // backends/blas/blas_box.c: walks over axes, and the copies that are nothing but such walks.
-#include "blas.h"
+#include "blas_turn.h"
 
 int64_t blas_box_size(const blas_box *b)
 {
@@ -141,8 +141,8 @@ static void copy_tile(char *dst, int64_t to_step, const char *src, int64_t from_
     switch (size) {
     case 1: COPY(uint8_t)
     case 2: COPY(uint16_t)
-    case 4: COPY(uint32_t)
-    default: COPY(uint64_t)
+    case 4: blas_turn_32(src, from_step, dst, to_step, n); break;
+    default: blas_turn_64(src, from_step, dst, to_step, n); break;
     }
 #undef COPY
 }

@@ -72,8 +72,13 @@ static void narrow_product(const blas_conv_run *r, const narrow_tile *t, const c
     const int64_t rows = c->wide * c->weight_points, width = blas_panel_width(c->dtype);
     const int64_t f = t->group * c->narrow + t->filter;
     const void *bias = r->bias ? blas_conv_move(r->bias, c, f) : NULL;
-    const blas_panel p = {c->dtype, t->filters, t->n, rows, blas_conv_move(r->w, c, f * rows),
-                          rows,     panel};
+    const blas_panel p = {.dtype = c->dtype,
+                          .m = t->filters,
+                          .n = t->n,
+                          .k = rows,
+                          .a = blas_conv_move(r->w, c, f * rows),
+                          .a_row = rows,
+                          .b = panel};
     char *y = tile_at(r, t, t->first);
     if (t->n == width && t->first % c->narrow_points + width <= c->narrow_points) {
         if (bias) blas_conv_begin(c, bias, t->filters, width, y);
@@ -244,7 +249,13 @@ static void wide_item(const blas_conv_run *r, const char *y, const char *w, char
         const blas_patch patch = {channels, first, first + n};
         for (int64_t at = 0; at < n; at += width) {
             const int64_t some = blas_least(width, n - at);
-            const blas_panel p = {c->dtype, rows, some, c->narrow, w, c->narrow, panel};
+            const blas_panel p = {.dtype = c->dtype,
+                                  .m = rows,
+                                  .n = some,
+                                  .k = c->narrow,
+                                  .a = w,
+                                  .a_row = c->narrow,
+                                  .b = panel};
             blas_conv_rows(c, blas_conv_move(y, c, first + at), c->narrow, some, panel);
             blas_panel_multiply(&p, blas_conv_move(col, c, at), c->points, false);
         }

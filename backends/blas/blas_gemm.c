@@ -94,20 +94,6 @@ enum {
     LEAST_ROWS = 8 // below, packing b costs more than it brings
 };
 
-// Rows of a with one panel of b; at: the first row and column of the result.
-static void gemm_panel(const blas_gemm *g, const blas_panel *p, const int64_t at[2], bool add)
-{
-    const blas_matrix c = g->c;
-    void *to = (char *)c.p + (size_t)(at[0] * c.row + at[1]) * element(g->dtype);
-    if (p->n == blas_panel_width(g->dtype)) {
-        blas_panel_multiply(p, to, c.row, add);
-        return;
-    }
-    _Alignas(64) char sums[ROWS * BLAS_PANEL];
-    blas_panel_multiply(p, sums, blas_panel_width(g->dtype), false);
-    blas_panel_put(g->dtype, sums, (const int64_t[]){p->m, p->n}, to, c.row, add);
-}
-
 // ROWS rows of a, DEPTH numbers of each, with all of b's columns, a panel at a time; at: first row
 // of a, and first number.
 static void gemm_rows(const blas_gemm *g, const int64_t at[2], blas_panel p)
@@ -124,7 +110,8 @@ static void gemm_rows(const blas_gemm *g, const int64_t at[2], blas_panel p)
         else
             blas_panel_along(g->dtype, (char *)g->b.p + (size_t)(at[1] * g->b.row + n) * size,
                              g->b.row, (const int64_t[]){p.k, p.n}, panel);
-        gemm_panel(g, &p, (const int64_t[]){at[0], n}, g->bias || g->add || at[1]);
+        blas_panel_into(&p, (char *)g->c.p + (size_t)(at[0] * g->c.row + n) * size, g->c.row,
+                        g->bias || g->add || at[1]);
     }
 }
 
@@ -132,16 +119,16 @@ static void gemm_rows(const blas_gemm *g, const int64_t at[2], blas_panel p)
 static void gemm_by_panels(const blas_gemm *g)
 {
     const size_t size = element(g->dtype);
-    _Alignas(64) char turned[ROWS * DEPTH * sizeof(double)];
+    _Alignas(64) char strips[ROWS * DEPTH * sizeof(double)];
     for (int64_t m = 0; m < g->size.m; m += ROWS)
         for (int64_t k = 0; k < g->size.k; k += DEPTH) {
             blas_panel p = {.dtype = g->dtype,
                             .m = g->size.m - m < ROWS ? g->size.m - m : ROWS,
                             .k = g->size.k - k < DEPTH ? g->size.k - k : DEPTH};
             if (g->a.transposed) {
-                blas_panel_turn(g->dtype, (char *)g->a.p + (size_t)(k * g->a.row + m) * size,
-                                g->a.row, (const int64_t[]){p.m, p.k}, turned);
-                p.a = turned, p.a_row = p.k;
+                blas_panel_strips(g->dtype, (char *)g->a.p + (size_t)(k * g->a.row + m) * size,
+                                  g->a.row, (const int64_t[]){p.m, p.k}, strips);
+                p.a = strips, p.a_strip = BLAS_STRIP * p.k;
             } else {
                 p.a = (char *)g->a.p + (size_t)(m * g->a.row + k) * size, p.a_row = g->a.row;
             }
@@ -237,6 +224,8 @@ static void run_tiles(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 enum {
     TILE_WORK = 1 << 21, // multiplications that are worth a tile: about 40 µs
     TILE_SIDE = 64,      // least side of a tile
+    TILE_WIDE = 128,     // and where there are TILE_SOME: larger ones pack less
+    TILE_SOME = 8,       //
     TILE_UNIT = 16,      // sides are multiples of it: what a register kernel computes at once
     TILE_MOST = 64       // tiles of a product: as many threads can work on it
 };
@@ -251,7 +240,8 @@ static void cut(tiles *t)
     t->m = s.m, t->n = s.n;
     while ((double)(pieces[0] * pieces[1]) < wanted) {
         const bool rows = t->m > t->n;
-        if ((rows ? t->m : t->n) < 2 * TILE_SIDE) break;
+        const bool some = pieces[0] * pieces[1] >= TILE_SOME;
+        if ((rows ? t->m : t->n) < 2 * (some ? TILE_WIDE : TILE_SIDE)) break;
         pieces[!rows] *= 2;
         int64_t *side = rows ? &t->m : &t->n;
         const int64_t whole = rows ? s.m : s.n, share = whole / pieces[!rows];

@@ -14,6 +14,12 @@ enum { DEPTH = 256 }; // rows of a panel at a time: they fit the first-level cac
 #define BLAS_LEVELS 0
 #endif
 
+// The first factor, from some number of its rows on.
+typedef struct panel_side {
+    const void *p;
+    int64_t row, strip; // as a_row and a_strip of blas_panel
+} panel_side;
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
@@ -29,10 +35,10 @@ enum { DEPTH = 256 }; // rows of a panel at a time: they fit the first-level cac
 #undef T
 #undef NUMBER
 
-typedef void (*rows_f32_fn)(const float *a, int64_t a_row, const float *b, const int64_t size[3],
-                            float *c, int64_t c_row, bool add);
-typedef void (*rows_f64_fn)(const double *a, int64_t a_row, const double *b, const int64_t size[3],
-                            double *c, int64_t c_row, bool add);
+typedef void (*rows_f32_fn)(const panel_side *a, const float *b, const int64_t size[3], float *c,
+                            int64_t c_row, bool add);
+typedef void (*rows_f64_fn)(const panel_side *a, const double *b, const int64_t size[3], double *c,
+                            int64_t c_row, bool add);
 
 static rows_f32_fn rows_f32(void)
 {
@@ -54,19 +60,41 @@ static rows_f64_fn rows_f64(void)
 
 void blas_panel_multiply(const blas_panel *p, void *c, int64_t c_row, bool add)
 {
-    const int64_t panel = (int64_t)(BLAS_PANEL / tn_dtype_size(p->dtype));
+    const size_t bytes = tn_dtype_size(p->dtype);
+    const int64_t step = p->a_strip ? BLAS_STRIP : 1;
     int64_t at = 0;
     do { // once if k is 0, too
-
         const int64_t size[3] = {p->m, p->k - at < DEPTH ? p->k - at : DEPTH, p->n};
+        const panel_side a = {(const char *)p->a + (size_t)(at * step) * bytes, p->a_row,
+                              p->a_strip};
+        const void *b = (const char *)p->b + (size_t)at * BLAS_PANEL;
         if (p->dtype == TN_F64)
-            rows_f64()((const double *)p->a + at, p->a_row, (const double *)p->b + at * panel, size,
-                       c, c_row, add || at);
+            rows_f64()(&a, b, size, c, c_row, add || at);
         else
-            rows_f32()((const float *)p->a + at, p->a_row, (const float *)p->b + at * panel, size,
-                       c, c_row, add || at);
+            rows_f32()(&a, b, size, c, c_row, add || at);
         at += DEPTH;
     } while (at < p->k);
+}
+
+void blas_panel_into(const blas_panel *p, void *c, int64_t c_row, bool add)
+{
+    enum { ROWS = 64 };
+    const int64_t width = blas_panel_width(p->dtype);
+    const size_t size = tn_dtype_size(p->dtype);
+    if (p->n == width) {
+        blas_panel_multiply(p, c, c_row, add);
+        return;
+    }
+    _Alignas(64) char sums[ROWS * BLAS_PANEL];
+    blas_panel part = *p;
+    for (int64_t i = 0; i < p->m; i += ROWS) {
+        const int64_t row = p->a_strip ? i / BLAS_STRIP * p->a_strip : i * p->a_row;
+        part.m = p->m - i < ROWS ? p->m - i : ROWS;
+        part.a = (const char *)p->a + (size_t)row * size;
+        blas_panel_multiply(&part, sums, width, false);
+        blas_panel_put(p->dtype, sums, (const int64_t[]){part.m, p->n},
+                       (char *)c + (size_t)(i * c_row) * size, c_row, add);
+    }
 }
 
 bool blas_panel_fast(void)

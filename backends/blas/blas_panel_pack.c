@@ -2,6 +2,7 @@
 #ifndef T
 
 #include "blas_panel.h"
+#include "blas_turn.h"
 
 #define THIS_FILE "blas_panel_pack.c"
 #include "blas_each_type.h"
@@ -24,12 +25,12 @@ void blas_panel_along(tn_dtype dtype, const void *y, int64_t step, const int64_t
         along_f32(y, step, size, panel);
 }
 
-void blas_panel_turn(tn_dtype dtype, const void *a, int64_t step, const int64_t size[2], void *to)
+void blas_panel_strips(tn_dtype dtype, const void *a, int64_t step, const int64_t size[2], void *to)
 {
     if (dtype == TN_F64)
-        turn_f64(a, step, size, to);
+        strips_f64(a, step, size, to);
     else
-        turn_f32(a, step, size, to);
+        strips_f32(a, step, size, to);
 }
 
 void blas_panel_put(tn_dtype dtype, const void *sums, const int64_t size[2], void *c, int64_t c_row,
@@ -44,18 +45,18 @@ void blas_panel_put(tn_dtype dtype, const void *sums, const int64_t size[2], voi
 #else // once per type
 
 #define WIDTH ((int64_t)(BLAS_PANEL / sizeof(T)))
+#if IS_F32
+#define TURN blas_turn_32
+#else
+#define TURN blas_turn_64
+#endif
 
-// In squares, so that both sides stay in the first-level cache.
-BLAS_CLONES static void N(across)(const T *y, int64_t step, const int64_t size[2], T *panel)
+static void N(across)(const T *y, int64_t step, const int64_t size[2], T *panel)
 {
-    enum { SQUARE = 8 };
-    for (int64_t i = 0; i < size[1]; i += SQUARE) {
-        const int64_t n = size[1] - i < SQUARE ? size[1] - i : SQUARE;
-        for (int64_t f = 0; f < size[0]; f++)
-            for (int64_t j = i; j < i + n; j++) panel[j * WIDTH + f] = y[f * step + j];
-        for (int64_t j = i; j < i + n; j++)
-            for (int64_t f = size[0]; f < WIDTH; f++) panel[j * WIDTH + f] = 0;
-    }
+    TURN(y, step, panel, WIDTH, size);
+    if (size[0] == WIDTH) return;
+    for (int64_t j = 0; j < size[1]; j++)
+        for (int64_t f = size[0]; f < WIDTH; f++) panel[j * WIDTH + f] = 0;
 }
 
 BLAS_CLONES static void N(along)(const T *y, int64_t step, const int64_t size[2], T *panel)
@@ -67,14 +68,20 @@ BLAS_CLONES static void N(along)(const T *y, int64_t step, const int64_t size[2]
     }
 }
 
-BLAS_CLONES static void N(turn)(const T *a, int64_t step, const int64_t size[2], T *to)
+// Some cache lines of a row of a at a time.
+BLAS_CLONES static void N(strips)(const T *a, int64_t step, const int64_t size[2], T *to)
 {
-    enum { SQUARE = 16 };
-    for (int64_t i = 0; i < size[0]; i += SQUARE) {
-        const int64_t n = size[0] - i < SQUARE ? size[0] - i : SQUARE;
-        for (int64_t p = 0; p < size[1]; p++)
-            for (int64_t j = i; j < i + n; j++) to[j * size[1] + p] = a[p * step + j];
+    const int64_t m = size[0], k = size[1], rest = m % BLAS_STRIP, whole = m - rest;
+    enum { BAND = 8 * BLAS_STRIP };
+    for (int64_t i = 0; i < whole; i += BAND) {
+        const int64_t end = whole - i < BAND ? whole : i + BAND;
+        for (int64_t p = 0; p < k; p++)
+            for (int64_t j = i; j < end; j += BLAS_STRIP)
+                memcpy(to + j * k + p * BLAS_STRIP, a + p * step + j, BLAS_STRIP * sizeof(T));
     }
+    for (int64_t p = 0; p < (rest ? k : 0); p++)
+        for (int64_t j = 0; j < BLAS_STRIP; j++)
+            to[whole * k + p * BLAS_STRIP + j] = j < rest ? a[p * step + whole + j] : 0;
 }
 
 BLAS_CLONES static void N(pack_put)(const T *sums, const int64_t size[2], T *c, int64_t c_row,
@@ -85,5 +92,6 @@ BLAS_CLONES static void N(pack_put)(const T *sums, const int64_t size[2], T *c, 
 }
 
 #undef WIDTH
+#undef TURN
 
 #endif

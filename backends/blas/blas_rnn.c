@@ -2,9 +2,8 @@
 #include <limits.h>
 #include <tenon/philox.h>
 
+#include "blas_panel.h"
 #include "blas_rnn.h"
-
-enum { UNITS = 64 }; // of a block: what one thread makes of a step at once
 
 // ------------------------------------------------------------------ memory
 
@@ -44,6 +43,7 @@ int64_t blas_rnn_lay_work(const blas_rnn *r, char *base, blas_rnn_work *w)
     } all[] = {
         {&w->x, take(r, &bytes, r->masked, tn, width)},
         {&w->bias, take(r, &bytes, 1, r->g, r->h)},
+        {&w->panels, take(r, &bytes, r->packed, 1, blas_rnn_panel_elements(r))},
         {&w->da, take(r, &bytes, back, tn, r->g * r->h)},
         {&w->db, take(r, &bytes, back && r->mode == BLAS_GRU, tn, r->h)},
         {&w->dx[0], take(r, &bytes, below, tn, width)},
@@ -86,6 +86,9 @@ static void set_sizes(const tn_call *c, blas_rnn *r)
     r->p = tn_call_f64(c, "p", 0);
     r->masked = r->backward ? tn_call_bool(c, "dropout", false) : r->p > 0 && r->layers > 1;
     r->stashed = leaves_stash(r->backward ? c->forward : c);
+    // Panels have to pay for being made.
+    r->packed = blas_panel_fast() && r->t > 1 && tn_extent_times(r->t, r->n) >= 16;
+    r->units = r->packed ? blas_panel_width(r->dtype) : 64;
 }
 
 const char *blas_rnn_cannot(const tn_call *c)
@@ -180,28 +183,6 @@ typedef struct step {
     int64_t i, t; // the i-th step, which is step t of the sequence
 } step;
 
-// Units first … first + n-1 of gate number `gate`: += h · U of these units, or for a GRU's new gate
-// b₂ = h · U + u.
-static void recur(const step *s, int64_t gate, int64_t first, int64_t n)
-{
-    const blas_rnn_run *run = s->run;
-    const blas_rnn *r = run->r;
-    const blas_rnn_lane *a = s->a;
-    const blas_rnn_rows h = blas_rnn_state_before(run, a, s->i);
-    const int64_t row = gate * r->h + first, rows = r->g * r->h;
-    const bool apart = r->mode == BLAS_GRU && gate == 2;
-    const blas_gemm g = {
-        .dtype = r->dtype,
-        .size = {r->n, n, r->h},
-        .c = apart ? (blas_matrix){blas_rnn_at(r, a->cell, s->t * r->n * r->h + first), r->h, false}
-                   : (blas_matrix){blas_rnn_at(r, a->gate, s->t * r->n * rows + row), rows, false},
-        .a = {(void *)(uintptr_t)h.p, h.row, false},
-        .b = {blas_rnn_at(r, run->parameters, a->h2h + row * r->h), r->h, true},
-        .bias = apart ? blas_rnn_at(r, run->parameters, a->h2h_bias + row) : NULL,
-        .add = !apart};
-    blas_multiply_alone(&g);
-}
-
 static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const step *s = ctx;
@@ -210,17 +191,17 @@ static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     const blas_rnn_rows h = blas_rnn_state_before(s->run, a, s->i);
     const blas_rnn_rows c = blas_rnn_cell_before(s->run, a, s->i);
     const int64_t rows = r->g * r->h, width = r->d * r->h;
-    const int threads = blas_alone();
     (void)worker;
     for (int64_t item = begin; item < end; item++) {
-        const int64_t first = item * UNITS, n = r->h - first < UNITS ? r->h - first : UNITS;
-        for (int64_t gate = 0; gate < r->g; gate++) recur(s, gate, first, n);
+        const blas_rnn_block block = blas_rnn_block_of(s->run, a, item);
+        const int64_t first = block.first;
+        blas_rnn_recur(&block, s->i);
         for (int64_t j = 0; j < r->n; j++) {
             const int64_t at = s->t * r->n + j;
             const blas_rnn_cells cells = {
                 .mode = r->mode,
                 .h = r->h,
-                .n = n,
+                .n = block.n,
                 .gate = blas_rnn_at(r, a->gate, at * rows + first),
                 .h_before = blas_rnn_at(r, h.p, j * h.row + first),
                 .c_before = c.p ? blas_rnn_at(r, c.p, j * c.row + first) : NULL,
@@ -229,7 +210,6 @@ static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
             (r->dtype == TN_F64 ? blas_rnn_activate_f64 : blas_rnn_activate_f32)(&cells);
         }
     }
-    blas_alone_end(threads);
 }
 
 // a of all steps, with both biases where they may be added at once.
@@ -271,10 +251,10 @@ void blas_rnn_forward(const blas_rnn_run *run, const char *data)
         for (int64_t d = 0; d < r->d; d++) {
             const blas_rnn_lane a = blas_rnn_lane_of(r, &run->kept, l, d);
             inputs_forward(run, &a, x);
+            blas_rnn_pack(run, &a, false);
             for (int64_t i = 0; i < r->t; i++) {
                 step s = {run, &a, i, blas_rnn_nth(r, d, i)};
-                blas_items(run->k, run->a, (r->h + UNITS - 1) / UNITS, r->g * UNITS * r->n * r->h,
-                           4 * BLAS_CHEAP, step_range, &s);
+                blas_rnn_blocks(run, step_range, &s);
             }
             if (r->backward) continue;
             put_ends(run, &a, 1, false);

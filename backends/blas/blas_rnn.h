@@ -24,6 +24,8 @@ typedef struct blas_rnn {
     bool backward; // this is the gradient
     bool masked;   // there are dropout masks
     bool stashed;  // a forward run leaves `kept` in its stash, and the gradient finds it there
+    bool packed;   // the weights U are made panels, once for all steps
+    int64_t units; // of a block: what one thread makes of a step at once
     double p;
 } blas_rnn;
 
@@ -40,6 +42,7 @@ typedef struct blas_rnn_work {
     blas_rnn_kept kept; // where there is no stash
     char *x;            // (t, n, d h): results of a layer times their mask
     char *bias;         // (g h)
+    char *panels;       // of U: see blas_rnn_state.c
     // of the gradient
     char *da;       // (t, n, g h)
     char *db;       // gru: (t, n, h), for b₂
@@ -83,6 +86,9 @@ const char *blas_rnn_input(const blas_rnn_run *run, const char *data, int64_t l)
 // x times the mask of the layer below l, into out.
 void blas_rnn_mask(const blas_rnn_run *run, int64_t l, const char *x, char *out);
 
+// fn over the blocks of units of a step.
+void blas_rnn_blocks(const blas_rnn_run *run, tn_range_fn fn, void *ctx);
+
 // The i-th step that a direction comes by.
 static inline int64_t blas_rnn_nth(const blas_rnn *r, int64_t d, int64_t i)
 {
@@ -102,6 +108,26 @@ typedef struct blas_rnn_rows {
 
 blas_rnn_rows blas_rnn_state_before(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t i);
 blas_rnn_rows blas_rnn_cell_before(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t i);
+
+// ------------------------------------------------------------------ U (blas_rnn_state.c)
+
+// Some units of a lane.
+typedef struct blas_rnn_block {
+    const blas_rnn_run *run;
+    const blas_rnn_lane *a;
+    int64_t first, n;
+} blas_rnn_block;
+
+blas_rnn_block blas_rnn_block_of(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t item);
+
+// Makes panels of a lane's U, for one of the two products, if the kernel wants them.
+void blas_rnn_pack(const blas_rnn_run *run, const blas_rnn_lane *a, bool backward);
+int64_t blas_rnn_panel_elements(const blas_rnn *r);
+
+// gates of the i-th step += h U of these units; of a GRU's new gate b₂ = h U + u.
+void blas_rnn_recur(const blas_rnn_block *b, int64_t i);
+// dh of these units += da U of step t, where a GRU's new gate has db₂ in place of da.
+void blas_rnn_recur_back(const blas_rnn_block *b, int64_t t);
 
 // ------------------------------------------------------------------ cells (blas_rnn_cells.c)
 

@@ -23,52 +23,47 @@ typedef struct step {
     const blas_rnn_run *run;
     const blas_rnn_lane *a;
     const char *dy; // of the layer
-    int64_t i, t;   // the i-th step, which is step t of the sequence
+    int64_t i;      // the i-th step, -1: what is before the first
 } step;
 
-// Items are sequences.
-static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+// Units of the i-th step: from dh and dc after it to da.
+static void deactivate(const step *s, const blas_rnn_block *b)
 {
-    const step *s = ctx;
     const blas_rnn_run *run = s->run;
     const blas_rnn *r = run->r;
     const blas_rnn_rows h = blas_rnn_state_before(run, s->a, s->i);
     const blas_rnn_rows c = blas_rnn_cell_before(run, s->a, s->i);
-    const int64_t rows = r->g * r->h, width = r->d * r->h;
-    (void)worker;
-    for (int64_t j = begin; j < end; j++) {
-        const int64_t at = s->t * r->n + j;
-        const blas_rnn_back back = {.s = {.mode = r->mode,
-                                          .h = r->h,
-                                          .n = r->h,
-                                          .gate = blas_rnn_at(r, s->a->gate, at * rows),
-                                          .h_before = blas_rnn_at(r, h.p, j * h.row),
-                                          .c_before = c.p ? blas_rnn_at(r, c.p, j * c.row) : NULL,
-                                          .cell = blas_rnn_at(r, s->a->cell, at * r->h)},
-                                    .dy = blas_rnn_at(r, s->dy, at * width + s->a->d * r->h),
-                                    .dh = blas_rnn_at(r, run->work.dh, j * r->h),
-                                    .dc = blas_rnn_at(r, run->work.dc, j * r->h),
-                                    .da = blas_rnn_at(r, run->work.da, at * rows),
-                                    .db = blas_rnn_at(r, run->work.db, at * r->h)};
+    const int64_t rows = r->g * r->h, width = r->d * r->h, first = b->first;
+    for (int64_t j = 0; j < r->n; j++) {
+        const int64_t at = blas_rnn_nth(r, s->a->d, s->i) * r->n + j;
+        const blas_rnn_back back = {
+            .s = {.mode = r->mode,
+                  .h = r->h,
+                  .n = b->n,
+                  .gate = blas_rnn_at(r, s->a->gate, at * rows + first),
+                  .h_before = blas_rnn_at(r, h.p, j * h.row + first),
+                  .c_before = c.p ? blas_rnn_at(r, c.p, j * c.row + first) : NULL,
+                  .cell = blas_rnn_at(r, s->a->cell, at * r->h + first)},
+            .dy = blas_rnn_at(r, s->dy, at * width + s->a->d * r->h + first),
+            .dh = blas_rnn_at(r, run->work.dh, j * r->h + first),
+            .dc = blas_rnn_at(r, run->work.dc, j * r->h + first),
+            .da = blas_rnn_at(r, run->work.da, at * rows + first),
+            .db = blas_rnn_at(r, run->work.db, at * r->h + first)};
         (r->dtype == TN_F64 ? blas_rnn_deactivate_f64 : blas_rnn_deactivate_f32)(&back);
     }
 }
 
-// dh += da · U of step t, where a GRU's new gate has b₂ in place of a.
-static void through_state(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t t)
+// Items are blocks of units: what dh gets through U from the step after, then the step itself.
+static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
-    const blas_rnn *r = run->r;
-    const bool gru = r->mode == BLAS_GRU;
-    const int64_t rows = r->g * r->h, some = gru ? 2 * r->h : rows;
-    const blas_matrix dh = matrix(run->work.dh, r->h, false);
-    const char *u = blas_rnn_at(r, run->parameters, a->h2h);
-    product(run, (blas_product){r->n, r->h, some}, dh,
-            matrix(blas_rnn_at(r, run->work.da, t * r->n * rows), rows, false),
-            matrix(u, r->h, false), true);
-    if (gru)
-        product(run, (blas_product){r->n, r->h, r->h}, dh,
-                matrix(blas_rnn_at(r, run->work.db, t * r->n * r->h), r->h, false),
-                matrix(blas_rnn_at(r, u, some * r->h), r->h, false), true);
+    const step *s = ctx;
+    const blas_rnn *r = s->run->r;
+    (void)worker;
+    for (int64_t item = begin; item < end; item++) {
+        const blas_rnn_block b = blas_rnn_block_of(s->run, s->a, item);
+        if (s->i + 1 < r->t) blas_rnn_recur_back(&b, blas_rnn_nth(r, s->a->d, s->i + 1));
+        if (s->i >= 0) deactivate(s, &b);
+    }
 }
 
 // ------------------------------------------------------------------ all steps
@@ -92,13 +87,29 @@ static void state_weights(const blas_rnn_run *run, const blas_rnn_lane *a, char 
             matrix(blas_rnn_at(r, a->y, before * width + a->d * r->h), width, false), true);
 }
 
-// Sums over all steps and sequences.
-static void biases(const blas_rnn_run *run, const void *da, int64_t row, int64_t n, char *out)
+typedef struct summing {
+    const blas_rnn_run *run;
+    const char *da;
+    int64_t row;
+    char *out;
+} summing;
+
+static void sum_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
-    const blas_rnn *r = run->r;
-    (r->dtype == TN_F64 ? blas_rnn_columns_f64 : blas_rnn_columns_f32)(da, r->t * r->n, row,
-                                                                       run->work.column, n);
-    blas_store_f64(r->dtype, out, 0, n, run->work.column);
+    const summing *s = ctx;
+    const blas_rnn *r = s->run->r;
+    double *sums = s->run->work.column + begin;
+    (void)worker;
+    (r->dtype == TN_F64 ? blas_rnn_columns_f64 : blas_rnn_columns_f32)(
+        blas_rnn_at(r, s->da, begin), r->t * r->n, s->row, sums, end - begin);
+    blas_store_f64(r->dtype, s->out, begin, end - begin, sums);
+}
+
+// Sums over all steps and sequences.
+static void biases(const blas_rnn_run *run, char *da, int64_t row, int64_t n, char *out)
+{
+    summing s = {run, da, row, out};
+    blas_items(run->k, run->a, n, run->r->t * run->r->n, BLAS_CHEAP, sum_range, &s);
 }
 
 // What the parameters of a lane and its input get.
@@ -130,10 +141,10 @@ static void lane_backward(const blas_rnn_run *run, const blas_rnn_lane *a, const
     const int64_t at = (a->l * r->d + a->d) * r->n * r->h;
     blas_copy(run->work.dh, blas_rnn_at(r, blas_in(run->a, 4), at), bytes);
     if (lstm) blas_copy(run->work.dc, blas_rnn_at(r, blas_in(run->a, 6), at), bytes);
-    for (int64_t i = r->t; i-- > 0;) {
-        step s = {run, a, dy, i, blas_rnn_nth(r, a->d, i)};
-        blas_items(run->k, run->a, r->n, r->g * r->h, BLAS_COSTLY, step_range, &s);
-        through_state(run, a, s.t);
+    blas_rnn_pack(run, a, true);
+    for (int64_t i = r->t - 1; i >= -1; i--) {
+        step s = {run, a, dy, i};
+        blas_rnn_blocks(run, step_range, &s);
     }
     blas_copy(blas_rnn_at(r, blas_out(run->a, 2), at), run->work.dh, bytes);
     if (lstm) blas_copy(blas_rnn_at(r, blas_out(run->a, 3), at), run->work.dc, bytes);

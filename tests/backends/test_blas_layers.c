@@ -148,6 +148,12 @@ static void large_work_is_cut_in_fixed_parts(void)
             .lo = -0.2, .hi = 0.2),
         ROW("_backward_RNN", "mode=lstm; state_size=130; num_layers=1",
             "3,40,50 94640 1,40,130 3,40,130 1,40,130 1,40,130 1,40,130", .lo = -0.2, .hi = 0.2),
+        ROW("RNN", "mode=gru; state_size=70; num_layers=1", "3,9,9 17010 1,9,70", .lo = -0.3,
+            .hi = 0.3),
+        ROW("_backward_RNN", "mode=gru; state_size=70; num_layers=1",
+            "3,9,9 17010 1,9,70 3,9,70 1,9,70", .lo = -0.3, .hi = 0.3),
+        ROW("_backward_RNN", "mode=rnn_tanh; state_size=40; num_layers=2; bidirectional=1",
+            "4,6,7 13680 4,6,40 4,6,80 4,6,40", .lo = -0.2, .hi = 0.2),
         ROW("BatchNorm", "fix_gamma=0", "16,3,40,40 3 3 3 3", .lo = 0.1, .hi = 3),
     };
     if (!ready()) return;
