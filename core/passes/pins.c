@@ -10,7 +10,7 @@ static tni_candidates *set_add(tni_pins *p, tni_device **devices, size_t n, cons
         return NULL;
     }
     p->sets = sets;
-    p->sets[p->n_sets] = (tni_candidates){devices, n, who};
+    p->sets[p->n_sets] = (tni_candidates){devices, n, who, (uint32_t)p->n_sets};
     return &p->sets[p->n_sets++];
 }
 
@@ -47,11 +47,11 @@ static tn_status fail_pin(const tni_pins *p, uint32_t node, const char *pin)
     return s;
 }
 
-// The devices of the bind's list that the pin names.
-static tni_candidates *add_pin(tni_pins *p, uint32_t node, const char *pin)
+// The devices of the bind's list that the pin names; with `others`, the rest of it behind them.
+static tni_candidates *add_named(tni_pins *p, const char *pin, bool others)
 {
-    const tni_candidates *all = &p->sets[0];
-    tni_device **devices = calloc(all->n, sizeof(tni_device *));
+    const tni_candidates all = p->sets[0];
+    tni_device **devices = calloc(all.n + 1, sizeof(tni_device *));
     const char *who = tni_printf(&p->arena, "__backend__ \"%s\"", pin);
     size_t n = 0;
     if (!devices || !who) {
@@ -59,10 +59,21 @@ static tni_candidates *add_pin(tni_pins *p, uint32_t node, const char *pin)
         tni_graph_fail(p->g, TN_E_NOMEM, 0, "out of memory");
         return NULL;
     }
-    for (size_t i = 0; i < all->n; i++)
-        if (tni_device_is(all->devices[i], pin)) devices[n++] = all->devices[i];
-    if (n) return set_add(p, devices, n, who);
-    free(devices);
+    for (size_t i = 0; i < all.n; i++)
+        if (tni_device_is(all.devices[i], pin)) devices[n++] = all.devices[i];
+    for (size_t i = 0; i < all.n && others; i++)
+        if (!tni_device_is(all.devices[i], pin)) devices[n++] = all.devices[i];
+    return set_add(p, devices, n, who);
+}
+
+static tni_candidates *add_pin(tni_pins *p, uint32_t node, const char *pin)
+{
+    const tni_candidates *of_gradients = add_named(p, pin, true);
+    const uint32_t number = (uint32_t)p->n_sets - 1;
+    tni_candidates *c = of_gradients ? add_named(p, pin, false) : NULL;
+    if (!c) return NULL;
+    c->gradients = number;
+    if (c->n) return c;
     fail_pin(p, node, pin);
     return NULL;
 }
@@ -116,12 +127,21 @@ static tn_status find(tni_pins *p, tni_map *map, const char *text, add_fn add, u
     return TN_OK;
 }
 
+// Gradients have copies of the attributes of their forward nodes.
+static bool has_pin_of_forward(const tni_pins *p, const tni_node *n, const char *pin)
+{
+    const tni_node *forward = n->forward ? tni_node_at(p->g, n->forward) : NULL;
+    const char *its = forward && forward->attrs ? tni_attr_find(forward, "__backend__") : NULL;
+    return its && strcmp(its, pin) == 0;
+}
+
 tn_status tni_pins_find(tni_pins *p, uint32_t node, uint32_t inherited, uint32_t *set)
 {
     const tni_node *n = tni_node_at(p->g, node);
-    *set = inherited;
+    *set = p->sets[inherited].gradients;
     if (!n->attrs) return TN_OK;
     const char *pin = tni_attr_find(n, "__backend__");
+    if (pin && has_pin_of_forward(p, n, pin)) return TN_OK;
     if (pin) return find(p, &p->backends, pin, add_pin, node, set);
     const char *group = p->options->groups.n ? tni_attr_find(n, "__ctx_group__") : NULL;
     return group ? find(p, &p->groups, group, add_group, node, set) : TN_OK;

@@ -183,6 +183,9 @@ typedef struct tni_candidates {
     tni_device **devices;
     size_t n;
     const char *who; // for messages: "group \"stage1\""; NULL: the whole list
+    // Set of the gradients of these nodes. A pin holds for what the user pinned; its gradient is
+    // made of operators that nobody chose, so what the pinned backend lacks may run on the others.
+    uint32_t gradients;
 } tni_candidates;
 
 typedef struct tni_pins {
@@ -196,7 +199,7 @@ typedef struct tni_pins {
 
 tn_status tni_pins_init(tni_pins *p, tn_graph *g, const tni_place_options *options);
 void tni_pins_free(tni_pins *p);
-// Set of a node by its own attributes, or `inherited` if it has none.
+// Set of a node by its own attributes, or `inherited` (of its forward node) if it has none.
 tn_status tni_pins_find(tni_pins *p, uint32_t node, uint32_t inherited, uint32_t *set);
 
 // ------------------------------------------------------------------ asking devices (support.c)

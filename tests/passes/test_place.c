@@ -259,6 +259,30 @@ static void a_pin_is_a_hard_requirement(void)
     hand_end();
 }
 
+// Appends a node of a gradient, which belongs to a forward node.
+static tni_entry backward(const char *op, tni_entry in, uint32_t forward)
+{
+    return tni_build(bench.g, NULL, op, NULL, &in, 1, "b", forward);
+}
+
+// What the pinned backend lacks of a gradient runs on the rest of the list.
+static void a_pin_binds_gradients_as_far_as_it_can(void)
+{
+    hand_begin(NULL);
+    const tn_symbol s = relu_then_sigmoid(), r = {2, 0, s.graph};
+    pin(r, "__backend__", "alpha");
+    const uint32_t n = (uint32_t)bench.g->n_nodes;
+    backward("sigmoid", backward("relu", hand_entry(s), r.node), r.node);
+    hand_place(n, &(tni_place_options){.backends = "beta,alpha", .training = true, .apart = true});
+    TN_CHECK_GRAPH();
+    TN_CHECK_STR(hand_show(), "x r:alpha s:beta b(backward):alpha b1:beta");
+    TN_CHECK_STR(hand.placed.at[5].refusals->device, "alpha");
+    pin((tn_symbol){n + 2, 0, s.graph}, "__backend__", "alpha:0"); // its own pin is hard again
+    hand_place(n, &(tni_place_options){.backends = "beta,alpha", .training = true});
+    CU_ASSERT_EQUAL(tn_graph_status(bench.g), TN_E_UNSUPPORTED);
+    hand_end();
+}
+
 static void groups_have_lists_of_their_own(void)
 {
     hand_begin(NULL);
@@ -280,12 +304,6 @@ static void groups_have_lists_of_their_own(void)
               TN_E_UNSUPPORTED);
     TN_CHECK_HAS(tn_graph_error(bench.g), "in group \"two\": s\n    alpha: no kernel");
     hand_end();
-}
-
-// Appends a node of a gradient, which belongs to a forward node.
-static tni_entry backward(const char *op, tni_entry in, uint32_t forward)
-{
-    return tni_build(bench.g, NULL, op, NULL, &in, 1, "b", forward);
 }
 
 static void gradients_follow_their_forward_node(void)
@@ -465,6 +483,7 @@ TN_TEST_MAIN({"a node goes to the first that supports it",
              {"devices have several names", devices_have_several_names},
              {"a refused plugin is the reason", a_refused_plugin_is_the_reason},
              {"a pin is a hard requirement", a_pin_is_a_hard_requirement},
+             {"a pin binds gradients as far as it can", a_pin_binds_gradients_as_far_as_it_can},
              {"groups have lists of their own", groups_have_lists_of_their_own},
              {"gradients follow their forward node", gradients_follow_their_forward_node},
              {"a kernel for host memory serves any device there",
