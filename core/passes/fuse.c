@@ -1,9 +1,11 @@
 // core/passes/fuse.c: finds nodes of a placed graph that may run as one: elementwise operators
 // around the same elements, and the one node whose result they begin with.
 //
-// One walk in id order. An elementwise node joins the group of a producer; groups that meet become
-// one. When a node outside reads a value of a group, the group is complete, so that everything it
-// reads is there where its last node stands, and nobody needs its results earlier.
+// One walk in id order for each device. An elementwise node joins the group of a producer; groups
+// that meet become one. When a node outside reads a value of a group, the group is complete, so
+// that everything it reads is there where its last node stands, and nobody needs its results
+// earlier. A node that another device runs alone may join too, if this one stands later in the
+// node's list and shares its memory, and nothing about it is in a layout of its own.
 #include "core/passes/place.h"
 
 #define LEAVES UINT32_MAX // of readers: the value is wanted outside of the graph
@@ -17,12 +19,10 @@ typedef struct group {
 typedef struct finder {
     tni_placer *p;
     const tn_graph *g;
-    const tni_op *fused;
     tni_units *units;
+    tni_device *target; // the device that units are found for
     uint32_t *group_of; // by node: 0: none
     uint32_t *next;     // by node: chain of its group
-    uint8_t *written;   // by node: a variable that some operator writes
-    uint8_t *linked;    // by node: backward nodes may use what its kernel keeps
     group *groups;      // from 1
     size_t n_groups, capacity;
 } finder;
@@ -48,16 +48,17 @@ static uint32_t phase_of(const finder *f, uint32_t node)
 static bool reads_written(const finder *f, const tni_node *n)
 {
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (f->written[n->in[i].node]) return true;
+        if (f->units->written[n->in[i].node]) return true;
     return false;
 }
 
-// A kernel of its device that only depends on its inputs.
+// A kernel of its device that only depends on its inputs, in no unit yet.
 static bool is_plain(const finder *f, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
     const tni_place *at = place_of(f, node);
     if (at->kind != TNI_KERNEL || !at->device || at->kernel) return false;
+    if (f->units->settled[node]) return false;
     const uint32_t flags = n->op->decl.flags;
     if (flags & TN_OP_RANDOM || reads_written(f, n)) return false;
     if (flags & TN_OP_MODE && f->p->options->inference) return true; // it writes no state
@@ -70,7 +71,58 @@ static bool same_types(const finder *f, uint32_t a, uint32_t b)
     return t->shape[a] == t->shape[b] && t->dtype[a] == t->dtype[b];
 }
 
-static bool is_elementwise(finder *f, uint32_t node)
+// Notes every node around which something is not row-major.
+static bool find_opaque(tni_units *u)
+{
+    tni_placer *p = u->p;
+    const tn_graph *g = p->out->g;
+    tni_negotiator talks;
+    bool ok = tni_negotiator_init(&talks, p, p->out, p->question);
+    u->opaque = calloc(g->n_nodes + 1, 1);
+    ok = ok && u->opaque;
+    for (uint32_t id = 1; ok && id <= g->n_nodes; id++) {
+        const tni_node *n = tni_node_at(g, id);
+        if (p->out->at[id].kind != TNI_KERNEL) continue;
+        ok = tni_negotiate(&talks, id) == TN_OK;
+        for (uint32_t i = 0; ok && i < n->n_in + n->n_out; i++)
+            if (talks.layouts[i].domain ||
+                (i < n->n_in && talks.made[tni_value(g, n->in[i])].domain))
+                u->opaque[id] = 1;
+    }
+    tni_negotiator_free(&talks);
+    u->failed = !ok;
+    return ok;
+}
+
+// Number of a device among the candidates of a node; n: it is none of them.
+static size_t rank_of(const tni_candidates *who, const tni_device *d)
+{
+    size_t i = 0;
+    while (i < who->n && who->devices[i] != d) i++;
+    return i;
+}
+
+// Is the node there, or may it go there?
+static bool reaches(const finder *f, uint32_t node)
+{
+    const tni_placer *p = f->p;
+    const tni_device *now = place_of(f, node)->device;
+    const tni_candidates *who = &p->pins.sets[p->support.questions[p->question[node]].set];
+    if (now == f->target) return true;
+    if (tni_device_memory(f->target) != place_of(f, node)->memory) return false;
+    const size_t to = rank_of(who, f->target);
+    return to < who->n && to > rank_of(who, now);
+}
+
+// A node that goes elsewhere takes no layout away.
+static bool may_leave(const finder *f, uint32_t node)
+{
+    if (place_of(f, node)->device == f->target) return true;
+    if (!f->units->opaque && !find_opaque(f->units)) return false;
+    return !f->units->opaque[node];
+}
+
+static bool is_elementwise(const finder *f, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
     if (!n->op || !(n->op->decl.flags & TN_OP_ELEMENTWISE) || n->n_out != 1) return false;
@@ -79,7 +131,9 @@ static bool is_elementwise(finder *f, uint32_t node)
         if (tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) return false;
         if (!same_types(f, tni_value(f->g, n->in[i]), n->value0)) return false;
     }
-    return n->n_in > 0 && tni_support_may_fuse(&f->p->support, f->p->question[node], f->fused);
+    return n->n_in > 0 && reaches(f, node) &&
+           tni_support_may_fuse(&f->p->support, f->p->question[node], f->target, f->units->fused) &&
+           may_leave(f, node);
 }
 
 // ------------------------------------------------------------------ groups
@@ -100,7 +154,7 @@ static uint32_t group_of(finder *f, uint32_t node)
 
 static bool may_meet(const finder *f, uint32_t a, uint32_t b)
 {
-    return place_of(f, a)->device == place_of(f, b)->device && phase_of(f, a) == phase_of(f, b) &&
+    return phase_of(f, a) == phase_of(f, b) &&
            same_types(f, tni_node_at(f->g, a)->value0, tni_node_at(f->g, b)->value0);
 }
 
@@ -174,8 +228,8 @@ static uint32_t reads_in(const finder *f, const tni_unit *u, uint32_t v)
 static bool may_lead(const finder *f, const tni_unit *u, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
-    if (!n->op || f->linked[node] || f->group_of[node] || !is_plain(f, node)) return false;
-    if (place_of(f, node)->device != place_of(f, u->nodes[0])->device) return false;
+    if (!n->op || f->units->linked[node] || f->group_of[node] || !is_plain(f, node)) return false;
+    if (place_of(f, node)->device != f->target) return false;
     if (phase_of(f, node) != phase_of(f, u->nodes[0])) return false;
     for (uint32_t o = 1; o < n->n_out; o++)
         if (f->units->readers[n->value0 + o]) return false;
@@ -223,42 +277,44 @@ static bool add_unit(finder *f, const group *g)
 
 // ------------------------------------------------------------------ the whole
 
-static bool begin(finder *f)
+bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused)
 {
-    const tni_placed *o = f->p->out;
-    const size_t nodes = f->g->n_nodes + 1;
-    f->group_of = calloc(nodes, sizeof *f->group_of);
-    f->next = calloc(nodes, sizeof *f->next);
-    f->written = calloc(nodes, 1);
-    f->linked = calloc(nodes, 1);
-    f->units->readers = calloc((size_t)f->g->n_values + 1, sizeof *f->units->readers);
-    if (!f->group_of || !f->next || !f->written || !f->linked || !f->units->readers) return false;
-    for (uint32_t id = 1; id <= f->g->n_nodes; id++) {
-        const tni_node *n = tni_node_at(f->g, id);
-        f->linked[n->forward] = 1;
+    const tni_placed *o = p->out;
+    const size_t nodes = o->g->n_nodes + 1;
+    *u = (tni_units){.p = p, .fused = fused};
+    u->written = calloc(nodes, 1);
+    u->linked = calloc(nodes, 1);
+    u->settled = calloc(nodes, 1);
+    u->readers = calloc((size_t)o->g->n_values + 1, sizeof *u->readers);
+    if (!u->written || !u->linked || !u->settled || !u->readers) return false;
+    const finder f = {.p = p, .g = o->g, .units = u};
+    for (uint32_t id = 1; id <= o->g->n_nodes; id++) {
+        const tni_node *n = tni_node_at(o->g, id);
+        u->linked[n->forward] = 1;
         for (uint32_t i = 0; i < n->n_in; i++) {
-            f->units->readers[tni_value(f->g, n->in[i])]++;
-            if (tni_port_flags(n, i) & TN_PORT_AUX && writes_states(f, n))
-                f->written[n->in[i].node] = 1;
+            u->readers[tni_value(o->g, n->in[i])]++;
+            if (tni_port_flags(n, i) & TN_PORT_AUX && writes_states(&f, n))
+                u->written[n->in[i].node] = 1;
         }
     }
-    for (size_t i = 0; i < f->p->options->n_keep; i++)
-        f->units->readers[tni_value(f->g, o->kept[i])] = LEAVES;
+    for (size_t i = 0; i < p->options->n_keep; i++)
+        u->readers[tni_value(o->g, o->kept[i])] = LEAVES;
     return true;
 }
 
-bool tni_units_find(tni_placer *p, const tni_op *fused, tni_units *units)
+bool tni_units_find(tni_units *u, tni_device *target)
 {
-    finder f = {.p = p, .g = p->out->g, .fused = fused, .units = units};
-    bool ok = begin(&f);
+    finder f = {.p = u->p, .g = u->p->out->g, .units = u, .target = target};
+    f.group_of = calloc(f.g->n_nodes + 1, sizeof *f.group_of);
+    f.next = calloc(f.g->n_nodes + 1, sizeof *f.next);
+    bool ok = f.group_of && f.next;
+    u->n = 0;
     for (uint32_t id = 1; ok && id <= f.g->n_nodes; id++)
-        if (tni_node_at(f.g, id)->op) ok = visit(&f, id);
+        if (tni_node_at(f.g, id)->op) ok = visit(&f, id) && !u->failed;
     for (uint32_t i = 1; ok && i <= f.n_groups; i++)
         if (f.groups[i].parent == i) ok = add_unit(&f, &f.groups[i]);
     free(f.group_of);
     free(f.next);
-    free(f.written);
-    free(f.linked);
     free(f.groups);
     return ok;
 }
@@ -267,6 +323,10 @@ void tni_units_free(tni_units *u)
 {
     free(u->v);
     free(u->readers);
+    free(u->written);
+    free(u->linked);
+    free(u->settled);
+    free(u->opaque);
     tni_arena_free(&u->arena);
     *u = (tni_units){0};
 }

@@ -16,6 +16,7 @@ typedef struct fuser {
     uint32_t *node_of;   // by node of old → node of the new graph
     tni_entry *value_of; // by value of old → entry of the new graph
     const tni_op *op;    // _fused
+    tni_device *target;  // that is asked
     tni_entry *in;       // external inputs of the unit at hand
     uint32_t *out;       // and its outputs: values
     uint32_t n_in, n_out;
@@ -143,6 +144,14 @@ const void *tni_fused_params(const tni_op *fused, tni_arena *arena, uint32_t n_i
 
 // ------------------------------------------------------------------ asking
 
+// Is a part of u elsewhere now?
+static bool moves(const fuser *f, const tni_unit *u)
+{
+    for (uint32_t i = 0; i < u->n; i++)
+        if (f->old.at[u->nodes[i]].device != f->target) return true;
+    return false;
+}
+
 // Sets *taken if the device runs u as one; false: out of memory.
 static bool ask(fuser *f, tni_unit *u, bool *taken)
 {
@@ -159,13 +168,14 @@ static bool ask(fuser *f, tni_unit *u, bool *taken)
                       .n_in = f->n_in,
                       .n_out = f->n_out,
                       .set = p->support.questions[f->old_question[last]].set,
-                      .device = f->old.at[last].device,
+                      .device = f->target,
                       .parts = parts,
                       .out_parts = out_parts,
                       .n_parts = u->n};
     bool no_memory = false;
     if (!q.params || !q.infos) return false;
-    u->question = tni_support_ask_fused(&p->support, &q, node_at(f, last)->name, &no_memory);
+    u->question =
+        tni_support_ask_fused(&p->support, &q, node_at(f, last)->name, moves(f, u), &no_memory);
     *taken = u->question != 0;
     return !no_memory;
 }
@@ -176,7 +186,10 @@ static bool take(fuser *f, const tni_unit *u)
     if (!tni_grow(&taken, &f->taken_room, f->n_taken + 2, sizeof *f->taken)) return false;
     f->taken = taken;
     f->taken[++f->n_taken] = *u;
-    for (uint32_t i = 0; i < u->n; i++) f->unit_of[u->nodes[i]] = (uint32_t)f->n_taken;
+    for (uint32_t i = 0; i < u->n; i++) {
+        f->unit_of[u->nodes[i]] = (uint32_t)f->n_taken;
+        f->units.settled[u->nodes[i]] = 1;
+    }
     return true;
 }
 
@@ -288,6 +301,8 @@ static bool write_unit(fuser *f, const tni_unit *u)
     if (!made) return false;
     const uint32_t v = tni_node_at(o->g, made)->value0;
     o->at[made] = f->old.at[id];
+    if (q->device != o->at[made].device || q->refusals) o->at[made].refusals = q->refusals;
+    o->at[made].device = q->device;
     o->at[made].fused = describe(f, u);
     p->question[made] = u->question;
     for (uint32_t i = 0; i < f->n_out; i++) {
@@ -316,10 +331,32 @@ static bool write_all(fuser *f)
 
 // ------------------------------------------------------------------ the whole
 
-static bool decide_all(fuser *f)
+static bool decide_for(fuser *f, tni_device *target)
 {
+    f->target = target;
+    if (!tni_units_find(&f->units, target)) return false;
     for (size_t i = 0; i < f->units.n; i++)
         if (!decide(f, f->units.v[i])) return false;
+    return true;
+}
+
+// Was the device's turn before that of list `set`, entry `i`?
+static bool was_asked(const tni_pins *pins, size_t set, size_t i)
+{
+    const tni_device *d = pins->sets[set].devices[i];
+    for (size_t s = 0; s <= set; s++)
+        for (size_t k = 0; k < (s < set ? pins->sets[s].n : i); k++)
+            if (pins->sets[s].devices[k] == d) return true;
+    return false;
+}
+
+// Every device gets its turn once, in the order of the lists.
+static bool decide_all(fuser *f)
+{
+    const tni_pins *pins = &f->p->pins;
+    for (size_t s = 0; s < pins->n_sets; s++)
+        for (size_t i = 0; i < pins->sets[s].n; i++)
+            if (!was_asked(pins, s, i) && !decide_for(f, pins->sets[s].devices[i])) return false;
     f->p->out->n_fused = f->n_taken;
     return true;
 }
@@ -330,16 +367,15 @@ static bool fuse(fuser *f)
     const size_t nodes = p->out->g->n_nodes + 1, values = (size_t)p->out->g->n_values + 1;
     f->op = tni_op_find(p->src->registry, "_fused");
     if (!f->op) return true;
-    if (!tni_units_find(p, f->op, &f->units)) return false;
-    if (f->units.n == 0) return true;
     f->unit_of = calloc(nodes, sizeof *f->unit_of);
-    f->node_of = calloc(nodes, sizeof *f->node_of);
-    f->value_of = calloc(values, sizeof *f->value_of);
-    if (!f->unit_of || !f->node_of || !f->value_of) return false;
+    if (!f->unit_of || !tni_units_begin(&f->units, p, f->op)) return false;
     f->old = *p->out;
     f->old_question = p->question;
     if (!decide_all(f)) return false;
     if (f->n_taken == 0) return true;
+    f->node_of = calloc(nodes, sizeof *f->node_of);
+    f->value_of = calloc(values, sizeof *f->value_of);
+    if (!f->node_of || !f->value_of) return false;
     return tni_place_restart(p, &f->old, &f->old_question) && write_all(f);
 }
 

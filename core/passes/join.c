@@ -1,7 +1,7 @@
 // core/passes/join.c: writes the placed graph again, with copies between memories and layouts.
 //
-// One sweep in id order. Each node is asked for its layouts knowing those in which its inputs
-// would arrive; what it wants and is not there yet is inserted before it (bring.c).
+// One sweep in id order. Each node is asked for its layouts (layouts.c); what it wants and is not
+// there yet is inserted before it (bring.c).
 #include "core/passes/place.h"
 
 enum { // why a variable lies where it lies
@@ -11,11 +11,6 @@ enum { // why a variable lies where it lies
 };
 
 // ------------------------------------------------------------------ is anything to be done
-
-static bool has_layouts(const tni_device *d)
-{
-    return d->backend->api.layouts && d->backend->api.prepare_reorder;
-}
 
 static bool any_elsewhere(tni_device *const *homes, size_t n)
 {
@@ -29,7 +24,7 @@ bool tni_join_needed(const tni_placer *p)
     const tni_placed *o = p->out;
     for (uint32_t id = 1; id <= o->g->n_nodes; id++) {
         const tni_place *at = &o->at[id];
-        if (at->memory || (at->device && !at->kernel && has_layouts(at->device))) return true;
+        if (at->memory || (at->device && !at->kernel && tni_has_layouts(at->device))) return true;
     }
     return any_elsewhere(p->options->keep_homes, p->options->n_keep) ||
            any_elsewhere(p->options->homes, p->src->n_nodes + 1);
@@ -93,103 +88,9 @@ static tn_status find_homes(tni_joiner *j)
     return TN_OK;
 }
 
-// ------------------------------------------------------------------ layouts
-
 static uint32_t old_value(const tni_joiner *j, tni_entry e)
 {
     return tni_value(j->old.g, e);
-}
-
-static tn_layout row_major(const tni_joiner *j, uint32_t v)
-{
-    return (tn_layout){.bytes = j->old.layout[v].bytes};
-}
-
-// The layout in which value v would arrive at a device: as it was made, if it may stay so.
-static tn_layout arrival(const tni_joiner *j, uint32_t v, const tni_device *d)
-{
-    const tni_placed *o = j->p->out;
-    const tni_entry e = j->value[v];
-    const tni_place *at = &o->at[e.node];
-    const tn_layout *made = &o->layout[tni_value(o->g, e)];
-    const bool stays = made->domain && at->memory == tni_device_memory((tni_device *)d) &&
-                       at->device->backend == d->backend;
-    return stays ? *made : row_major(j, v);
-}
-
-// The call with j->layouts: shared infos if all is row-major, else infos of its own.
-static const tn_call *make_call(tni_joiner *j, uint32_t id, const char *name,
-                                const tn_call *forward)
-{
-    tni_placer *p = j->p;
-    const tni_question *q = &p->support.questions[j->old_question[id]];
-    const size_t total = (size_t)q->n_in + q->n_out;
-    bool plain = true;
-    for (size_t i = 0; i < total; i++) plain = plain && !j->layouts[i].domain;
-    tn_call *call = (tn_call *)tni_support_call(&p->support, q, name, forward);
-    if (!call || plain) return call;
-    const tn_value_info **infos = tni_alloc(&p->out->arena, total * sizeof *infos);
-    if (!infos) return NULL;
-    for (size_t i = 0; i < total; i++) {
-        const tn_value_info *was = q->infos[i];
-        tn_shape shape = {.ndim = was->ndim};
-        if (was->ndim > 0) memcpy(shape.dim, was->dims, (size_t)was->ndim * sizeof *was->dims);
-        infos[i] = tni_info_get(&p->infos, &shape, was->dtype, was->flags, &j->layouts[i]);
-        if (!infos[i]) return NULL;
-    }
-    call->in = infos;
-    call->out = infos + q->n_in;
-    return call;
-}
-
-// Layouts that the core does not give: of states, which are variables, and of what has no data.
-static void take_back(tni_joiner *j, const tni_node *n)
-{
-    for (uint32_t i = 0; i < n->n_in; i++)
-        if (tni_port_flags(n, i) & (TN_PORT_AUX | TN_PORT_SHAPE_ONLY))
-            j->layouts[i] = row_major(j, old_value(j, n->in[i]));
-    for (uint32_t i = 0; i < n->n_in + n->n_out; i++) {
-        const uint32_t v = i < n->n_in ? old_value(j, n->in[i]) : n->value0 + i - n->n_in;
-        if (!j->layouts[i].domain) j->layouts[i] = row_major(j, v);
-    }
-}
-
-static tn_status ask_layouts(tni_joiner *j, uint32_t id, const tni_node *n, const tn_call *forward)
-{
-    tni_device *d = j->old.at[id].device;
-    const tn_call *call = make_call(j, id, n->name, forward);
-    if (!call) return tni_place_nomem(j->p);
-    const tn_status s = d->backend->api.layouts(d->handle, call, j->layouts, j->layouts + n->n_in);
-    const char *why = s == TN_OK ? "" : tni_host_take_error(d->backend->plugin);
-    if (s != TN_OK)
-        return tni_fail(&j->p->src->error, s, NULL, "%s (%s): %s: layouts() failed: %s", n->name,
-                        n->op->decl.name, d->uri, why && *why ? why : tn_status_text(s));
-    take_back(j, n);
-    for (uint32_t i = 0; i < n->n_in + n->n_out; i++)
-        if (j->layouts[i].domain && j->layouts[i].bytes == 0)
-            return tni_fail(&j->p->src->error, TN_E_INTERNAL, NULL,
-                            "%s (%s): %s: layouts() gave %s %u a layout of 0 bytes", n->name,
-                            n->op->decl.name, d->uri, i < n->n_in ? "input" : "output",
-                            i < n->n_in ? i : i - n->n_in);
-    return TN_OK;
-}
-
-// Decides the layouts of a node's inputs and outputs, in j->layouts.
-static tn_status negotiate(tni_joiner *j, uint32_t id, const tni_node *n, const tn_call *forward)
-{
-    const tni_place *at = &j->old.at[id];
-    const bool asks = !at->kernel && has_layouts(at->device);
-    void *layouts = j->layouts;
-    if (!tni_grow(&layouts, &j->layouts_room, (size_t)n->n_in + n->n_out + 1, sizeof *j->layouts))
-        return tni_place_nomem(j->p);
-    j->layouts = layouts;
-    for (uint32_t i = 0; i < n->n_in; i++) {
-        const uint32_t v = old_value(j, n->in[i]);
-        const bool data = !(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY);
-        j->layouts[i] = asks && data ? arrival(j, v, at->device) : row_major(j, v);
-    }
-    for (uint32_t i = 0; i < n->n_out; i++) j->layouts[n->n_in + i] = row_major(j, n->value0 + i);
-    return asks ? ask_layouts(j, id, n, forward) : TN_OK;
 }
 
 // ------------------------------------------------------------------ one node
@@ -203,7 +104,7 @@ static tn_status bring_inputs(tni_joiner *j, uint32_t id, const tni_node *n)
     p->in = in;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const uint32_t v = old_value(j, n->in[i]), flags = tni_port_flags(n, i);
-        const tni_want want = {at->memory, j->layouts[i], at->device};
+        const tni_want want = {at->memory, j->talks.layouts[i], at->device};
         p->in[i] =
             flags & (TN_PORT_SHAPE_ONLY | TN_PORT_AUX) ? j->value[v] : tni_bring(j, v, &want);
         if (!p->in[i].node) return p->src->error.status;
@@ -259,18 +160,18 @@ static tn_status join_kernel(tni_joiner *j, uint32_t id)
 {
     tni_placed *o = j->p->out;
     const tni_node *n = tni_node_at(j->old.g, id);
-    const uint32_t f = n->forward ? j->value[tni_node_at(j->old.g, n->forward)->value0].node : 0;
-    const tn_call *forward = f && o->at[f].device == j->old.at[id].device ? o->at[f].call : NULL;
-    tn_status s = negotiate(j, id, n, forward);
+    tn_status s = tni_negotiate(&j->talks, id);
     if (s == TN_OK) s = bring_inputs(j, id, n);
     if (s != TN_OK) return s;
+    const uint32_t f = n->forward ? j->value[tni_node_at(j->old.g, n->forward)->value0].node : 0;
     const uint32_t made = append(j, n, f);
     if (!made) return j->p->src->error.status;
     const tni_node *mine = tni_node_at(o->g, made);
-    for (uint32_t i = 0; i < n->n_out; i++) o->layout[mine->value0 + i] = j->layouts[n->n_in + i];
+    for (uint32_t i = 0; i < n->n_out; i++)
+        o->layout[mine->value0 + i] = j->talks.layouts[n->n_in + i];
     o->at[made] = j->old.at[id];
     j->p->question[made] = j->old_question[id];
-    o->at[made].call = make_call(j, id, mine->name, forward);
+    o->at[made].call = tni_negotiated_call(&j->talks, id, mine->name);
     if (!o->at[made].call) return tni_place_nomem(j->p);
     forget_written(j, n);
     return bring_kept(j, n);
@@ -299,6 +200,7 @@ static bool begin(tni_joiner *j)
     j->first = calloc(values, sizeof *j->first);
     j->keep = calloc(values, sizeof *j->keep);
     j->keep_next = calloc(p->options->n_keep + 1, sizeof *j->keep_next);
+    if (!tni_negotiator_init(&j->talks, p, &j->old, j->old_question)) return false;
     if (!j->homes || !j->fixed || !j->value || !j->first || !j->keep || !j->keep_next) return false;
     for (size_t i = p->options->n_keep; i > 0; i--) {
         const uint32_t v = old_value(j, o->kept[i - 1]);
@@ -346,6 +248,6 @@ tn_status tni_join(tni_placer *p)
     free(j.versions);
     free(j.keep);
     free(j.keep_next);
-    free(j.layouts);
+    tni_negotiator_free(&j.talks);
     return s;
 }

@@ -219,9 +219,10 @@ typedef struct tni_question {
     const tn_part *parts; // of a fused call
     const uint32_t *out_parts;
     uint32_t n_parts;
-    uint8_t as_part;      // may it be part of a fused call: 0: not asked, 1: yes, 2: no
-    uint32_t n_nodes;     // that nobody supports: how many, and …
-    const char *names[3]; // … what the first ones are called
+    const tni_device *part_of; // asked last whether it takes this as part of a fused call …
+    bool as_part;              // … and what it said
+    uint32_t n_nodes;          // that nobody supports: how many, and …
+    const char *names[3];      // … what the first ones are called
     const char *origin;
 } tni_question;
 
@@ -242,13 +243,14 @@ typedef struct tni_support {
 // memory.
 uint32_t tni_support_ask(tni_support *s, const tni_question *q, const char *name);
 void tni_support_free(tni_support *s);
-// The number of a fused question that its device, in q->device, takes; q lives in the arena. 0: it
-// does not, or out of memory (*no_memory).
-uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char *name,
+// The number of a fused question that its device, in q->device, takes; q lives in the arena. If it
+// `moves`, devices before that one in its list are asked for their reasons. 0: it does not take it,
+// or out of memory (*no_memory).
+uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char *name, bool moves,
                                bool *no_memory);
-// Does the device of question `number`, about an elementwise operator, run it as part of a fused
-// call? Asked once, as a fused call of this one part.
-bool tni_support_may_fuse(tni_support *s, uint32_t number, const tni_op *fused);
+// Does the device run what question `number` is about, an elementwise operator, as part of a fused
+// call? Asked once for device after device, as a fused call of this one part.
+bool tni_support_may_fuse(tni_support *s, uint32_t number, tni_device *d, const tni_op *fused);
 // Counts a node that nobody supports.
 void tni_support_miss(tni_question *q, const char *name, const char *origin);
 // The one error about all of those; TN_OK if there are none.
@@ -333,12 +335,22 @@ enum { TNI_MAX_PARTS = 32 }; // nodes of a unit
 
 // Units of the placed graph: candidates by their values and readers; none is asked for yet.
 typedef struct tni_units {
-    tni_unit *v;
+    tni_placer *p;
+    const tni_op *fused;
+    tni_unit *v; // of the device looked at last
     size_t n, capacity;
     tni_arena arena;
     uint32_t *readers; // by value: nodes that read it; UINT32_MAX: it leaves
+    uint8_t *written;  // by node: a variable that some operator writes
+    uint8_t *linked;   // by node: backward nodes may use what its kernel keeps
+    uint8_t *settled;  // by node: a device takes a unit that it is part of; set by the caller
+    uint8_t *opaque;   // by node: a value around it has a layout of its own; NULL: not known yet
+    bool failed;
 } tni_units;
-bool tni_units_find(tni_placer *p, const tni_op *fused, tni_units *u); // false: out of memory
+bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused); // false: out of memory
+// Units that `target` may run, of nodes that are there and of elementwise ones that may go there.
+// false: out of memory, or an error in p->src.
+bool tni_units_find(tni_units *u, tni_device *target);
 void tni_units_free(tni_units *u);
 
 // Parameters of a node _fused. NULL: out of memory.
@@ -346,6 +358,28 @@ const void *tni_fused_params(const tni_op *fused, tni_arena *arena, uint32_t n_i
 
 // Rewrites p->out with fused nodes, where devices take them.
 tn_status tni_fuse(tni_placer *p);
+
+// ------------------------------------------------------------------ layouts (layouts.c)
+
+// Layouts of a placed graph, as its devices want them. Nodes are asked in id order.
+typedef struct tni_negotiator {
+    tni_placer *p;
+    const tni_placed *from;
+    const uint32_t *question; // by node of from
+    tn_layout *made;          // by value: as its node makes it; variables are row-major
+    const tn_call **calls;    // by node: the last call made for it, which backward nodes refer to
+    tn_layout *layouts;       // of the node asked last, inputs first, as it wants them
+    size_t room;
+} tni_negotiator;
+
+bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
+                         const uint32_t *question); // false: out of memory
+tn_status tni_negotiate(tni_negotiator *t, uint32_t id);
+// The call of node id with t->layouts: shared infos if all is row-major, else infos of its own.
+// NULL: out of memory.
+const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *name);
+void tni_negotiator_free(tni_negotiator *t);
+bool tni_has_layouts(const tni_device *d); // of its own
 
 // ------------------------------------------------------------------ joining (join.c, bring.c)
 
@@ -372,10 +406,9 @@ typedef struct tni_joiner {
     uint32_t *first;        // by value of old → tni_version, 0: none
     tni_version *versions;  // from 1
     size_t n_versions, versions_room;
-    uint32_t *keep;      // by value of old → index in options.keep + 1, 0: none
-    uint32_t *keep_next; // by index in options.keep → as above
-    tn_layout *layouts;  // of the node at hand, inputs first
-    size_t layouts_room;
+    uint32_t *keep;       // by value of old → index in options.keep + 1, 0: none
+    uint32_t *keep_next;  // by index in options.keep → as above
+    tni_negotiator talks; // about the layouts of old
     const tni_op *copy, *reorder;
     const void *copy_params, *reorder_params;
 } tni_joiner;

@@ -192,15 +192,16 @@ uint32_t tni_support_ask(tni_support *s, const tni_question *question, const cha
     return s->slots[at] = add_question(s, &q, name);
 }
 
-bool tni_support_may_fuse(tni_support *s, uint32_t number, const tni_op *fused)
+bool tni_support_may_fuse(tni_support *s, uint32_t number, tni_device *d, const tni_op *fused)
 {
     static const uint32_t first = 0;
     tni_question *q = &s->questions[number];
     int32_t from[TNI_MAX_PARTS];
     tn_call part, call;
     tn_verdict v;
-    if (q->as_part) return q->as_part == 1;
-    q->as_part = 2;
+    if (q->part_of == d) return q->as_part;
+    q->part_of = d;
+    q->as_part = false;
     if (q->n_in > TNI_MAX_PARTS || q->n_out != 1) return false;
     for (uint32_t i = 0; i < q->n_in; i++) from[i] = (int32_t)i;
     fill_call(s, q, q->names[0], &part);
@@ -212,12 +213,26 @@ bool tni_support_may_fuse(tni_support *s, uint32_t number, const tni_op *fused)
     call.n_parts = 1;
     call.parts = parts;
     call.out_parts = &first;
-    ask_device(q->device, &call, &v);
-    q->as_part = v.ok ? 1 : 2;
-    return v.ok;
+    ask_device(d, &call, &v);
+    return q->as_part = v.ok != 0;
 }
 
-uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char *name,
+// Why the candidates before q->device do not run the fused call. false: out of memory.
+static bool note_earlier(const tni_support *s, tni_question *q, const tn_call *call)
+{
+    const tni_candidates *who = &s->pins->sets[q->set];
+    const tni_refusal **tail = &q->refusals;
+    for (size_t i = 0; i < who->n && who->devices[i] != q->device; i++) {
+        tni_device *d = who->devices[i];
+        tn_verdict v;
+        ask_device(d, call, &v);
+        if (v.ok) snprintf(v.text, sizeof v.text, "does not run each part of it");
+        if (!refuse(s->arena, &tail, d, NULL, &v)) return false;
+    }
+    return true;
+}
+
+uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char *name, bool moves,
                                bool *no_memory)
 {
     tni_device *d = q->device;
@@ -230,9 +245,11 @@ uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char
     fill_call(s, q, name, &call);
     ask_device(d, &call, &v);
     if (!v.ok) return 0;
-    s->questions[s->n + 1] = *q;
-    s->questions[s->n + 1].names[0] = name;
-    return (uint32_t)++s->n;
+    tni_question *mine = &s->questions[s->n + 1];
+    *mine = *q;
+    mine->names[0] = name;
+    *no_memory = moves && !note_earlier(s, mine, &call);
+    return *no_memory ? 0 : (uint32_t)++s->n;
 }
 
 void tni_support_free(tni_support *s)

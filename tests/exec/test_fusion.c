@@ -62,11 +62,16 @@ static tn_exec *compare(tn_symbol s, const char *backends, tn_grad_req req)
     return e[0];
 }
 
-static bool load_fuser(void)
+static bool load(const char *file)
 {
-    const bool ok = tn_env_load(bench.env, TN_TEST_BACKEND_DIR "/fuser.so") == TN_OK;
+    const bool ok = tn_env_load(bench.env, file) == TN_OK;
     TN_CHECK_STR(ok ? "" : tn_env_error(bench.env), "");
     return ok;
+}
+
+static bool load_fuser(void)
+{
+    return load(TN_TEST_BACKEND_DIR "/fuser.so");
 }
 
 // ------------------------------------------------------------------ chains
@@ -235,6 +240,69 @@ static void a_chain_that_nobody_reads_is_no_unit(void)
     tn_exec_free(e);
 }
 
+// ------------------------------------------------------------------ units that move
+
+// dozen runs the product and the sum one by one, exp not at all; blas runs the three as one.
+static void what_the_first_takes_apart_goes_to_the_next(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/dozen.so")) return;
+    const tn_symbol x = var("x"), y = tn_op("_mul", NULL, x, tn_op("exp", NULL, x));
+    tn_exec *e = compare(tn_op("elemwise_add", NULL, y, var("y")), "dozen,blas", TN_NULL);
+    if (!e) return;
+    const char *text = tn_exec_report_text(e);
+    TN_CHECK_HAS(text, "1 node: blas 1 (_fused: no kernel);");
+    TN_CHECK_HAS(text, "fused: exp \"exp0\" + _mul \"_mul0\" + elemwise_add");
+    TN_CHECK_HAS(text, "not dozen: no kernel for _fused\n");
+    tn_exec_free(e);
+}
+
+static void gradients_move_too(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/dozen.so")) return;
+    const tn_symbol x = var("x"), y = tn_op("_mul", NULL, x, tn_op("relu", NULL, x));
+    tn_exec *e = compare(y, "dozen,blas", TN_WRITE);
+    if (e) TN_CHECK_HAS(tn_exec_report_text(e), "2 nodes: blas 2 (");
+    tn_exec_free(e);
+}
+
+static void one_alone_does_not_move(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/dozen.so")) return;
+    tn_exec *e = compare(tn_op("relu", NULL, var("x")), "dozen,blas", TN_NULL);
+    if (e) TN_CHECK_HAS(tn_exec_report_text(e), "1 node: dozen 1;");
+    tn_exec_free(e);
+}
+
+static void pinned_nodes_do_not_move(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/dozen.so")) return;
+    tn_attr_scope_push(bench.g, TN_ATTRS({"__backend__", "dozen"}));
+    const tn_symbol x = tn_op("relu", NULL, var("x"));
+    tn_attr_scope_pop(bench.g);
+    const tn_symbol y = tn_op("_mul", NULL, x, x);
+    tn_exec *e = compare(tn_op("elemwise_add", NULL, y, x), "dozen,blas", TN_NULL);
+    if (!e) return;
+    TN_CHECK_HAS(tn_exec_report_text(e), "2 nodes: dozen 1, blas 1 (");
+    TN_CHECK_HAS(tn_exec_report_text(e), "fused: _mul \"_mul0\" + elemwise_add");
+    tn_exec_free(e);
+}
+
+// What lies between two layers in a layout of its own is not torn out.
+static void units_in_a_layout_of_their_own_stay(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/blocked.so")) return;
+    const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(5, 6));
+    const tn_symbol h = tn_op("relu", NULL, layer(x, "fc1", 6)), z = tn_op("_mul", NULL, h, h);
+    const tn_symbol y = layer(z, "fc2", 6), sum = tn_op("elemwise_add", NULL, var("a"), var("b"));
+    const tn_symbol both = tn_group(bench.g, TN_SYMS(y, tn_op("relu", NULL, sum)));
+    tn_exec *e = compare(both, "blocked,blas", TN_NULL);
+    if (!e) return;
+    const char *text = tn_exec_report_text(e);
+    TN_CHECK_HAS(text, "5 nodes: blocked 4, blas 1 (_fused: parameter); 0 copies, 2 reorders");
+    TN_CHECK_HAS(text, "fused: elemwise_add \"elemwise_add0\" + relu \"relu1\"\n");
+    tn_exec_free(e);
+}
+
 TN_TEST_MAIN({"a chain is one node", a_chain_is_one_node},
              {"a chain that nobody reads is no unit", a_chain_that_nobody_reads_is_no_unit},
              {"values that are wanted leave", values_that_are_wanted_leave},
@@ -248,4 +316,10 @@ TN_TEST_MAIN({"a chain is one node", a_chain_is_one_node},
              {"a layer takes its activation", a_layer_takes_its_activation},
              {"a layer leaves what is too much", a_layer_leaves_what_is_too_much},
              {"layers with a gradient stay apart", layers_with_a_gradient_stay_apart},
-             {"a layer that others read is still there", a_layer_that_others_read_is_still_there})
+             {"a layer that others read is still there", a_layer_that_others_read_is_still_there},
+             {"what the first takes apart goes to the next",
+              what_the_first_takes_apart_goes_to_the_next},
+             {"gradients move too", gradients_move_too},
+             {"one alone does not move", one_alone_does_not_move},
+             {"pinned nodes do not move", pinned_nodes_do_not_move},
+             {"units in a layout of their own stay", units_in_a_layout_of_their_own_stay})

@@ -1,0 +1,121 @@
+// core/passes/layouts.c: asks the devices of a placed graph for layouts, node by node in id order.
+//
+// Each node is asked knowing the layouts in which its inputs would arrive. Nothing is written: the
+// join pass makes what is wanted, and fusing looks before it moves anything.
+#include "core/passes/place.h"
+
+bool tni_has_layouts(const tni_device *d)
+{
+    return d->backend->api.layouts && d->backend->api.prepare_reorder;
+}
+
+bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
+                         const uint32_t *question)
+{
+    *t = (tni_negotiator){.p = p, .from = from, .question = question};
+    t->made = calloc((size_t)from->g->n_values + 1, sizeof *t->made);
+    t->calls = calloc(from->g->n_nodes + 1, sizeof *t->calls);
+    return t->made && t->calls;
+}
+
+void tni_negotiator_free(tni_negotiator *t)
+{
+    free(t->made);
+    free(t->calls);
+    free(t->layouts);
+    *t = (tni_negotiator){0};
+}
+
+static tn_layout row_major(const tni_negotiator *t, uint32_t v)
+{
+    return (tn_layout){.bytes = t->from->layout[v].bytes};
+}
+
+// The layout in which an input would arrive at a device: as it was made, if it may stay so.
+static tn_layout arrival(const tni_negotiator *t, tni_entry e, const tni_device *d)
+{
+    const uint32_t v = tni_value(t->from->g, e);
+    const tni_place *at = &t->from->at[e.node];
+    const bool stays = t->made[v].domain && at->memory == tni_device_memory((tni_device *)d) &&
+                       at->device->backend == d->backend;
+    return stays ? t->made[v] : row_major(t, v);
+}
+
+const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *name)
+{
+    tni_placer *p = t->p;
+    const tni_question *q = &p->support.questions[t->question[id]];
+    const uint32_t f = tni_node_at(t->from->g, id)->forward;
+    const bool near = f && t->from->at[f].device == t->from->at[id].device;
+    const size_t total = (size_t)q->n_in + q->n_out;
+    bool plain = true;
+    for (size_t i = 0; i < total; i++) plain = plain && !t->layouts[i].domain;
+    tn_call *call = (tn_call *)tni_support_call(&p->support, q, name, near ? t->calls[f] : NULL);
+    t->calls[id] = call;
+    if (!call || plain) return call;
+    const tn_value_info **infos = tni_alloc(&p->out->arena, total * sizeof *infos);
+    if (!infos) return NULL;
+    for (size_t i = 0; i < total; i++) {
+        const tn_value_info *was = q->infos[i];
+        tn_shape shape = {.ndim = was->ndim};
+        if (was->ndim > 0) memcpy(shape.dim, was->dims, (size_t)was->ndim * sizeof *was->dims);
+        infos[i] = tni_info_get(&p->infos, &shape, was->dtype, was->flags, &t->layouts[i]);
+        if (!infos[i]) return NULL;
+    }
+    call->in = infos;
+    call->out = infos + q->n_in;
+    return call;
+}
+
+// Layouts that the core does not give: of states, which are variables, and of what has no data.
+static void take_back(tni_negotiator *t, const tni_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (tni_port_flags(n, i) & (TN_PORT_AUX | TN_PORT_SHAPE_ONLY))
+            t->layouts[i] = row_major(t, tni_value(t->from->g, n->in[i]));
+    for (uint32_t i = 0; i < n->n_in + n->n_out; i++) {
+        const uint32_t v = i < n->n_in ? tni_value(t->from->g, n->in[i]) : n->value0 + i - n->n_in;
+        if (!t->layouts[i].domain) t->layouts[i] = row_major(t, v);
+    }
+}
+
+static tn_status ask(tni_negotiator *t, uint32_t id, const tni_node *n)
+{
+    tni_device *d = t->from->at[id].device;
+    const tn_call *call = tni_negotiated_call(t, id, n->name);
+    if (!call) return tni_place_nomem(t->p);
+    const tn_status s = d->backend->api.layouts(d->handle, call, t->layouts, t->layouts + n->n_in);
+    const char *why = s == TN_OK ? "" : tni_host_take_error(d->backend->plugin);
+    if (s != TN_OK)
+        return tni_fail(&t->p->src->error, s, NULL, "%s (%s): %s: layouts() failed: %s", n->name,
+                        n->op->decl.name, d->uri, why && *why ? why : tn_status_text(s));
+    take_back(t, n);
+    for (uint32_t i = 0; i < n->n_in + n->n_out; i++)
+        if (t->layouts[i].domain && t->layouts[i].bytes == 0)
+            return tni_fail(&t->p->src->error, TN_E_INTERNAL, NULL,
+                            "%s (%s): %s: layouts() gave %s %u a layout of 0 bytes", n->name,
+                            n->op->decl.name, d->uri, i < n->n_in ? "input" : "output",
+                            i < n->n_in ? i : i - n->n_in);
+    return TN_OK;
+}
+
+tn_status tni_negotiate(tni_negotiator *t, uint32_t id)
+{
+    const tni_place *at = &t->from->at[id];
+    const tni_node *n = tni_node_at(t->from->g, id);
+    const bool asks = !at->kernel && tni_has_layouts(at->device);
+    void *layouts = t->layouts;
+    if (!tni_grow(&layouts, &t->room, (size_t)n->n_in + n->n_out + 1, sizeof *t->layouts))
+        return tni_place_nomem(t->p);
+    t->layouts = layouts;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const bool data = !(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY);
+        t->layouts[i] = asks && data ? arrival(t, n->in[i], at->device)
+                                     : row_major(t, tni_value(t->from->g, n->in[i]));
+    }
+    for (uint32_t i = 0; i < n->n_out; i++) t->layouts[n->n_in + i] = row_major(t, n->value0 + i);
+    const tn_status s = asks ? ask(t, id, n) : TN_OK;
+    for (uint32_t i = 0; s == TN_OK && i < n->n_out; i++)
+        t->made[n->value0 + i] = t->layouts[n->n_in + i];
+    return s;
+}
