@@ -168,7 +168,7 @@ static bool regression(const tn_call *c, ocl_formula *f)
 {
     const bool mae = strcmp(c->op->name, "_backward_MAERegressionOutput") == 0;
     *f = (ocl_formula){.operand = {"x", "label"}, .n_in = 2, .n_constants = 1};
-    f->text = mae ? "x > label ? c0 : -c0" : "c0 * (x - label)";
+    f->text = mae ? "x > label ? c0 : x < label ? -c0 : 0" : "c0 * (x - label)";
     f->constant[0] =
         tn_call_f64(c, "grad_scale", 1) / (double)ocl_span(c->in[1], 1, c->in[1]->ndim);
     return true;
