@@ -22,6 +22,10 @@ extern const tn_kernel_row onednn_binary[];  // onednn_binary.c
 extern const tn_kernel_row onednn_sum[];     // onednn_sum.c
 extern const tn_kernel_row onednn_reduce[];  // onednn_reduce.c
 extern const tn_kernel_row onednn_concat[];  // onednn_concat.c
+extern const tn_kernel_row onednn_moves[];   // onednn_moves.c
+extern const tn_kernel_row onednn_loss[];    // onednn_loss.c
+extern const tn_kernel_row onednn_loops[];   // onednn_loops.c
+extern const tn_kernel_row onednn_dropout[]; // onednn_dropout.c
 extern const tn_kernel_row onednn_fused[];   // onednn_fused.c
 extern const tn_kernel_row onednn_reorder[]; // onednn_reorder.c: one row
 
@@ -183,6 +187,9 @@ extern const od_leader onednn_conv_leader, onednn_dense_leader, onednn_norm_lead
 
 // onednn_eltwise.c: the function of a call as oneDNN has it; false: there is none.
 bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta);
+
+// onednn_reduce.c: axes that axis () and exclude name of x. Bit i set: axis i is reduced.
+uint32_t od_reduced_axes(const tn_call *call, const tn_value_info *x);
 
 // Input of that number; NULL if there is none, or it has no data.
 const tn_value_info *od_input(const tn_call *call, uint32_t i);

@@ -27,22 +27,64 @@ static dnnl_alg_kind_t kind_of(const tn_call *c)
     return dnnl_alg_kind_undef;
 }
 
-static dnnl_memory_desc_t side(const tn_value_info *v, bool plain)
+static bool is_symmetric(const tn_call *c)
 {
-    return plain ? od_plain(v, 0) : od_md(v, 0);
+    const dnnl_alg_kind_t kind = kind_of(c);
+    return kind == dnnl_binary_add || kind == dnnl_binary_mul;
 }
 
-// plain: as if all were row-major.
+// How a value of call c is seen if one side is broadcast: neighbouring axes that are both repeated
+// or both not count as one, since oneDNN has fast code for few axes only.
+typedef struct view {
+    int n;
+    dnnl_dims_t whole, part; // extents of the result and of the side that is repeated
+} view;
+
+static void add_axis(view *v, int64_t whole, int64_t part)
+{
+    v->whole[v->n] = whole;
+    v->part[v->n++] = part;
+}
+
+static view view_of(const tn_value_info *part, const tn_value_info *y)
+{
+    enum { NONE, REPEATED, KEPT } before = NONE;
+    const int32_t lacks = y->ndim - part->ndim;
+    view v = {0};
+    for (int32_t i = 0; i < y->ndim; i++) {
+        const int64_t dim = y->dims[i];
+        const bool kept = i >= lacks && part->dims[i - lacks] == dim;
+        if (dim == 1) continue;
+        if (before == (kept ? KEPT : REPEATED)) {
+            v.whole[v.n - 1] *= dim;
+            if (kept) v.part[v.n - 1] *= dim;
+            continue;
+        }
+        if (before == NONE && kept) add_axis(&v, 1, 1); // in front of the channels
+        add_axis(&v, dim, kept ? dim : 1);
+        before = kept ? KEPT : REPEATED;
+    }
+    if (v.n == 0) add_axis(&v, 1, 1);
+    return v;
+}
+
+// Of the call; plain: as if all were row-major.
 static pair pair_of(const tn_call *c, bool plain)
 {
     const dnnl_alg_kind_t kind = kind_of(c);
-    const bool symmetric = kind == dnnl_binary_add || kind == dnnl_binary_mul;
     const tn_value_info *y = c->out[0];
-    pair p = {.first = symmetric && !od_same_shape(c->in[0], y) && od_same_shape(c->in[1], y)};
+    pair p = {.first =
+                  is_symmetric(c) && !od_same_shape(c->in[0], y) && od_same_shape(c->in[1], y)};
     dnnl_binary_desc_t d;
-    p.a = side(c->in[p.first], plain);
-    p.b = side(c->in[!p.first], plain);
-    p.y = side(y, plain);
+    if (od_same_shape(c->in[0], y) && od_same_shape(c->in[1], y)) {
+        p.a = plain ? od_plain(c->in[0], 0) : od_md(c->in[0], 0);
+        p.b = plain ? od_plain(c->in[1], 0) : od_md(c->in[1], 0);
+        p.y = plain ? od_plain(y, 0) : od_md(y, 0);
+    } else {
+        const view v = view_of(c->in[!p.first], y);
+        p.a = p.y = od_dense(v.n, v.whole, y->dtype);
+        p.b = od_dense(v.n, v.part, y->dtype);
+    }
     const int before = od_enter(c->max_workers);
     if (dnnl_binary_desc_init(&d, kind, &p.a, &p.b, &p.y) == dnnl_success)
         p.pd = od_descriptor(&d, NULL);
@@ -55,9 +97,9 @@ static const char *cannot(const tn_call *c)
     const tn_value_info *y = c->out[0];
     if (od_empty(c)) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
-    if (c->in[0]->ndim != y->ndim || c->in[1]->ndim != y->ndim) return "values of different ranks";
     if (!od_same_shape(c->in[0], y) && !od_same_shape(c->in[1], y))
         return "both sides are broadcast";
+    if (!od_same_shape(c->in[0], y) && !is_symmetric(c)) return "the first side is broadcast";
     pair p = pair_of(c, true);
     const char *why = !p.pd ? od_no_primitive : od_score(p.pd) == 0 ? od_only_loops : NULL;
     if (p.pd) dnnl_primitive_desc_destroy(p.pd);

@@ -20,6 +20,8 @@ static const function functions[] = {
     {"abs", dnnl_eltwise_abs, false, 0, 0, NULL},
     {"square", dnnl_eltwise_square, false, 0, 0, NULL},
     {"sqrt", dnnl_eltwise_sqrt, false, 0, 0, NULL},
+    {"rsqrt", dnnl_eltwise_sqrt, false, 0, 0, NULL},
+    {"reciprocal", dnnl_eltwise_pow, false, 1, -1, NULL},
     {"negative", dnnl_eltwise_linear, false, -1, 0, NULL},
     {"_mul_scalar", dnnl_eltwise_linear, false, 0, 0, "scalar"},
     {"_plus_scalar", dnnl_eltwise_linear, false, 1, 0, "scalar"},
@@ -30,6 +32,12 @@ static const function functions[] = {
     {"_backward_abs", dnnl_eltwise_abs, true, 0, 0, NULL},
     {"_backward_square", dnnl_eltwise_square, true, 0, 0, NULL},
 };
+
+// y = 1 / f(x): a second primitive.
+static bool inverts(const function *f)
+{
+    return strcmp(f->op, "rsqrt") == 0;
+}
 
 // The function of a call, with its numbers; op NULL: there is none.
 static function function_of(const tn_call *c)
@@ -53,7 +61,7 @@ static function function_of(const tn_call *c)
 bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta)
 {
     const function f = function_of(call);
-    if (!f.op || f.backward) return false;
+    if (!f.op || f.backward || inverts(&f)) return false;
     *kind = f.kind;
     *alpha = f.alpha;
     *beta = f.beta;
@@ -108,6 +116,18 @@ static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *i
     return TN_OK;
 }
 
+// y = 1 / y, exactly; oneDNN's power of -1/2 means something else at -0 and at minus infinity.
+static tn_status add_inverse(tn_sdk_kernel *k, const dnnl_memory_desc_t *md, tn_kernel_info *info)
+{
+    const function f = {"reciprocal", dnnl_eltwise_pow, false, 1, -1, NULL};
+    dnnl_primitive_desc_t hint, pd = descriptor(k->call, &f, md, &hint);
+    tn_status s = pd ? od_add(k, info, pd, 2) : od_fail(k, dnnl_unimplemented, f.op);
+    if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, md, OD_OUT, 0);
+    if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, md, OD_OUT, 0);
+    destroy(pd, hint);
+    return s;
+}
+
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const function f = function_of(k->call);
@@ -125,6 +145,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
         if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &md, OD_OUT, 0);
     }
     destroy(pd, hint);
+    if (s == TN_OK && inverts(&f)) s = add_inverse(k, &md, info);
     return od_end(k, s);
 }
 
@@ -143,6 +164,8 @@ const tn_kernel_row onednn_eltwise[] = {
     ROW("abs"),
     ROW("square"),
     ROW("sqrt"),
+    ROW("rsqrt"),
+    ROW("reciprocal"),
     ROW("negative"),
     ROW("_mul_scalar"),
     ROW("_plus_scalar"),

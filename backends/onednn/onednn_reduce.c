@@ -10,10 +10,8 @@ typedef struct reduce {
     uint64_t bytes; // of ones
 } reduce;
 
-// Bit i set: axis i is reduced.
-static uint32_t axes_of(const tn_call *c)
+uint32_t od_reduced_axes(const tn_call *c, const tn_value_info *x)
 {
-    const tn_value_info *x = c->in[0];
     const tn_ints axis = tn_call_ints(c, "axis");
     const uint32_t all = x->ndim < 31 ? (1u << x->ndim) - 1 : 0;
     uint32_t set = axis.n ? 0 : all;
@@ -34,7 +32,7 @@ static bool is_sum(const tn_call *c)
 static bool leaves_innermost(const tn_call *c, bool last, int64_t *inner)
 {
     const tn_value_info *x = c->in[0];
-    const uint32_t set = axes_of(c);
+    const uint32_t set = od_reduced_axes(c, x);
     *inner = 1;
     if (last) { // (outer…, channels of axis 1)
         *inner = x->ndim > 1 ? x->dims[1] : 1;
@@ -70,7 +68,7 @@ static dnnl_primitive_desc_t reduce_pd(const tn_call *c, dnnl_memory_desc_t md[2
                  {"max", dnnl_reduction_max},
                  {"min", dnnl_reduction_min}};
     const tn_value_info *x = c->in[0];
-    const uint32_t set = axes_of(c);
+    const uint32_t set = od_reduced_axes(c, x);
     dnnl_dims_t kept;
     dnnl_reduction_desc_t d;
     if (x->ndim < 1 || x->ndim > DNNL_MAX_NDIMS) return NULL;
