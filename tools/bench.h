@@ -30,9 +30,11 @@ enum { BENCH_BATCHES = 3 };
 typedef struct bench_model {
     const char *name, *doc;
     tn_symbol (*make)(tn_graph *g, const bench_size *s); // variables carry shapes and dtypes
-    const char *inputs; // names of what changes from run to run, for inference
-    int64_t classes;    // labels are whole numbers below it; 0: there is no label
-    int64_t tokens;     // the data are whole numbers below it; 0: numbers from -1 to 1
+    const char *inputs;  // names of what changes from run to run, for inference
+    const char *summand; // argument that the output, no loss, is a sum with: its gradient is the
+                         // head gradient itself. NULL: the outputs are losses
+    int64_t classes;     // labels are whole numbers below it; 0: there is no label
+    int64_t tokens;      // the data are whole numbers below it; 0: numbers from -1 to 1
     int64_t inference[BENCH_BATCHES], training[BENCH_BATCHES]; // usual batches; 0: no more
     int64_t quick;                                             // batch with --quick
 } bench_model;

@@ -239,6 +239,7 @@ static const bench_model models[] = {
      .doc = "x*sigmoid(x)+y on 10^7 numbers",
      .make = elementwise,
      .inputs = "x y",
+     .summand = "y",
      .inference = {10000000},
      .training = {10000000},
      .quick = 1000},

@@ -143,9 +143,23 @@ static int make_updates(bench_net *n)
 
 // ------------------------------------------------------------------ binding
 
-// Gradients of all parameters; of all arguments, if the network has none.
+// Ones for the gradient of an output that is no loss.
+static bool make_head(bench_net *n)
+{
+    const tn_shape_result *shapes = tn_infer_shape(n->g, n->net, (tn_shapes){0, NULL});
+    if (!shapes) return false;
+    const tn_shape *s = &shapes->outs[0].shape;
+    n->head = tn_tensor_new(n->env, n->o->dtype, (tn_dims){(size_t)s->ndim, s->dim});
+    return n->head && tn_tensor_fill(n->head, 1.0) == TN_OK;
+}
+
+// Gradients of all parameters; of all arguments, if the network has none. The head gradient is read
+// where it is, and is the summand's gradient as well.
 static tn_exec *bind_training(bench_net *n)
 {
+    if (n->model->summand && !make_head(n)) return NULL;
+    const tn_named_tensor head = {n->head ? tn_outputs(n->g, n->net).v[0] : NULL, n->head};
+    const tn_named_tensor summand = {n->model->summand, n->head};
     const tn_names args = tn_arguments(n->g, n->net);
     tn_named_req *reqs = calloc(args.n + 1, sizeof *reqs);
     bool learns = false;
@@ -157,7 +171,8 @@ static tn_exec *bind_training(bench_net *n)
     tn_exec *e =
         tn_simple_bind(n->g, n->net, .backends = n->o->backends, .grad_reqs = {args.n, reqs},
                        .groups = tool_groups_of(&n->o->groups), .threads = (int32_t)n->o->threads,
-                       .compute = n->o->compute);
+                       .compute = n->o->compute, .heads = {n->head != NULL, &head},
+                       .grads = {n->head != NULL, &summand});
     free(reqs);
     return e;
 }
@@ -175,17 +190,6 @@ static int bind(bench_net *n)
     return n->exec ? EXIT_OK : tool_graph_fail("bench", n->g, NULL, NULL);
 }
 
-// Ones for an output that is no loss.
-static int make_head(bench_net *n)
-{
-    if (tn_exec_is_loss(n->exec, 0)) return EXIT_OK;
-    tn_tensor *out = tn_exec_output(n->exec, 0);
-    const tn_shape shape = tn_tensor_shape(out);
-    n->head = tn_tensor_new(n->env, tn_tensor_dtype(out), (tn_dims){(size_t)shape.ndim, shape.dim});
-    const bool ok = n->head && tn_tensor_fill(n->head, 1.0) == TN_OK;
-    return ok ? EXIT_OK : tool_env_fail("bench", n->env);
-}
-
 int bench_net_bind(bench_net *n)
 {
     const bench_size size = {.batch = n->batch,
@@ -201,7 +205,6 @@ int bench_net_bind(bench_net *n)
     if (n->flops < 0) return tool_graph_fail("bench", n->g, NULL, NULL);
     int code = bind(n);
     if (code == EXIT_OK) code = fill_all(n);
-    if (code == EXIT_OK && n->training) code = make_head(n);
     if (code == EXIT_OK && n->training && !n->head) code = make_updates(n);
     return code;
 }
@@ -217,9 +220,8 @@ void bench_net_free(bench_net *n)
 
 int bench_net_step(bench_net *n)
 {
-    const tn_named_tensor head = {NULL, n->head};
     tn_status status = tn_forward(n->exec, n->training);
-    if (!status && n->training) status = tn_backward(n->exec, (tn_tensors){n->head ? 1 : 0, &head});
+    if (!status && n->training) status = tn_backward(n->exec, TN_NO_HEADS);
     if (status) return tool_fail("bench", "%s", tn_exec_error(n->exec));
     if (n->update && tn_forward(n->update, true) != TN_OK)
         return tool_fail("bench", "%s", tn_exec_error(n->update));

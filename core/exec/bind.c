@@ -82,6 +82,7 @@ static bool any_list_bad(tn_graph *g, const tn_bind_options *o)
            tni_list_bad(g, "bind: .grads", o->grads.n, o->grads.v) ||
            tni_list_bad(g, "bind: .auxs", o->auxs.n, o->auxs.v) ||
            tni_list_bad(g, "bind: .outs", o->outs.n, o->outs.v) ||
+           tni_list_bad(g, "bind: .heads", o->heads.n, o->heads.v) ||
            tni_list_bad(g, "bind: .groups", o->groups.n, o->groups.v);
 }
 

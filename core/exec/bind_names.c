@@ -102,13 +102,16 @@ static bool lists_make(tni_bind *b)
     e->out = tni_alloc(a, n_outs * sizeof *e->out);
     e->head = tni_alloc(a, n_outs * sizeof *e->head);
     b->given_grads = tni_alloc(a, n_args * sizeof *b->given_grads);
+    e->head_given = tni_alloc(a, n_outs * sizeof *e->head_given);
     b->given_outs = tni_alloc(a, n_outs * sizeof *b->given_outs);
+    b->given_heads = tni_alloc(a, n_outs * sizeof *b->given_heads);
     b->dx = tni_alloc(a, n_args * sizeof *b->dx);
     b->old = tni_alloc(a, n_args * sizeof *b->old);
     b->head_vars = tni_alloc(a, n_outs * sizeof *b->head_vars);
     e->is_loss = tni_alloc(a, n_outs * sizeof *e->is_loss);
     return e->arg && e->grad && e->req && e->aux && e->out && e->head && b->given_grads &&
-           b->given_outs && b->dx && b->old && b->head_vars && e->is_loss;
+           e->head_given && b->given_outs && b->given_heads && b->dx && b->old && b->head_vars &&
+           e->is_loss;
 }
 
 tn_status tni_bind_names(tni_bind *b)
@@ -330,22 +333,24 @@ static tn_status read_gradients(tni_bind *b, list *l)
     return TN_OK;
 }
 
-static tn_status read_outputs(tni_bind *b)
+// Tensors of outputs, or of their gradients.
+static tn_status read_outputs(tni_bind *b, const char *what, tn_tensors given, tn_tensor **to)
 {
     const tn_exec *e = b->e;
-    for (size_t i = 0; i < b->o.outs.n; i++) {
-        const char *name = b->o.outs.v[i].name;
+    const char *where = tni_printf(&b->e->arena, "bind: .%s", what);
+    if (!where) return out_of_memory(b);
+    for (size_t i = 0; i < given.n; i++) {
+        const char *name = given.v[i].name;
         uint32_t at = 0;
-        const tn_status status = check_tensor(b, "outs", &b->o.outs.v[i]);
+        const tn_status status = check_tensor(b, what, &given.v[i]);
         if (status) return status;
-        if (!name)
-            return tni_graph_fail(b->g, TN_E_INVALID, 0, "bind: .outs: an entry has no name");
+        if (!name) return tni_graph_fail(b->g, TN_E_INVALID, 0, "%s: an entry has no name", where);
         if (!tni_map_get(&e->outs.index, name, &at))
-            return tni_bind_unknown(b->g, "bind: .outs", "output", name, &e->outs, NULL);
-        if (tni_output_ambiguous(e, &b->g->error, "bind: .outs", at)) return b->g->error.status;
-        if (b->given_outs[at])
-            return tni_graph_fail(b->g, TN_E_EXISTS, 0, "bind: .outs: \"%s\" is given twice", name);
-        b->given_outs[at] = b->o.outs.v[i].tensor;
+            return tni_bind_unknown(b->g, where, "output", name, &e->outs, NULL);
+        if (tni_output_ambiguous(e, &b->g->error, where, at)) return b->g->error.status;
+        if (to[at])
+            return tni_graph_fail(b->g, TN_E_EXISTS, 0, "%s: \"%s\" is given twice", where, name);
+        to[at] = given.v[i].tensor;
     }
     return TN_OK;
 }
@@ -386,7 +391,8 @@ tn_status tni_bind_options(tni_bind *b)
     if (!status) status = read_tensors(b, &l, "args", ARGS, b->o.args);
     if (!status) status = read_tensors(b, &l, "auxs", AUXS, b->o.auxs);
     if (!status) status = read_gradients(b, &l);
-    if (!status) status = read_outputs(b);
+    if (!status) status = read_outputs(b, "outs", b->o.outs, b->given_outs);
+    if (!status) status = read_outputs(b, "heads", b->o.heads, b->given_heads);
     if (!status && b->strict) status = check_all_given(b);
     free(l.seen);
     return status;

@@ -33,6 +33,7 @@ static bool wishes_make(wishes *w, const tni_bind *b)
     for (size_t i = 0; i < e->outs.n; i++) {
         w->keep[w->n_keep] = e->heads[i];
         w->keep_homes[w->n_keep++] = home_of(b->given_outs[i]);
+        if (b->head_vars[i].node) w->homes[b->head_vars[i].node] = home_of(b->given_heads[i]);
     }
     for (size_t i = 0; i < e->args.n; i++) {
         w->homes[e->vars[i].node] = home_of(e->arg[i]);
@@ -179,6 +180,8 @@ static bool find_spaces(tni_bind *b)
              add_space(e, &capacity, tni_device_memory(e->placed.at[id].device));
     for (size_t i = 0; ok && i < e->outs.n; i++)
         if (b->given_outs[i]) ok = add_space(e, &capacity, b->given_outs[i]->storage->device);
+    for (size_t i = 0; ok && i < e->outs.n; i++)
+        if (b->given_heads[i]) ok = add_space(e, &capacity, b->given_heads[i]->storage->device);
     for (size_t i = 0; ok && i < e->args.n; i++)
         if (b->given_grads[i]) ok = add_space(e, &capacity, b->given_grads[i]->storage->device);
     return ok;
@@ -306,6 +309,24 @@ static tn_status make_outputs(tni_bind *b)
     return TN_OK;
 }
 
+// The caller's head gradients. Those of losses are nobody's business.
+static tn_status take_heads(tni_bind *b)
+{
+    tn_exec *e = b->e;
+    for (size_t i = 0; i < e->outs.n; i++) {
+        if (!b->given_heads[i] || !b->head_vars[i].node || e->is_loss[i]) continue;
+        const uint32_t node = placed_node(e, b->head_vars[i]);
+        e->head[i] = take_or_make(b, "heads", e->outs.v[i], b->given_heads[i], NULL,
+                                  tni_value(e->source, e->heads[i]));
+        if (!e->head[i]) return b->g->error.status;
+        e->head_given[i] = true;
+        e->n_heads--; // tn_backward() is to be given one less
+        const uint32_t number = add_tensor(e, e->head[i]);
+        if (node) b->var_tensor[node] = number;
+    }
+    return TN_OK;
+}
+
 static tn_status make_gradients(tni_bind *b)
 {
     tn_exec *e = b->e;
@@ -398,6 +419,12 @@ static size_t collect(const tni_bind *b, range *r)
         x.name = e->args.v[i];
         if (x.var && x.begin < x.end) r[n++] = x;
     }
+    for (size_t i = 0; i < e->outs.n; i++) {
+        range x = e->head_given[i] ? range_of(e->head[i]) : (range){0};
+        x.var = e->head_given[i] ? placed_node(e, b->head_vars[i]) : 0;
+        x.name = e->outs.v[i];
+        if (x.var && x.begin < x.end) r[n++] = x;
+    }
     for (uint32_t i = 0; i < e->n_sinks; i++) {
         range x = range_of(e->tensors[e->sinks[i].tensor]);
         x.sink = i + 1;
@@ -410,7 +437,7 @@ static size_t collect(const tni_bind *b, range *r)
 static tn_status find_overlaps(tni_bind *b)
 {
     const tn_exec *e = b->e;
-    range *r = calloc(2 * e->args.n + e->auxs.n + e->n_sinks + 1, sizeof *r);
+    range *r = calloc(2 * e->args.n + e->auxs.n + e->outs.n + e->n_sinks + 1, sizeof *r);
     if (!r) return out_of_memory(b);
     const size_t n = collect(b, r);
     tn_status status = TN_OK;
@@ -427,7 +454,8 @@ static tn_status find_overlaps(tni_bind *b)
 tn_status tni_bind_tensors(tni_bind *b)
 {
     tn_exec *e = b->e;
-    const size_t n = 2 * e->args.n + e->auxs.n + e->outs.n + 1, n_nodes = e->placed.g->n_nodes + 1;
+    const size_t n = 2 * (e->args.n + e->outs.n) + e->auxs.n + 1,
+                 n_nodes = e->placed.g->n_nodes + 1;
     e->tensors = tni_alloc(&e->arena, n * sizeof *e->tensors);
     e->sinks = tni_alloc(&e->arena, n * sizeof *e->sinks);
     b->var_tensor = calloc(n_nodes, sizeof *b->var_tensor);
@@ -435,6 +463,7 @@ tn_status tni_bind_tensors(tni_bind *b)
     if (!e->tensors || !e->sinks || !b->var_tensor || !e->plan.written) return out_of_memory(b);
     tn_status status = make_variables(b);
     if (!status) status = make_outputs(b);
+    if (!status) status = take_heads(b);
     if (!status) status = make_gradients(b);
     return status ? status : find_overlaps(b);
 }

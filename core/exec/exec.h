@@ -46,6 +46,13 @@ tn_tensor *tni_tensor_over(tn_env *env, tni_storage *storage, uint64_t offset, t
                            const tn_shape *shape);
 // As an argument of a kernel.
 tn_arg tni_tensor_arg(const tn_tensor *t);
+// Do both lie in the very same bytes?
+static inline bool tni_same_place(const tn_tensor *a, const tn_tensor *b)
+{
+    const tn_arg x = tni_tensor_arg(a), y = tni_tensor_arg(b);
+    return x.buffer == y.buffer && x.bytes == y.bytes &&
+           (x.buffer ? x.offset == y.offset : x.host == y.host);
+}
 
 // Conversion of n elements, for tn_tensor_copy and the file readers (convert.c): float to integer
 // cuts towards zero and saturates, NaN is 0 there, to bool is != 0, to smaller floats rounds to
@@ -206,7 +213,8 @@ struct tn_exec {
 
     tni_names args, auxs, outs;
     tn_tensor **arg, **grad, **aux, **out; // by index; grad: NULL where none is asked for
-    tn_tensor **head;                      // by output: gradient that is copied in; NULL: none
+    tn_tensor **head;                      // by output: its gradient; NULL: none
+    bool *head_given;                      // by output: head is the caller's, nothing is copied
     uint8_t *req;                          // by argument: tn_grad_req
     tn_tensor **tensors;                   // [1 … n_tensors]: all that values lie in; borrowed
     size_t n_tensors;
@@ -264,6 +272,7 @@ typedef struct tni_bind {
     tni_types types;         // of e->source
     tn_tensor **given_grads; // by argument; borrowed
     tn_tensor **given_outs;  // by output; borrowed
+    tn_tensor **given_heads; // by output; borrowed
     tni_entry *dx;           // by argument: its gradient in source; {0,0}: zero
     tni_entry *old;          // by argument: what TN_ADD adds to, a variable of source
     tni_entry *head_vars;    // by output

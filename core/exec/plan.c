@@ -174,8 +174,10 @@ static void find_sinks(tn_exec *e)
             e->tensors[s->tensor]->storage->device == e->placed.at[s->entry.node].memory;
         if (sink_end(p, s) > p->last[value]) p->last[value] = sink_end(p, s);
         note_lasting(e, s->entry.node, value);
+        const bool comes_late = s->gradient && !s->overlap; // a head gradient: see plan_variable()
         if (!p->sink_of[value] && in_phase && !p->lasting[value] && same_memory &&
-            !e->placed.layout[value].domain && !tni_is_variable(&g->nodes[s->entry.node]))
+            !e->placed.layout[value].domain &&
+            (comes_late || !tni_is_variable(&g->nodes[s->entry.node])))
             p->sink_of[value] = (uint32_t)i + 1;
     }
 }
@@ -309,17 +311,19 @@ static bool elide(tn_exec *e, uint32_t node)
 
 // ------------------------------------------------------------------ nodes
 
-// Memory of a variable: its tensor, or (a head gradient that is read) planned memory from the
-// border on.
+// Memory of a variable: its tensor, or (a head gradient that is read) the tensor of a gradient that
+// is the same, or planned memory from the border on.
 static tn_status plan_variable(tni_bind *b, uint32_t node)
 {
     static const tni_block nothing = {0};
     tn_exec *e = b->e;
     const uint32_t value = e->placed.g->nodes[node].value0, tensor = b->var_tensor[node];
     uint32_t block = 0;
-    if (tensor)
-        block = block_of_tensor(e, tensor);
-    else if (e->plan.last[value])
+    tni_sink *sink = e->plan.sink_of[value] ? &e->sinks[e->plan.sink_of[value] - 1] : NULL;
+    if (tensor || sink) {
+        if (!tensor) sink->direct = true;
+        block = block_of_tensor(e, tensor ? tensor : sink->tensor);
+    } else if (e->plan.last[value])
         block = block_of_value(b, node, value, e->plan.n_forward + 1);
     else
         block = block_new(&e->plan, &nothing);
@@ -418,7 +422,7 @@ static void sum_naive(tn_exec *e)
         if (p->stash[id]) p->naive += rounded(p->blocks.v[p->stash[id]].bytes);
     }
     for (size_t i = 0; i < e->n_sinks; i++)
-        if (e->sinks[i].direct)
+        if (e->sinks[i].direct && !tni_is_variable(&g->nodes[e->sinks[i].entry.node]))
             p->naive -= rounded(tn_tensor_bytes(e->tensors[e->sinks[i].tensor]));
 }
 
@@ -464,8 +468,12 @@ static tn_status stage_sinks(tni_bind *b)
 {
     tn_exec *e = b->e;
     tn_status status = TN_OK;
-    for (size_t i = 0; !status && i < e->n_sinks; i++)
-        if (e->sinks[i].entry.node && !e->sinks[i].direct) status = stage_sink(b, &e->sinks[i]);
+    for (size_t i = 0; !status && i < e->n_sinks; i++) {
+        tni_sink *s = &e->sinks[i];
+        const uint32_t from = s->entry.node ? b->var_tensor[s->entry.node] : 0;
+        if (from && tni_same_place(e->tensors[from], e->tensors[s->tensor])) s->direct = true;
+        if (s->entry.node && !s->direct) status = stage_sink(b, s);
+    }
     return status;
 }
 

@@ -97,8 +97,9 @@ static tn_status make_heads(tni_bind *b)
         const tni_entry var = b->head_vars[i];
         const tni_entry at =
             var.node ? e->placed.values[tni_value(e->source, var)] : (tni_entry){0, 0};
-        if (!at.node || e->is_loss[i]) continue;
-        if (!e->plan.blocks.v[e->plan.of_value[tni_value(e->placed.g, at)]].end) continue; // unread
+        if (!at.node || e->is_loss[i] || e->head_given[i]) continue;
+        const tni_block *x = &e->plan.blocks.v[e->plan.of_value[tni_value(e->placed.g, at)]];
+        if (!x->end && !x->tensor) continue; // unread
         e->head[i] = tni_value_tensor(e, tni_value(e->placed.g, at));
         if (!e->head[i]) return out_of_memory(b);
     }

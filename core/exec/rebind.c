@@ -7,7 +7,7 @@ typedef struct rebind {
     tni_types types;
     tn_named_dims *shapes;
     tn_named_dtype *dtypes;
-    tn_named_tensor *args, *auxs, *grads;
+    tn_named_tensor *args, *auxs, *grads, *heads;
     tn_named_req *reqs;
     tn_bind_options o;
 } rebind;
@@ -166,7 +166,8 @@ static bool make_lists(rebind *r)
     r->auxs = calloc(n, sizeof *r->auxs);
     r->grads = calloc(n, sizeof *r->grads);
     r->reqs = calloc(n, sizeof *r->reqs);
-    return r->shapes && r->dtypes && r->args && r->auxs && r->grads && r->reqs;
+    r->heads = calloc(r->e->outs.n + 1, sizeof *r->heads);
+    return r->shapes && r->dtypes && r->args && r->auxs && r->grads && r->reqs && r->heads;
 }
 
 // Tensors whose shape stays are shared; the others get the new shape.
@@ -189,6 +190,12 @@ static void fill_lists(rebind *r)
         if (i < e->args.n) r->args[n_args++] = (tn_named_tensor){name, t};
         if (i < e->args.n && e->grad[i]) r->grads[n_grads++] = (tn_named_tensor){name, e->grad[i]};
     }
+    for (size_t i = 0; i < e->outs.n; i++) {
+        const tn_shape *shape = tni_types_shape(&r->types, tni_value(e->source, e->heads[i]));
+        if (e->head_given[i] && same_shape(&e->head[i]->shape, shape))
+            r->heads[o->heads.n++] = (tn_named_tensor){e->outs.v[i], e->head[i]};
+    }
+    o->heads.v = r->heads;
     o->shapes = (tn_shapes){n, r->shapes};
     o->dtypes = (tn_dtypes){n, r->dtypes};
     o->args = (tn_tensors){n_args, r->args};
@@ -206,6 +213,7 @@ static void rebind_free(rebind *r)
     free(r->auxs);
     free(r->grads);
     free(r->reqs);
+    free(r->heads);
 }
 
 tn_exec *tn_exec_reshape(tn_exec *e, tn_shapes shapes)

@@ -100,12 +100,18 @@ tn_status tn_forward(tn_exec *e, bool is_train)
 
 // ------------------------------------------------------------------ head gradients
 
-// Names of outputs that need a head gradient, for messages.
+// Has backward to be given one for output i?
+static bool wants_head(const tn_exec *e, size_t i)
+{
+    return !e->is_loss[i] && !e->head_given[i];
+}
+
+// Names of outputs that still need a head gradient, for messages.
 static tn_status missing_heads(tn_exec *e, size_t given)
 {
     tni_text text = {0};
     for (size_t i = 0; i < e->outs.n; i++)
-        if (!e->is_loss[i]) tni_text_printf(&text, "%s%s", text.n ? ", " : "", e->outs.v[i]);
+        if (wants_head(e, i)) tni_text_printf(&text, "%s%s", text.n ? ", " : "", e->outs.v[i]);
     const tn_status status = tni_fail(
         &e->error, TN_E_INVALID, NULL,
         "backward: %zu head gradients are given, and %zu outputs need one: %s; an output that "
@@ -115,7 +121,7 @@ static tn_status missing_heads(tn_exec *e, size_t given)
     return status;
 }
 
-// The head gradient of output i, the `needed`th of those that are no loss; NULL: not given.
+// The head gradient of output i, the `needed`th of those that want one; NULL: not given.
 static tn_tensor *head_of(const tn_exec *e, tn_tensors heads, size_t i, size_t needed)
 {
     const size_t at = heads.n == e->outs.n ? i : needed;
@@ -123,12 +129,20 @@ static tn_tensor *head_of(const tn_exec *e, tn_tensors heads, size_t i, size_t n
         const tn_named_tensor *head = &heads.v[(at + k) % heads.n]; // most lists are in order
         if (head->name && strcmp(head->name, e->outs.v[i]) == 0) return head->tensor;
     }
-    return at < heads.n && !heads.v[at].name ? heads.v[at].tensor : NULL;
+    const bool counts = heads.n == e->outs.n || wants_head(e, i);
+    return counts && at < heads.n && !heads.v[at].name ? heads.v[at].tensor : NULL;
 }
 
 static tn_status check_head(tn_exec *e, size_t i, const tn_tensor *given)
 {
     const tn_tensor *wanted = e->head[i];
+    if (e->head_given[i])
+        return tni_same_place(given, wanted)
+                   ? TN_OK
+                   : tni_fail(
+                         &e->error, TN_E_INVALID, NULL,
+                         "backward: head gradient of %s: the bind had another tensor in .heads",
+                         e->outs.v[i]);
     bool equal = given->shape.ndim == wanted->shape.ndim;
     for (int32_t d = 0; equal && d < wanted->shape.ndim; d++)
         equal = given->shape.dim[d] == wanted->shape.dim[d];
@@ -164,13 +178,15 @@ static tn_status copy_heads(tn_exec *e, tn_tensors heads)
 {
     tn_status status = check_names(e, heads);
     for (size_t i = 0, needed = 0; !status && i < e->outs.n; i++) {
-        const tn_tensor *given = e->is_loss[i] ? NULL : head_of(e, heads, i, needed++);
-        if (!e->head[i]) continue;
+        const tn_tensor *given = e->is_loss[i] ? NULL : head_of(e, heads, i, needed);
+        needed += wants_head(e, i);
+        if (!e->head[i] || (!given && e->head_given[i])) continue;
         status = given ? check_head(e, i, given) : missing_heads(e, heads.n);
     }
     for (size_t i = 0, needed = 0; !status && i < e->outs.n; i++) {
-        tn_tensor *given = e->is_loss[i] ? NULL : head_of(e, heads, i, needed++);
-        if (!e->head[i]) continue;
+        tn_tensor *given = e->is_loss[i] ? NULL : head_of(e, heads, i, needed);
+        needed += wants_head(e, i);
+        if (!e->head[i] || e->head_given[i]) continue;
         status = tn_tensor_copy(e->head[i], given);
         if (status)
             tni_fail(&e->error, status, NULL, "backward: head gradient of %s: %s", e->outs.v[i],

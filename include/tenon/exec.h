@@ -57,6 +57,11 @@ typedef struct tn_bind_options {
     // argument may change at any time.
     const char *inputs;
     tn_dtype compute; // TN_BF16: kernels may compute float32 in bfloat16; TN_DTYPE_NONE: they don't
+    // The caller's head gradients, by output, used by reference: backward reads them where they
+    // are, so nothing has to be given to tn_backward() for these outputs, and nothing is copied.
+    // Whose gradient is the head gradient itself (both terms of a sum) may have the same tensor in
+    // grads.
+    tn_tensors heads;
 } tn_bind_options;
 enum {
     TN_BIND_NO_REUSE = 1, // every value keeps its memory: for looking at internals after a run
@@ -98,9 +103,10 @@ TN_API tn_status tn_forward(tn_exec *e, bool is_train);
 // Computes the gradients from the last forward, in its mode: after an inference forward dropout
 // passes everything. Once for each forward, since its values are written over (TN_BIND_NO_REUSE
 // keeps them).
-// heads: gradient of each output that is no loss, by output order; one for every output works too
-// (those of losses are ignored); or by name. n 0: all outputs are losses. A missing one that is
-// needed is an error that names the output; dtypes are converted, shapes must be equal.
+// heads: gradient of each output that is no loss and had none in .heads, by output order; one for
+// every output works too (those of losses are ignored); or by name. n 0: there are no such outputs.
+// A missing one that is needed is an error that names the output; dtypes are converted, shapes must
+// be equal. They are copied; .heads of the bind are not.
 // Nothing to do, and TN_OK, if no gradient was asked for.
 TN_API tn_status tn_backward(tn_exec *e, tn_tensors heads);
 #ifndef __cplusplus
@@ -134,9 +140,9 @@ TN_API tn_status tn_exec_set(tn_exec *e, const char *name, tn_tensor *src);
 TN_API tn_status tn_exec_set_all(tn_exec *e, tn_tensors values, bool allow_extra);
 
 // A new executor of the same symbol for other shapes. It shares the tensors whose shape stays
-// (parameters, gradients, auxiliary states) and uses the planned memory of e where it is large
-// enough, so the two must not be run at the same time, and outputs of e are overwritten. e must
-// outlive it. NULL on error, and the error is in e.
+// (parameters, gradients, auxiliary states, .heads) and uses the planned memory of e where it is
+// large enough, so the two must not be run at the same time, and outputs of e are overwritten. e
+// must outlive it. NULL on error, and the error is in e.
 TN_API tn_exec *tn_exec_reshape(tn_exec *e, tn_shapes shapes);
 
 // The next forward computes again what depends on constants (tn_bind_options.inputs) only: to be
