@@ -1,4 +1,4 @@
-// backends/blas/blas_columns.c: the columns of convolutions, and sums without them.
+// backends/blas/blas_columns.c: columns of convolutions added up, and sums without them.
 #ifndef T
 
 #include "blas_conv.h"
@@ -98,20 +98,6 @@ void N(blas_back)(const blas_conv *c, const void *sums, int64_t rows, int64_t st
 
 // ------------------------------------------------------------------ columns
 
-// out[i] = x[i · step]
-BLAS_INLINE void N(take)(T *restrict out, const T *restrict x, int64_t n, int64_t step)
-{
-    if (step == 1) {
-        BLAS_SIMD
-        for (int64_t i = 0; i < n; i++) out[i] = x[i];
-    } else if (step == 2) {
-        BLAS_SIMD
-        for (int64_t i = 0; i < n; i++) out[i] = x[2 * i];
-    } else {
-        for (int64_t i = 0; i < n; i++) out[i] = x[i * step];
-    }
-}
-
 // x[i · step] += v[i]
 BLAS_INLINE void N(give)(T *restrict x, const T *restrict v, int64_t n, int64_t step)
 {
@@ -170,23 +156,7 @@ BLAS_INLINE void N(position)(const blas_conv *c, int64_t p, int64_t o[3])
     o[0] = p / c->axis[1].narrow;
 }
 
-// Column j of one channel, where it shows the patch.
-BLAS_CLONES static void N(column)(const blas_conv *c, const blas_patch *p, const T *x, T *col,
-                                  const int64_t j[3])
-{
-    int64_t o[3];
-    N(position)(c, p->begin, o);
-    for (int64_t at = p->begin; at < p->end;) {
-        const N(strip) t = N(strip_at)(c, o, j, p->end - at);
-        for (int64_t i = 0; i < t.before; i++) col[i] = 0;
-        if (t.taken) N(take)(col + t.before, x + t.at, t.taken, c->axis[2].stride);
-        for (int64_t i = t.before + t.taken; i < t.n; i++) col[i] = 0;
-        col += t.n;
-        at += t.n;
-        N(next_row)(c, o);
-    }
-}
-
+// What stands in column j of one channel, where it shows the patch, goes back.
 BLAS_CLONES static void N(add_column)(const blas_conv *c, const blas_patch *p, T *x, const T *col,
                                       const int64_t j[3])
 {
@@ -208,17 +178,6 @@ static void N(element)(const blas_conv *c, int64_t i, int64_t j[3])
     i /= c->axis[2].window;
     j[1] = i % c->axis[1].window;
     j[0] = i / c->axis[1].window;
-}
-
-void N(blas_columns)(const blas_conv *c, const blas_patch *p, const void *x, void *col, int64_t row)
-{
-    int64_t j[3];
-    T *to = col;
-    for (int64_t channel = 0; channel < p->channels; channel++)
-        for (int64_t i = 0; i < c->weight_points; i++, to += row) {
-            N(element)(c, i, j);
-            N(column)(c, p, (const T *)x + channel * c->wide_points, to, j);
-        }
 }
 
 void N(blas_add_columns)(const blas_conv *c, const blas_patch *p, void *x, const void *col,

@@ -8,23 +8,21 @@
 // ------------------------------------------------------------------ from wide to narrow
 //
 // Positions of a group are counted through all images: q = n · narrow_points + o. A panel is the
-// columns at as many of them as it is wide. Items are blocks of panels, and where these are few,
-// also blocks of filters.
+// columns at as many of them as it is wide. Items are grids, and where these are few, also blocks
+// of filters.
 
 // Chooses items and scratch for sums from wide to narrow.
 static void cut_narrow(blas_conv *c)
 {
-    const int64_t rows = c->wide * c->weight_points, width = blas_panel_width(c->dtype);
-    const int64_t panels = blas_ceil_div(c->batch * c->narrow_points, width);
-    const int64_t fit = BLAS_CONV_CACHED / BLAS_PANEL / blas_most(rows, 1);
-    const int64_t share = panels * c->groups / BLAS_CONV_ITEMS;
-    c->panels = blas_most(1, blas_least(blas_least(fit, 8), share));
-    c->pieces = blas_ceil_div(panels, c->panels);
+    const int64_t rows = c->wide * c->weight_points;
+    if (c->direct) return;
+    blas_grid_plan(c, c->wide, c->groups, true);
+    c->pieces = blas_ceil_div(c->batch, c->grid.images) * c->grid.bands;
     c->blocks = blas_conv_cut(c->narrow, c->groups * c->pieces, BLAS_CONV_SIDE / 2, c->narrow);
     c->channels = blas_ceil_div(c->narrow, c->blocks);
     c->blocks = blas_ceil_div(c->narrow, blas_most(c->channels, 1));
-    if (!c->direct)
-        c->worker_bytes = (uint64_t)tn_extent_times(c->panels * rows + c->channels, BLAS_PANEL);
+    const int64_t panel = tn_extent_times(rows + c->channels + 1, BLAS_PANEL);
+    c->worker_bytes = (uint64_t)panel + (uint64_t)blas_grid_bytes(c, c->wide);
 }
 
 static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of x, w
@@ -33,22 +31,6 @@ static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of x, w
     blas_conv_sizes(k->call, c, k->call->in[0], k->call->in[1], k->call->out[0]);
     cut_narrow(c);
     return blas_conv_finish(k, c, info);
-}
-
-// The columns at positions first … of a group, as a panel.
-static void pack(const blas_conv_run *r, int64_t group, int64_t first, int64_t n, char *panel)
-{
-    const blas_conv *c = r->c;
-    const int64_t width = blas_panel_width(c->dtype);
-    if (n < width) memset(panel, 0, (size_t)(c->wide * c->weight_points) * BLAS_PANEL);
-    for (int64_t i = 0; i < n;) {
-        const int64_t image = (first + i) / c->narrow_points, at = (first + i) % c->narrow_points;
-        const blas_patch patch = {c->wide, at, blas_least(at + n - i, c->narrow_points)};
-        const int64_t x = (image * c->groups + group) * c->wide * c->wide_points;
-        blas_conv_columns(c, &patch, blas_conv_move(r->x, c, x), blas_conv_move(panel, c, i),
-                          width);
-        i += patch.end - patch.begin;
-    }
 }
 
 // What an item computes: filters `filter` … of a group at n positions from `first` on.
@@ -95,25 +77,52 @@ static void narrow_product(const blas_conv_run *r, const narrow_tile *t, const c
     }
 }
 
-// Items: blocks of panels of blocks of filters of groups.
+// The grid of an item, in scratch; where its columns are taken from.
+static const void *narrow_grid(const blas_conv_run *r, int64_t group, int64_t piece, void *scratch)
+{
+    const blas_conv *c = r->c;
+    const blas_grid *g = &c->grid;
+    const int64_t first = piece / g->bands * g->images, band = piece % g->bands;
+    const int64_t step = c->groups * c->wide * c->wide_points;
+    const char *x = blas_conv_move(r->x, c, first * step + group * c->wide * c->wide_points);
+    const void *grid = blas_grid_of(c, x, c->wide, (const int64_t[]){0, band}, scratch);
+    for (int64_t i = 1; i < g->images && first + i < c->batch && !g->in_place; i++)
+        blas_grid_of(c, blas_conv_move(x, c, i * step), c->wide, (const int64_t[]){i, band},
+                     scratch);
+    return grid;
+}
+
+// Its positions, counted from its first image on.
+static blas_range narrow_positions(const blas_conv *c, int64_t piece)
+{
+    const blas_grid *g = &c->grid;
+    const int64_t images = blas_least(g->images, c->batch - piece / g->bands * g->images);
+    if (g->bands > 1) return blas_grid_positions(c, piece % g->bands);
+    return (blas_range){0, images * c->narrow_points};
+}
+
+// Items: grids of blocks of filters of groups.
 static void narrow_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_conv_run *r = ctx;
     const blas_conv *c = r->c;
-    const int64_t all = c->batch * c->narrow_points, width = blas_panel_width(c->dtype);
-    const int64_t rows = c->wide * c->weight_points;
-    char *panels = blas_conv_scratch(c, r->a, worker);
-    char *sums = panels + (size_t)(c->panels * rows) * BLAS_PANEL;
+    const int64_t width = blas_panel_width(c->dtype), rows = c->wide * c->weight_points;
+    char *panel = blas_conv_scratch(c, r->a, worker);
+    char *sums = panel + (size_t)(rows + 1) * BLAS_PANEL;
+    char *scratch = sums + (size_t)c->channels * BLAS_PANEL;
+    blas_run_of runs[BLAS_PANEL / sizeof(float)];
     for (int64_t item = begin; item < end; item++) {
         const int64_t piece = item % c->pieces, block = item / c->pieces % c->blocks;
-        const int64_t first = piece * c->panels * width;
         narrow_tile t = {.group = item / c->pieces / c->blocks, .filter = block * c->channels};
         t.filters = blas_least(c->channels, c->narrow - t.filter);
-        for (int64_t i = 0; i < c->panels && first + i * width < all; i++) {
-            t.first = first + i * width;
-            t.n = blas_least(width, all - t.first);
-            char *panel = panels + (size_t)(i * rows) * BLAS_PANEL;
-            pack(r, t.group, t.first, t.n, panel);
+        const blas_range all = narrow_positions(c, piece);
+        const int64_t before = piece / c->grid.bands * c->grid.images * c->narrow_points;
+        blas_columns_of k = {narrow_grid(r, t.group, piece, scratch), c->wide, 0, runs};
+        for (int64_t q = all.begin; q < all.end; q += width) {
+            t.first = before + q;
+            t.n = blas_least(width, all.end - q);
+            k.n_runs = blas_grid_runs(c, piece % c->grid.bands, (blas_range){q, q + t.n}, runs);
+            blas_grid_columns(c, &k, panel, width);
             narrow_product(r, &t, panel, sums);
         }
     }
@@ -146,8 +155,8 @@ static void narrow_run(const tn_sdk_kernel *k, const blas_conv_run *r)
                    narrow_direct_range, &run);
     else
         blas_items(k, r->a, c->groups * c->pieces * c->blocks,
-                   work * c->panels * blas_panel_width(c->dtype) * c->channels, 4 * BLAS_CHEAP,
-                   narrow_range, &run);
+                   work * c->batch * c->narrow_points / blas_most(c->pieces, 1) * c->channels,
+                   4 * BLAS_CHEAP, narrow_range, &run);
 }
 
 static tn_status convolution(const tn_sdk_kernel *k, const tn_run_args *a)

@@ -14,6 +14,19 @@
 
 #include "blas_window.h"
 
+// The wide side as blas_grid.c has it: (channels, images, planes, len[0], len[1], len[2]). Of large
+// images only a band at a time is there.
+typedef struct blas_grid {
+    int axis;                     // that bands are cut along: the first of more than one position
+    int64_t band, bands;          // positions of a band along it; bands of an image
+    int64_t images;               // in one grid; 1 if there are bands
+    int64_t len[BLAS_SPATIAL];    // extents of a plane
+    int64_t phases[BLAS_SPATIAL]; // planes along each axis
+    int64_t phase, plane;         // elements of one plane, and of all of a channel
+    int64_t channel_step, image_step; // elements from one to the next
+    bool in_place;                    // the data are their own grid
+} blas_grid;
+
 typedef struct blas_conv {
     blas_slide axis[BLAS_SPATIAL];
     tn_dtype dtype;
@@ -24,9 +37,9 @@ typedef struct blas_conv {
     int64_t weight_points;
     bool direct;              // so few filters share a column that making it would not pay
     bool turned;              // wide: it is worked out as a sum from wide to narrow
-    int64_t panels;           // narrow: of an item
+    blas_grid grid;           // not for direct sums, and for wide only if turned
     int64_t points;           // wide, weight: positions whose columns are there at a time
-    int64_t pieces;           // narrow: items, blocks of panels that cover all positions
+    int64_t pieces;           // narrow: items, grids that cover all positions
     int64_t channels, blocks; // of an item (narrow: filters); items that cover all of them
     int64_t chunks;           // weight: parts of the batch that are summed apart
     uint64_t worker_bytes;    // scratch of one worker
@@ -83,6 +96,37 @@ static inline double blas_conv_number(const blas_conv *c, const void *p, int64_t
     return c->dtype == TN_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
 }
 
+// ------------------------------------------------------------------ columns (blas_grid.c)
+
+// Chooses c->grid for so many channels at a time and `others` items beside bands; several: of
+// several images, too.
+void blas_grid_plan(blas_conv *c, int64_t channels, int64_t others, bool several);
+int64_t blas_grid_bytes(const blas_conv *c, int64_t channels);
+// Positions of an image that are in a band.
+blas_range blas_grid_positions(const blas_conv *c, int64_t band);
+// Puts channels of an image into a grid; at: which image of the grid, and the band. Returns where
+// columns are taken from.
+const void *blas_grid_of(const blas_conv *c, const void *x, int64_t channels, const int64_t at[2],
+                         void *grid);
+
+// Numbers that are neighbours in a column and in the grid.
+typedef struct blas_run_of {
+    int64_t to, from, n;
+} blas_run_of;
+
+// The runs of positions q, which are counted from the first image of the grid on. How many: not
+// more than positions.
+int64_t blas_grid_runs(const blas_conv *c, int64_t band, blas_range q, blas_run_of *runs);
+
+typedef struct blas_columns_of {
+    const void *grid;
+    int64_t channels, n_runs;
+    const blas_run_of *runs;
+} blas_columns_of;
+
+// Rows of `row` elements in out: a column each. Up to 60 bytes behind a column are written, too.
+void blas_grid_columns(const blas_conv *c, const blas_columns_of *k, void *out, int64_t row);
+
 // ------------------------------------------------------------------ loops (blas_columns.c)
 
 // Some of the wide side: channels from x on, and positions begin … end-1.
@@ -90,25 +134,23 @@ typedef struct blas_patch {
     int64_t channels, begin, end;
 } blas_patch;
 
-#define BLAS_CONV_LOOPS(kind)                                                                   \
-    void blas_begin_##kind(const blas_conv *c, const void *bias, int64_t rows, int64_t n,       \
-                           void *y);                                                            \
-    void blas_put_##kind(const blas_conv *c, const void *sums, const void *bias, int64_t rows,  \
-                         int64_t n, void *y);                                                   \
-    void blas_turn_##kind(const void *w, const int64_t sizes[3], bool turned, void *to);        \
-    void blas_rows_##kind(const blas_conv *c, const void *y, int64_t rows, int64_t n,           \
-                          void *panel);                                                         \
-    void blas_back_##kind(const blas_conv *c, const void *sums, int64_t rows, int64_t step,     \
-                          void *w);                                                             \
-    void blas_sum_parts_##kind(const void *parts, int64_t n_parts, int64_t step, void *out,     \
-                               int64_t n);                                                      \
-    void blas_fill_##kind(void *p, int64_t n, double v);                                        \
-    void blas_columns_##kind(const blas_conv *c, const blas_patch *p, const void *x, void *col, \
-                             int64_t row);                                                      \
-    void blas_add_columns_##kind(const blas_conv *c, const blas_patch *p, void *x,              \
-                                 const void *col, int64_t row);                                 \
-    void blas_direct_narrow_##kind(const blas_conv *c, const void *x, const void *w, void *y);  \
-    void blas_direct_wide_##kind(const blas_conv *c, const void *y, const void *w, void *x);    \
+#define BLAS_CONV_LOOPS(kind)                                                                  \
+    void blas_begin_##kind(const blas_conv *c, const void *bias, int64_t rows, int64_t n,      \
+                           void *y);                                                           \
+    void blas_put_##kind(const blas_conv *c, const void *sums, const void *bias, int64_t rows, \
+                         int64_t n, void *y);                                                  \
+    void blas_turn_##kind(const void *w, const int64_t sizes[3], bool turned, void *to);       \
+    void blas_rows_##kind(const blas_conv *c, const void *y, int64_t rows, int64_t n,          \
+                          void *panel);                                                        \
+    void blas_back_##kind(const blas_conv *c, const void *sums, int64_t rows, int64_t step,    \
+                          void *w);                                                            \
+    void blas_sum_parts_##kind(const void *parts, int64_t n_parts, int64_t step, void *out,    \
+                               int64_t n);                                                     \
+    void blas_fill_##kind(void *p, int64_t n, double v);                                       \
+    void blas_add_columns_##kind(const blas_conv *c, const blas_patch *p, void *x,             \
+                                 const void *col, int64_t row);                                \
+    void blas_direct_narrow_##kind(const blas_conv *c, const void *x, const void *w, void *y); \
+    void blas_direct_wide_##kind(const blas_conv *c, const void *y, const void *w, void *x);   \
     void blas_direct_weight_##kind(const blas_conv *c, const void *x, const void *y, double *w);
 BLAS_CONV_LOOPS(f32)
 BLAS_CONV_LOOPS(f64)
@@ -119,14 +161,7 @@ static inline void blas_conv_fill(const blas_conv *c, void *p, int64_t n, double
     (c->dtype == TN_F64 ? blas_fill_f64 : blas_fill_f32)(p, n, v);
 }
 
-// Rows of `row` elements in col: the patch's columns.
-static inline void blas_conv_columns(const blas_conv *c, const blas_patch *p, const void *x,
-                                     void *col, int64_t row)
-{
-    (c->dtype == TN_F64 ? blas_columns_f64 : blas_columns_f32)(c, p, x, col, row);
-}
-
-// And back: x += the columns.
+// x += the patch's columns, rows of `row` elements in col.
 static inline void blas_conv_add_columns(const blas_conv *c, const blas_patch *p, void *x,
                                          const void *col, int64_t row)
 {

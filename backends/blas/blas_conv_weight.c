@@ -7,6 +7,17 @@
 
 enum { MOST_PARTS = 1 << 22 }; // bytes of the sums of all parts
 
+// Elements from column to column: they are written by cache lines.
+static int64_t column_step(const blas_conv *c)
+{
+    return c->points + 64 / (int64_t)c->size;
+}
+
+static uint64_t columns_bytes(const blas_conv *c, int64_t rows)
+{
+    return blas_conv_bytes(c, rows, column_step(c)) + 64;
+}
+
 // Items: blocks of channels, so that their sums and columns stay in a cache.
 static void cut_weight(blas_conv *c, int64_t sums)
 {
@@ -24,8 +35,9 @@ static void cut_weight(blas_conv *c, int64_t sums)
         c->chunks *= 2;
     const int64_t rows = c->channels * c->weight_points;
     c->points = blas_conv_points(c, rows);
-    c->worker_bytes =
-        blas_conv_bytes(c, rows + filters, c->points) + blas_conv_bytes(c, rows, filters);
+    blas_grid_plan(c, c->channels, BLAS_CONV_ITEMS, false);
+    c->worker_bytes = columns_bytes(c, rows) + blas_conv_bytes(c, filters, c->points) +
+                      blas_conv_bytes(c, rows, filters) + (uint64_t)blas_grid_bytes(c, c->channels);
     if (c->chunks > 1) c->shared_bytes = blas_conv_bytes(c, sums, c->chunks);
 }
 
@@ -57,7 +69,8 @@ typedef struct weight_item {
     int64_t group, first, channels; // of the wide side
     int64_t filled;                 // positions whose columns are there
     char *columns, *panels, *sums;  // (c j, points); of the narrow side (points, f); (c j, f)
-    bool begun;                     // there are sums
+    char *grid;
+    bool begun; // there are sums
 } weight_item;
 
 static const char *image_x(const blas_conv_run *r, const weight_item *t, int64_t n)
@@ -83,7 +96,7 @@ static void weight_product(const blas_conv *c, weight_item *t)
                               .n = blas_least(width, c->narrow - f),
                               .k = t->filled,
                               .a = t->columns,
-                              .a_row = c->points,
+                              .a_row = column_step(c),
                               .b = blas_conv_move(t->panels, c, f * c->points)};
         blas_panel_multiply(&p, blas_conv_move(t->sums, c, f), row, t->begun);
     }
@@ -91,16 +104,22 @@ static void weight_product(const blas_conv *c, weight_item *t)
     t->filled = 0;
 }
 
-// One image, a piece of its positions at a time; pieces of several images are worked on together.
-static void weight_image(const blas_conv_run *r, weight_item *t, int64_t n)
+// Positions of image n that are in one band, a piece at a time; pieces of several bands and images
+// are worked on together.
+static void weight_band(const blas_conv_run *r, weight_item *t, int64_t n, int64_t band)
 {
     const blas_conv *c = r->c;
     const int64_t width = blas_panel_width(c->dtype);
-    const char *x = image_x(r, t, n), *y = image_y(r, t, n);
-    for (int64_t first = 0; first < c->narrow_points;) {
-        const int64_t points = blas_least(c->points - t->filled, c->narrow_points - first);
-        const blas_patch patch = {t->channels, first, first + points};
-        blas_conv_columns(c, &patch, x, blas_conv_move(t->columns, c, t->filled), c->points);
+    const char *y = image_y(r, t, n);
+    const void *grid =
+        blas_grid_of(c, image_x(r, t, n), t->channels, (const int64_t[]){0, band}, t->grid);
+    const blas_range all = blas_grid_positions(c, band);
+    blas_run_of runs[BLAS_CONV_POINTS];
+    for (int64_t first = all.begin; first < all.end;) {
+        const int64_t points = blas_least(c->points - t->filled, all.end - first);
+        const int64_t n_runs = blas_grid_runs(c, band, (blas_range){first, first + points}, runs);
+        const blas_columns_of k = {grid, t->channels, n_runs, runs};
+        blas_grid_columns(c, &k, blas_conv_move(t->columns, c, t->filled), column_step(c));
         for (int64_t f = 0; f < c->narrow; f += width)
             blas_panel_across(c->dtype, blas_conv_move(y, c, f * c->narrow_points + first),
                               c->narrow_points,
@@ -126,10 +145,12 @@ static void weight_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         weight_item t = {.group = at / c->blocks, .first = at % c->blocks * c->channels};
         t.channels = blas_least(c->channels, c->wide - t.first);
         t.columns = scratch;
-        t.panels = blas_conv_move(scratch, c, rows * c->points);
-        t.sums = scratch + blas_conv_bytes(c, rows + filters, c->points);
+        t.panels = scratch + columns_bytes(c, rows);
+        t.sums = t.panels + blas_conv_bytes(c, filters, c->points);
+        t.grid = t.sums + blas_conv_bytes(c, rows, filters);
         const int64_t last = c->batch * (chunk + 1) / c->chunks;
-        for (int64_t n = c->batch * chunk / c->chunks; n < last; n++) weight_image(r, &t, n);
+        for (int64_t n = c->batch * chunk / c->chunks; n < last; n++)
+            for (int64_t band = 0; band < c->grid.bands; band++) weight_band(r, &t, n, band);
         if (t.filled || !t.begun) weight_product(c, &t);
         blas_conv_back(
             c, t.sums, t.channels * c->weight_points, row,
