@@ -118,8 +118,9 @@ static dnnl_memory_desc_t matrix(int64_t batch, int64_t rows, int64_t columns, b
 typedef struct matrices {
     dnnl_memory_desc_t a, b, y, bias;
     dnnl_primitive_desc_t pd;
-    bool packed; // b as an inner product's weights (n, k), in a layout of oneDNN's choice
-    bool narrow; // a and b as bfloat16
+    bool packed;   // b as an inner product's weights (n, k), in a layout of oneDNN's choice
+    bool narrow;   // a and b as bfloat16
+    bool narrow_y; // y, too
 } matrices;
 
 // What is asked: a call and what follows it.
@@ -131,6 +132,7 @@ typedef struct question {
 
 static void make_narrow(matrices *x)
 {
+    if (x->narrow_y) x->y = od_narrow(&x->y);
     if (!x->narrow) return;
     x->a = od_narrow(&x->a);
     x->b = od_narrow(&x->b);
@@ -173,6 +175,18 @@ static bool is_dense(const tn_call *c)
     return strcmp(c->op->name, "FullyConnected") == 0;
 }
 
+// May the result be rounded? Not where it leaves this backend, nor where the first axes of both are
+// contracted, which makes the gradient of a weight: it may be one of several that are added up.
+// What batch_dot computes goes to softmax, which reads float32.
+static bool may_round_result(const tn_call *c)
+{
+    const char *name = c->op->name;
+    if (!(c->out[0]->flags & TN_VALUE_STAYS)) return false;
+    if (is_dense(c) || strcmp(name, "_backward_dot_lhs") == 0) return true;
+    return strcmp(name, "dot") == 0 &&
+           (!tn_call_bool(c, "transpose_a", false) || tn_call_bool(c, "transpose_b", false));
+}
+
 enum { PLAIN, WISH, AS_IT_IS };
 
 static void make(const question *q, int how, matrices *x)
@@ -199,14 +213,16 @@ static matrices matrices_of(const tn_call *c, const od_tail *tail, int how)
     const question q = {c, tail, product_of(c)};
     matrices x = {0};
     if (how == WISH) x.narrow = od_may_narrow(c);
+    if (how == WISH) x.narrow_y = x.narrow && may_round_result(c);
     if (how == AS_IT_IS) x.narrow = od_is_narrow(&c->in[q.p.a]->layout);
+    if (how == AS_IT_IS) x.narrow_y = od_is_narrow(&c->out[0]->layout);
     if (is_dense(c) && how == WISH) x.packed = c->in[1]->flags & TN_VALUE_CONST;
     if (is_dense(c) && how == AS_IT_IS) x.packed = is_packed(c->in[1]);
     make(&q, how, &x);
     if (how == WISH && x.narrow && (!x.pd || od_score(x.pd) == 0)) {
         if (x.pd) dnnl_primitive_desc_destroy(x.pd);
         x.pd = NULL;
-        x.narrow = false;
+        x.narrow = x.narrow_y = false;
         make(&q, how, &x);
     }
     return x;
@@ -224,15 +240,18 @@ static const char *dense_cannot(const tn_call *c, const od_tail *tail)
     return why;
 }
 
+static void narrow_layout(const tn_value_info *v, tn_layout *out)
+{
+    const dnnl_memory_desc_t plain = od_plain(v, 0), md = od_narrow(&plain);
+    od_layout(&md, v, out);
+}
+
 static tn_status dense_layouts(const tn_call *c, const od_tail *tail, tn_layout *in, tn_layout *out)
 {
     matrices x = matrices_of(c, tail, WISH);
-    (void)out;
     for (uint32_t i = 0; i < c->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
-    for (uint32_t i = 0; i < 2 && x.pd && x.narrow; i++) {
-        const dnnl_memory_desc_t plain = od_plain(c->in[i], 0), md = od_narrow(&plain);
-        od_layout(&md, c->in[i], &in[i]);
-    }
+    for (uint32_t i = 0; i < 2 && x.pd && x.narrow; i++) narrow_layout(c->in[i], &in[i]);
+    if (x.pd && x.narrow_y) narrow_layout(c->out[0], &out[0]);
     if (x.pd && x.packed && !od_layout(&x.b, c->in[1], &in[1])) in[1] = (tn_layout){NULL, 0, 0};
     if (x.pd) dnnl_primitive_desc_destroy(x.pd);
     return TN_OK;

@@ -6,7 +6,7 @@
 
 typedef struct reduce {
     od_state base;
-    float *ones;
+    void *ones;     // float, or bfloat16
     uint64_t bytes; // of ones
 } reduce;
 
@@ -50,9 +50,10 @@ static bool leaves_innermost(const tn_call *c, bool last, int64_t *inner)
 static dnnl_primitive_desc_t ones_pd(const tn_call *c, int64_t inner, dnnl_memory_desc_t md[3])
 {
     const int64_t n = c->in[0]->size / inner;
+    const tn_dtype dtype = od_is_narrow(&c->in[0]->layout) ? TN_BF16 : TN_F32;
     dnnl_matmul_desc_t d;
-    md[0] = od_dense(2, (const int64_t[]){1, n}, TN_F32);
-    md[1] = od_dense(2, (const int64_t[]){n, inner}, TN_F32);
+    md[0] = od_dense(2, (const int64_t[]){1, n}, dtype);
+    md[1] = od_dense(2, (const int64_t[]){n, inner}, dtype);
     md[2] = od_dense(2, (const int64_t[]){1, inner}, TN_F32);
     if (dnnl_matmul_desc_init(&d, &md[0], &md[1], NULL, &md[2]) != dnnl_success) return NULL;
     return od_descriptor(&d, NULL);
@@ -112,26 +113,36 @@ static const char *cannot(const tn_call *c)
 }
 
 // Channels last if they are what is left, even if it takes a reorder: else oneDNN has only loops.
+// What is stored as bfloat16 may be read as that: one is one, and it is added up in float32.
 static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
 {
     const tn_value_info *x = c->in[0];
     const dnnl_memory_desc_t last = od_last(x);
+    const dnnl_memory_desc_t plain = od_plain(x, 0);
+    const bool narrow = od_is_narrow(&in[0]), sum = is_sum(c) && x->dtype == TN_F32;
     int64_t inner;
     (void)host;
     (void)out;
     in[0] = (tn_layout){NULL, 0, 0};
-    if (is_sum(c) && x->dtype == TN_F32 && leaves_innermost(c, true, &inner))
-        od_layout(&last, x, &in[0]);
+    const bool channels = sum && leaves_innermost(c, true, &inner);
+    if (!channels && !(narrow && sum && leaves_innermost(c, false, &inner))) return TN_OK;
+    const dnnl_memory_desc_t md = channels ? last : plain;
+    const dnnl_memory_desc_t half = od_narrow(&md);
+    od_layout(narrow ? &half : &md, x, &in[0]);
     return TN_OK;
 }
 
 static tn_status make_ones(tn_sdk_kernel *k, tn_kernel_info *info, int64_t n)
 {
     reduce *r = k->state;
-    r->bytes = (uint64_t)n * sizeof(float);
+    const bool narrow = od_is_narrow(&k->call->in[0]->layout);
+    r->bytes = (uint64_t)n * (narrow ? sizeof(uint16_t) : sizeof(float));
     r->ones = k->host->alloc(k->host->host, r->bytes, 64);
     if (!r->ones) return tn_fail(k->host, TN_E_NOMEM, "no memory for a row of ones");
-    for (int64_t i = 0; i < n; i++) r->ones[i] = 1;
+    float *wide = r->ones;
+    uint16_t *half = r->ones;
+    for (int64_t i = 0; i < n && narrow; i++) half[i] = 0x3f80; // 1
+    for (int64_t i = 0; i < n && !narrow; i++) wide[i] = 1;
     info->persistent_bytes = r->bytes;
     return TN_OK;
 }
@@ -161,7 +172,8 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     dnnl_memory_desc_t md[3];
     int64_t inner;
-    const bool last = od_is_ours(&k->call->in[0]->layout);
+    const bool last =
+        od_is_ours(&k->call->in[0]->layout) && leaves_innermost(k->call, true, &inner);
     dnnl_primitive_desc_t pd = descriptor(k->call, last, md, &inner);
     tn_status s = pd ? od_add(k, info, pd, 3) : od_fail(k, dnnl_unimplemented, k->call->op->name);
     if (s == TN_OK && inner) s = make_ones(k, info, k->call->in[0]->size / inner);

@@ -9,19 +9,55 @@ bool tni_has_layouts(const tni_device *d)
     return d->backend->api.layouts && d->backend->api.prepare_reorder;
 }
 
+// Is the node asked for layouts?
+static bool is_asked(const tni_place *at)
+{
+    return at->kind == TNI_KERNEL && !at->kernel && tni_has_layouts(at->device);
+}
+
+// May node `reader` get values of `maker` in a layout of their backend?
+static bool reads_layouts_of(const tni_place *reader, const tni_place *maker)
+{
+    return is_asked(reader) && is_asked(maker) && reader->memory == maker->memory &&
+           reader->device->backend == maker->device->backend;
+}
+
+static void find_leaving(tni_negotiator *t)
+{
+    const tn_graph *g = t->from->g;
+    for (uint32_t id = 1; id <= g->n_nodes; id++) {
+        const tni_node *n = tni_node_at(g, id);
+        for (uint32_t i = 0; i < n->n_in; i++)
+            if (!(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) &&
+                !reads_layouts_of(&t->from->at[id], &t->from->at[n->in[i].node]))
+                t->leaves[tni_value(g, n->in[i])] = 1;
+    }
+    for (size_t i = 0; i < t->p->options->n_keep; i++)
+        t->leaves[tni_value(g, t->p->out->kept[i])] = 1;
+}
+
+static bool stays(const tni_negotiator *t, uint32_t id, size_t output)
+{
+    return is_asked(&t->from->at[id]) && !t->leaves[tni_node_at(t->from->g, id)->value0 + output];
+}
+
 bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
                          const uint32_t *question)
 {
     *t = (tni_negotiator){.p = p, .from = from, .question = question};
     t->made = calloc((size_t)from->g->n_values + 1, sizeof *t->made);
     t->calls = calloc(from->g->n_nodes + 1, sizeof *t->calls);
-    return t->made && t->calls;
+    t->leaves = calloc((size_t)from->g->n_values + 1, 1);
+    if (!t->made || !t->calls || !t->leaves) return false;
+    find_leaving(t);
+    return true;
 }
 
 void tni_negotiator_free(tni_negotiator *t)
 {
     free(t->made);
     free(t->calls);
+    free(t->leaves);
     free(t->layouts);
     *t = (tni_negotiator){0};
 }
@@ -49,7 +85,8 @@ const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *n
     const bool near = f && t->from->at[f].device == t->from->at[id].device;
     const size_t total = (size_t)q->n_in + q->n_out;
     bool plain = true;
-    for (size_t i = 0; i < total; i++) plain = plain && !t->layouts[i].domain;
+    for (size_t i = 0; i < total; i++)
+        plain = plain && !t->layouts[i].domain && !(i >= q->n_in && stays(t, id, i - q->n_in));
     tn_call *call = (tn_call *)tni_support_call(&p->support, q, name, near ? t->calls[f] : NULL);
     t->calls[id] = call;
     if (!call || plain) return call;
@@ -59,7 +96,9 @@ const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *n
         const tn_value_info *was = q->infos[i];
         tn_shape shape = {.ndim = was->ndim};
         if (was->ndim > 0) memcpy(shape.dim, was->dims, (size_t)was->ndim * sizeof *was->dims);
-        infos[i] = tni_info_get(&p->infos, &shape, was->dtype, was->flags, &t->layouts[i]);
+        const bool inside = i >= q->n_in && stays(t, id, i - q->n_in);
+        infos[i] = tni_info_get(&p->infos, &shape, was->dtype,
+                                was->flags | (inside ? TN_VALUE_STAYS : 0), &t->layouts[i]);
         if (!infos[i]) return NULL;
     }
     call->in = infos;

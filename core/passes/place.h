@@ -367,6 +367,7 @@ typedef struct tni_negotiator {
     const tni_placed *from;
     const uint32_t *question; // by node of from
     tn_layout *made;          // by value: as its node makes it; variables are row-major
+    uint8_t *leaves;          // by value: not TN_VALUE_STAYS
     const tn_call **calls;    // by node: the last call made for it, which backward nodes refer to
     tn_layout *layouts;       // of the node asked last, inputs first, as it wants them
     size_t room;
@@ -375,7 +376,7 @@ typedef struct tni_negotiator {
 bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
                          const uint32_t *question); // false: out of memory
 tn_status tni_negotiate(tni_negotiator *t, uint32_t id);
-// The call of node id with t->layouts: shared infos if all is row-major, else infos of its own.
+// The call of node id with t->layouts: shared infos if all is as it was asked, else of its own.
 // NULL: out of memory.
 const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *name);
 void tni_negotiator_free(tni_negotiator *t);

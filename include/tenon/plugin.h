@@ -230,9 +230,11 @@ typedef struct tn_layout {
     uint64_t id, bytes;
 } tn_layout;
 
-enum {                      // flags of a value
-    TN_VALUE_CONST = 1,     // fixed for the life of the executor: may be packed once
-    TN_VALUE_SHAPE_ONLY = 2 // no data behind it
+enum {                       // flags of a value
+    TN_VALUE_CONST = 1,      // fixed for the life of the executor: may be packed once
+    TN_VALUE_SHAPE_ONLY = 2, // no data behind it
+    TN_VALUE_STAYS = 4       // of outputs, from layouts() on: all who read it have layouts of this
+                             // backend, and it does not leave the executor
 };
 
 // grow: one value of a call; no data.

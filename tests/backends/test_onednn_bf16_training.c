@@ -82,6 +82,29 @@ static void perceptron(void)
     if (narrow_ready()) check_training(net_perceptron(), TN_DIMS(24, 80), 0.02, 0.08);
 }
 
+static int count(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = strstr(text, word); at; at = strstr(at + 1, word)) n++;
+    return n;
+}
+
+// Data, three weights (once for both directions) and the gradient of the loss are converted, and
+// what is between two layers in neither direction. (reshape_like and Flatten, which oneDNN does not
+// have, bring data's gradient and data on their way through other hands.)
+static void few_conversions(void)
+{
+    if (!narrow_ready()) return;
+    tn_exec *e = bind_as(net_perceptron(), TN_DIMS(24, 80), TN_BF16);
+    if (!e) return;
+    const char *report = tn_exec_report_text(e);
+    CU_ASSERT(count(report, "_reorder\"") == 6);
+    CU_ASSERT(count(report, "relu1_0_reorder") == 0 && count(report, "fc2_0_reorder") == 0);
+    CU_ASSERT(count(report, "backward_0_reorder") == 1); // of out
+    TN_CHECK_HAS(report, "\"out_backward_0_reorder\"");
+    tn_exec_free(e);
+}
+
 // Rounding makes some of the numbers in a window equal or exchanges them, so that a few of a
 // hundred gradients go to a neighbour.
 static void lenet(void)
@@ -206,6 +229,6 @@ static void digits_are_learned_as_well(void)
     tn_tensor_release(table);
 }
 
-TN_TEST_MAIN({"perceptron", perceptron}, {"LeNet", lenet}, {"residual network", residual_network},
-             {"many kinds of layers", many_kinds},
+TN_TEST_MAIN({"perceptron", perceptron}, {"few conversions", few_conversions}, {"LeNet", lenet},
+             {"residual network", residual_network}, {"many kinds of layers", many_kinds},
              {"digits are learned as well", digits_are_learned_as_well})

@@ -288,6 +288,28 @@ static void weights_are_packed_and_states_are_not(void)
     hand_end();
 }
 
+// a is read by tiles alone, b by beta, too; c and d leave.
+static void who_reads_an_output_is_told(void)
+{
+    static const uint32_t wanted[] = {TN_VALUE_STAYS, 0, 0, 0};
+    begin();
+    const tn_symbol a = on("tile", "relu", "a", hand_var("x"));
+    const tn_symbol b = on("tile", "sigmoid", "b", a);
+    const tn_symbol c = on("beta", "sigmoid", "c", b), d = on("tile", "relu", "d", b);
+    const tni_entry keep[] = {hand_entry(c), hand_entry(d)};
+    PLACE(ALL, .keep = keep, .n_keep = 2);
+    TN_CHECK_GRAPH();
+    const tni_placed *p = &hand.placed;
+    for (uint32_t id = 1; id <= p->g->n_nodes; id++) {
+        const char *name = tni_node_at(p->g, id)->name;
+        const tn_call *call = p->at[id].call;
+        if (strlen(name) != 1 || *name == 'x') continue;
+        CU_ASSERT(call && call->out[0]->flags == wanted[*name - 'a']);
+        CU_ASSERT(call && call->in[0]->flags == 0);
+    }
+    hand_end();
+}
+
 static void layouts_that_fail_are_errors(void)
 {
     begin();
@@ -323,4 +345,5 @@ TN_TEST_MAIN({"host devices share their memory", host_devices_share_their_memory
              {"from far memory into a layout", from_far_memory_into_a_layout},
              {"two domains meet as row-major", two_domains_meet_as_row_major},
              {"weights are packed and states are not", weights_are_packed_and_states_are_not},
+             {"who reads an output is told", who_reads_an_output_is_told},
              {"layouts that fail are errors", layouts_that_fail_are_errors})
