@@ -214,6 +214,7 @@ static tn_status sweep(tni_joiner *j)
 {
     tni_placed *o = j->p->out;
     tn_status s = find_homes(j);
+    if (s == TN_OK) s = tni_rehearse(&j->talks);
     o->n_forward = 0;
     for (uint32_t id = 1; id <= j->old.g->n_nodes && s == TN_OK; id++) {
         s = j->old.at[id].kind == TNI_KERNEL ? join_kernel(j, id) : join_variable(j, id);

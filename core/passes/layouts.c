@@ -38,7 +38,8 @@ static void find_leaving(tni_negotiator *t)
 
 static bool stays(const tni_negotiator *t, uint32_t id, size_t output)
 {
-    return is_asked(&t->from->at[id]) && !t->leaves[tni_node_at(t->from->g, id)->value0 + output];
+    return t->p->support.compute != TN_DTYPE_NONE && is_asked(&t->from->at[id]) &&
+           !t->leaves[tni_node_at(t->from->g, id)->value0 + output];
 }
 
 bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
@@ -156,5 +157,22 @@ tn_status tni_negotiate(tni_negotiator *t, uint32_t id)
     const tn_status s = asks ? ask(t, id, n) : TN_OK;
     for (uint32_t i = 0; s == TN_OK && i < n->n_out; i++)
         t->made[n->value0 + i] = t->layouts[n->n_in + i];
+    return s;
+}
+
+// What some reader would have row-major is as if it left.
+tn_status tni_rehearse(tni_negotiator *t)
+{
+    const tn_graph *g = t->from->g;
+    tn_status s = TN_OK;
+    if (t->p->support.compute == TN_DTYPE_NONE) return TN_OK;
+    for (uint32_t id = 1; id <= g->n_nodes && s == TN_OK; id++) {
+        const tni_node *n = tni_node_at(g, id);
+        if (t->from->at[id].kind != TNI_KERNEL) continue;
+        s = tni_negotiate(t, id);
+        for (uint32_t i = 0; s == TN_OK && i < n->n_in; i++)
+            if (!(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) && !t->layouts[i].domain)
+                t->leaves[tni_value(g, n->in[i])] = 1;
+    }
     return s;
 }

@@ -233,8 +233,8 @@ typedef struct tn_layout {
 enum {                       // flags of a value
     TN_VALUE_CONST = 1,      // fixed for the life of the executor: may be packed once
     TN_VALUE_SHAPE_ONLY = 2, // no data behind it
-    TN_VALUE_STAYS = 4       // of outputs, from layouts() on: all who read it have layouts of this
-                             // backend, and it does not leave the executor
+    TN_VALUE_STAYS = 4       // of outputs, if tn_call.compute is set, from layouts() on: all who
+                             // read it take it in a layout of this backend, and it does not leave
 };
 
 // grow: one value of a call; no data.

@@ -63,6 +63,7 @@ static tn_status hand_layouts(tn_device *d, const tn_call *call, tn_layout *in, 
     if (strcmp(op, "relu") == 0 || strcmp(op, "sigmoid") == 0) in[0] = out[0] = tile;
     if (strcmp(op, "elemwise_add") == 0) out[0] = in[0];
     if (strcmp(op, "FullyConnected") == 0) in[1] = tile;
+    if (strcmp(op, "Dropout") == 0) in[0] = (tn_layout){NULL, 0, 0};
     for (uint32_t i = 0; i < call->n_in; i++) // also what the core does not give
         if (strcmp(op, "states") == 0) in[i] = tile;
     if (d->empty_layouts) in[0].bytes = 0;

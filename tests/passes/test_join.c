@@ -288,16 +288,17 @@ static void weights_are_packed_and_states_are_not(void)
     hand_end();
 }
 
-// a is read by tiles alone, b by beta, too; c and d leave.
+// a is read by tiles alone, b by beta, too; c, d and f leave; f wants e row-major.
 static void who_reads_an_output_is_told(void)
 {
-    static const uint32_t wanted[] = {TN_VALUE_STAYS, 0, 0, 0};
+    static const uint32_t wanted[] = {TN_VALUE_STAYS, 0, 0, 0, 0, 0};
     begin();
     const tn_symbol a = on("tile", "relu", "a", hand_var("x"));
     const tn_symbol b = on("tile", "sigmoid", "b", a);
     const tn_symbol c = on("beta", "sigmoid", "c", b), d = on("tile", "relu", "d", b);
-    const tni_entry keep[] = {hand_entry(c), hand_entry(d)};
-    PLACE(ALL, .keep = keep, .n_keep = 2);
+    const tn_symbol f = on("tile", "Dropout", "f", on("tile", "relu", "e", a));
+    const tni_entry keep[] = {hand_entry(c), hand_entry(d), hand_entry(f)};
+    PLACE(ALL, .keep = keep, .n_keep = 3, .compute = TN_BF16);
     TN_CHECK_GRAPH();
     const tni_placed *p = &hand.placed;
     for (uint32_t id = 1; id <= p->g->n_nodes; id++) {
@@ -307,6 +308,9 @@ static void who_reads_an_output_is_told(void)
         CU_ASSERT(call && call->out[0]->flags == wanted[*name - 'a']);
         CU_ASSERT(call && call->in[0]->flags == 0);
     }
+    PLACE(ALL, .keep = keep, .n_keep = 3); // nobody may round
+    for (uint32_t id = 1; id <= p->g->n_nodes; id++)
+        CU_ASSERT(!p->at[id].call || p->at[id].call->out[0]->flags == 0);
     hand_end();
 }
 
