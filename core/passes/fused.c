@@ -236,30 +236,10 @@ static bool map_inputs(fuser *f, const tni_entry *in, uint32_t n)
 
 static bool write_alone(fuser *f, uint32_t id)
 {
-    tni_placer *p = f->p;
-    tni_placed *o = p->out;
     const tni_node *n = node_at(f, id);
-    if (!map_inputs(f, n->in, n->n_in)) return false;
-    const tni_node_spec spec = {.op = n->op,
-                                .name = n->name,
-                                .params = n->params,
-                                .in = p->in,
-                                .n_in = n->n_in,
-                                .attrs = n->attrs,
-                                .file = n->file,
-                                .line = n->line,
-                                .forward = f->unit_of[n->forward] ? 0 : f->node_of[n->forward]};
-    const uint32_t made = tni_place_emit(p, &spec, &f->old.types, n->value0);
-    if (!made) return false;
-    const uint32_t v = tni_node_at(o->g, made)->value0;
-    f->node_of[id] = made;
-    o->at[made] = f->old.at[id];
-    p->question[made] = f->old_question[id];
-    for (uint32_t i = 0; i < n->n_out; i++) {
-        f->value_of[n->value0 + i] = (tni_entry){made, i};
-        o->constant[v + i] = f->old.constant[n->value0 + i];
-    }
-    return true;
+    const uint32_t forward = f->unit_of[n->forward] ? 0 : f->node_of[n->forward];
+    f->node_of[id] = tni_place_again(f->p, &f->old, f->old_question, id, f->value_of, forward);
+    return f->node_of[id] != 0;
 }
 
 static const tni_fused *describe(fuser *f, const tni_unit *u)

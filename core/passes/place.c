@@ -104,6 +104,36 @@ bool tni_place_restart(tni_placer *p, tni_placed *old, uint32_t **old_question)
     return true;
 }
 
+uint32_t tni_place_again(tni_placer *p, const tni_placed *old, const uint32_t *old_question,
+                         uint32_t id, tni_entry *value_of, uint32_t forward)
+{
+    tni_placed *o = p->out;
+    const tni_node *n = tni_node_at(old->g, id);
+    void *room = p->in;
+    if (!tni_grow(&room, &p->in_room, (size_t)n->n_in + 1, sizeof *p->in)) return 0;
+    p->in = room;
+    for (uint32_t i = 0; i < n->n_in; i++) p->in[i] = value_of[tni_value(old->g, n->in[i])];
+    const tni_node_spec spec = {.op = n->op,
+                                .name = n->name,
+                                .params = n->params,
+                                .in = p->in,
+                                .n_in = n->n_in,
+                                .attrs = n->attrs,
+                                .file = n->file,
+                                .line = n->line,
+                                .forward = forward};
+    const uint32_t made = tni_place_emit(p, &spec, &old->types, n->value0);
+    if (!made) return 0;
+    const uint32_t v = tni_node_at(o->g, made)->value0;
+    o->at[made] = old->at[id];
+    p->question[made] = old_question[id];
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        value_of[n->value0 + i] = (tni_entry){made, i};
+        o->constant[v + i] = old->constant[n->value0 + i];
+    }
+    return made;
+}
+
 void tni_place_forget(tni_placed *old, uint32_t *old_question)
 {
     tn_graph_free(old->g);
@@ -361,7 +391,8 @@ static tn_status place_all(tni_placer *p, const tni_types *types, uint32_t n_for
     if (s != TN_OK) return s;
     for (size_t i = 0; i < p->options->n_keep; i++)
         o->kept[i] = o->values[tni_value(p->src, p->options->keep[i])];
-    if (!p->options->exact && !p->options->apart) s = tni_fuse(p);
+    if (!p->options->exact && p->options->n_keep) s = tni_sweep(p);
+    if (s == TN_OK && !p->options->exact && !p->options->apart) s = tni_fuse(p);
     if (s != TN_OK) return s;
     return tni_join_needed(p) ? tni_join(p) : make_calls(p);
 }

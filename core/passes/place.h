@@ -7,6 +7,7 @@
 //
 // The steps: simplify.c marks what is needed; place.c walks it once, asks devices (support.c, one
 // question for each distinct call), expands what nobody supports (expand.c) and writes a graph;
+// sweep.c leaves out what nothing reads then; fuse.c and fused.c make one node of several;
 // join.c writes it again with copies and reorders, if any memory or layout is not the host's.
 #ifndef TENON_CORE_PLACE_H
 #define TENON_CORE_PLACE_H
@@ -310,6 +311,10 @@ uint32_t tni_place_emit_values(tni_placer *p, const tni_node_spec *spec, const t
 // Takes what was placed out into *old, with the questions of its nodes, and begins a new graph for
 // a pass that writes it again. What both share (devices, arena, values, kept, counts) stays.
 bool tni_place_restart(tni_placer *p, tni_placed *old, uint32_t **old_question);
+// Appends node id of what was taken out as it was: its inputs are value_of those of the old graph,
+// and its outputs are noted there. 0: out of memory.
+uint32_t tni_place_again(tni_placer *p, const tni_placed *old, const uint32_t *old_question,
+                         uint32_t id, tni_entry *value_of, uint32_t forward);
 // Frees what tni_place_restart took out.
 void tni_place_forget(tni_placed *old, uint32_t *old_question);
 
@@ -319,6 +324,12 @@ tn_status tni_place_node(tni_placer *p, tni_view *view, uint32_t id, const tni_c
 // Replaces node id of view by its expansion.
 tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
 enum { TNI_MAX_EXPANSION = 16, TNI_MAX_EXPANDED = 100000 };
+
+// ------------------------------------------------------------------ sweeping (sweep.c)
+
+// Rewrites p->out without the nodes whose values nothing reads; where only a shape is read, a
+// variable of that shape remains, which has no memory.
+tn_status tni_sweep(tni_placer *p);
 
 // ------------------------------------------------------------------ fusing (fuse.c, fused.c)
 
