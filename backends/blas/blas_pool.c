@@ -16,6 +16,7 @@ typedef struct pool {
     int64_t planes;                     // batch times channels
     int64_t wide_points, narrow_points; // elements of one plane of the data and of the result
     bool max, mean, count_pad;
+    bool squares; // windows of 2 by 2 that lie side by side in the data
 } pool;
 
 typedef struct pool_run {
@@ -100,6 +101,12 @@ static tn_status pool_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn_v
     p->max = tn_call_is(k->call, "pool_type", "max");
     p->mean = tn_call_is(k->call, "pool_type", "avg");
     p->count_pad = tn_call_bool(k->call, "count_include_pad", true);
+    p->squares = p->axis[0].wide == 1 && p->axis[0].window == 1 && p->axis[0].pad == 0;
+    for (int i = 1; i < BLAS_SPATIAL; i++) {
+        const blas_slide *axis = &p->axis[i];
+        p->squares = p->squares && axis->window == 2 && axis->stride == 2 && axis->pad == 0 &&
+                     2 * axis->narrow <= axis->wide;
+    }
     return TN_OK;
 }
 
@@ -257,6 +264,27 @@ static void N(sum_part)(const pool *p, const part *t, const T *x, T *y)
     for (int64_t i = 0; i < t->n; i++) y[i] = (T)(p->mean ? sum[i] / t->divisor[i] : sum[i]);
 }
 
+// A row of squares: x and below are its rows of the data.
+BLAS_CLONES static void N(square_row)(const T *x, const T *below, T *y, int64_t n)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const T v[4] = {x[2 * i], x[2 * i + 1], below[2 * i], below[2 * i + 1]};
+        T best = v[0];
+        best = v[1] > best || v[1] != v[1] ? v[1] : best;
+        best = v[2] > best || v[2] != v[2] ? v[2] : best;
+        best = v[3] > best || v[3] != v[3] ? v[3] : best;
+        y[i] = best;
+    }
+}
+
+static void N(square_plane)(const pool *p, const T *x, T *y)
+{
+    const int64_t n = p->axis[2].narrow, row = p->axis[2].wide;
+    for (int64_t i = 0; i < p->axis[1].narrow; i++, x += 2 * row, y += n)
+        N(square_row)(x, x + row, y, n);
+}
+
 static void N(planes)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const pool_run *r = ctx;
@@ -266,6 +294,10 @@ static void N(planes)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     for (int64_t plane = begin; plane < end; plane++) {
         const T *x = (const T *)r->x + plane * p->wide_points;
         T *y = (T *)r->out + plane * p->narrow_points;
+        if (p->squares && p->max) {
+            N(square_plane)(p, x, y);
+            continue;
+        }
         for (int64_t at = 0; at < p->narrow_points; at += t.n) {
             find_part(p, at, &t);
             (p->max ? N(max_part) : N(sum_part))(p, &t, x, y + at);
@@ -305,6 +337,85 @@ static void N(first_part)(const pool *p, const part *t, const T *x, int32_t *ind
         }
 }
 
+// Squares: what is chosen is chosen by masks of as many bits as a number has, all or none, so that
+// short rows take no branches either.
+#if IS_F32
+#define MASK int32_t
+#else
+#define MASK int64_t
+#endif
+
+BLAS_INLINE MASK N(bits_of)(T v)
+{
+    MASK m;
+    memcpy(&m, &v, sizeof m);
+    return m;
+}
+
+BLAS_INLINE T N(from_bits)(MASK m)
+{
+    T v;
+    memcpy(&v, &m, sizeof v);
+    return v;
+}
+
+// Is b, which comes later, the first maximum of the two?
+BLAS_INLINE MASK N(beats)(T b, T a)
+{
+    return -(MASK)((b > a) | ((b != b) & (a == a)));
+}
+
+// The first maximum of each pair of neighbours, and whether it is the second of them.
+BLAS_CLONES static void N(pair_row)(const T *x, T *best, MASK *second, int64_t n)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const T a = x[2 * i], b = x[2 * i + 1];
+        const MASK right = N(beats)(b, a);
+        best[i] = N(from_bits)((N(bits_of)(b) & right) | (N(bits_of)(a) & ~right));
+        second[i] = right;
+    }
+}
+
+// dx(pairs) = dy where this row has the maximum of the square, else 0; upper: this is the upper
+// row.
+BLAS_CLONES static void N(pair_back)(const T *const best[2], const MASK *second, const T *dy, T *dx,
+                                     int64_t n, MASK upper)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const MASK here = N(beats)(best[1][i], best[0][i]) ^ upper;
+        const MASK g = N(bits_of)(dy[i]) & here;
+        dx[2 * i] = N(from_bits)(g & ~second[i]);
+        dx[2 * i + 1] = N(from_bits)(g & second[i]);
+    }
+}
+
+// A row of squares, `row` elements from one of its rows of data to the other.
+static void N(square_back)(const T *x, int64_t row, const T *dy, T *dx, int64_t n)
+{
+    T best[2][SOME];
+    MASK second[2][SOME];
+    for (int64_t i = 0; i < n; i += SOME) {
+        const int64_t some = blas_least(n - i, SOME);
+        for (int j = 0; j < 2; j++) N(pair_row)(x + j * row + 2 * i, best[j], second[j], some);
+        for (int j = 0; j < 2; j++) N(pair_back)
+        ((const T *const[]){best[0], best[1]}, second[j], dy + i, dx + j * row + 2 * i, some,
+         j - 1);
+    }
+}
+
+static void N(square_plane_back)(const pool *p, const T *x, const T *dy, T *dx)
+{
+    const int64_t n = p->axis[2].narrow, row = p->axis[2].wide;
+    for (int64_t i = 0; i < p->axis[1].narrow; i++, x += 2 * row, dx += 2 * row, dy += n) {
+        N(square_back)(x, row, dy, dx, n);
+        for (int64_t j = 2 * n; j < row; j++) dx[j] = dx[row + j] = 0;
+    }
+    const int64_t left = p->axis[1].wide - 2 * p->axis[1].narrow;
+    if (left > 0) memset(dx, 0, (size_t)(left * row) * sizeof *dx);
+}
+
 // dx = the sum of dy over the windows whose first maximum it was
 static void N(max_back)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
@@ -317,6 +428,10 @@ static void N(max_back)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         const T *x = (const T *)r->x + plane * p->wide_points;
         const T *dy = (const T *)r->y + plane * p->narrow_points;
         T *dx = (T *)r->out + plane * p->wide_points;
+        if (p->squares) {
+            N(square_plane_back)(p, x, dy, dx);
+            continue;
+        }
         memset(dx, 0, (size_t)p->wide_points * sizeof *dx);
         for (int64_t at = 0; at < p->narrow_points; at += t.n) {
             find_part(p, at, &t);
@@ -379,5 +494,7 @@ static void N(sum_back)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         }
     }
 }
+
+#undef MASK
 
 #endif

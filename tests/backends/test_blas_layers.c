@@ -49,6 +49,7 @@ static const random_row rows[] = {
     ROW("Pooling", "kernel=(1,1); global_pool=1; pool_type=avg", "c,d,a,b"),
     ROW("_backward_Pooling_max", "kernel=(3,3); stride=(2,2); pad=(1,1)",
         "c,d,5,8 c,d,9,15 c,d,5,8"),
+    ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "c,d,5,8 c,d,11,17 c,d,5,8"),
     ROW("_backward_Pooling_max", "kernel=(2,); global_pool=1", "c,d,1 c,d,b c,d,1"),
     ROW("_backward_Pooling_sum", "kernel=(3,3); stride=(2,2); pad=(1,1); pool_type=avg",
         "c,d,5,8 c,d,9,15"),

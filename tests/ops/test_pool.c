@@ -127,6 +127,13 @@ static void a_nan_is_the_maximum(void)
     tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 3), 1, 2, 4)});
     TN_CHECK_VALUES(tn_grad(e, "x"), 0, 0, 3, 4, 0);
     tn_exec_free(e);
+    // and gets the gradient, the first of several; rows and columns that no square takes get none
+    e = RUN("kernel=(2,2); stride=(2,2)", TN_DIMS(1, 1, 3, 5), 1, 3, NAN, 8, 9, 3, 3, 9, NAN, 9, 9,
+            9, 9, 9, 9);
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 3, NAN);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(1, 1, 1, 2), 5, 7)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, 0, 5, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    tn_exec_free(e);
 }
 
 static void every_axis_has_its_own_window(void)
