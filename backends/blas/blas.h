@@ -232,6 +232,20 @@ tn_status blas_map_run(const tn_sdk_kernel *k, const tn_run_args *a);
 // Loops over float for the rows of <tenon/elementwise.h> that are worth it; NULL for the others.
 const blas_loops *blas_fast(const char *name);
 
+// ------------------------------------------------------------------ fused calls (blas_fused.c)
+
+// What follows a layer or a product, elementwise, in a fused call.
+typedef struct blas_tail blas_tail;
+
+// Elements at … at + n-1 of output 0, where the leader has put its result, become the call's.
+void blas_tail_run(const blas_tail *t, const tn_run_args *a, int64_t at, int64_t n);
+
+// States of kernels that may lead a fused call begin with this. Whoever leads runs its tail over
+// each part of the result as soon as it is there.
+typedef struct blas_lead {
+    const blas_tail *tail; // NULL: it runs alone
+} blas_lead;
+
 // ------------------------------------------------------------------ OpenBLAS (blas_gemm.c)
 
 // Sizes of c(m, n) = a(m, k) · b(k, n).
@@ -256,6 +270,7 @@ typedef struct blas_gemm {
     bool add;                       // c += a · b; then there is no bias
     int64_t batch;                  // products of the same kind
     int64_t c_step, a_step, b_step; // elements from one to the next
+    const blas_tail *tail;          // of output 0, which c is, or NULL
 } blas_gemm;
 
 void blas_multiply(const tn_sdk_kernel *k, const tn_run_args *run, const blas_gemm *g);

@@ -101,6 +101,20 @@ static blas_range narrow_positions(const blas_conv *c, int64_t piece)
     return (blas_range){0, images * c->narrow_points};
 }
 
+// The rest of a fused call, over the rows of y that an item has made.
+static void narrow_tail(const blas_conv_run *r, const narrow_tile *t, blas_range q)
+{
+    const blas_conv *c = r->c;
+    for (int64_t i = q.begin; i < q.end;) {
+        const int64_t n = blas_least(c->narrow_points - i % c->narrow_points, q.end - i);
+        const char *y = tile_at(r, t, i);
+        const int64_t at = (y - r->y) / (int64_t)c->size;
+        for (int64_t f = 0; f < t->filters; f++)
+            blas_tail_run(c->lead.tail, r->a, at + f * c->narrow_points, n);
+        i += n;
+    }
+}
+
 // Items: grids of blocks of filters of groups.
 static void narrow_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
@@ -125,6 +139,7 @@ static void narrow_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
             blas_grid_columns(c, &k, panel, width);
             narrow_product(r, &t, panel, sums);
         }
+        if (c->lead.tail) narrow_tail(r, &t, (blas_range){before + all.begin, before + all.end});
     }
 }
 
@@ -142,6 +157,8 @@ static void narrow_direct_range(void *ctx, int64_t begin, int64_t end, uint32_t 
         const char *w = blas_conv_move(r->w, c, f * c->wide * c->weight_points);
         blas_conv_fill(c, y, c->narrow_points, r->bias ? blas_conv_number(c, r->bias, f) : 0);
         (c->dtype == TN_F64 ? blas_direct_narrow_f64 : blas_direct_narrow_f32)(c, x, w, y);
+        if (c->lead.tail)
+            blas_tail_run(c->lead.tail, r->a, item * c->narrow_points, c->narrow_points);
     }
 }
 

@@ -28,6 +28,7 @@ typedef struct blas_grid {
 } blas_grid;
 
 typedef struct blas_conv {
+    blas_lead lead; // narrow
     blas_slide axis[BLAS_SPATIAL];
     tn_dtype dtype;
     size_t size; // bytes of an element

@@ -5,6 +5,7 @@
 
 // The product that a kernel computes, as far as it is known at setup: all but the addresses.
 typedef struct dense {
+    blas_lead lead;
     blas_gemm g;
     uint32_t a, b; // inputs
     int32_t bias;  // input, -1: none
@@ -149,6 +150,7 @@ static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
     g.c.p = blas_out(a, 0);
     g.a.p = a->in[d->a].host;
     g.b.p = a->in[d->b].host;
+    g.tail = d->lead.tail;
     if (d->bias >= 0) g.bias = blas_in(a, (uint32_t)d->bias);
     blas_multiply(k, a, &g);
     return TN_OK;

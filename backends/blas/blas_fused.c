@@ -3,6 +3,9 @@
 //
 // Each part is the loop that it would be alone (blas_map.c), over a tile: so the results have the
 // same bits as apart, and only what enters and leaves goes through memory.
+//
+// A layer or a product may stand in front (a leader): its kernel, as it would be alone, calls for
+// the rest whenever it has finished some of the result.
 #include "blas.h"
 
 enum {
@@ -31,14 +34,24 @@ typedef struct step {
     } constants;
 } step;
 
-typedef struct fused {
+// Of a tail: step 0 is the leader, whose result is where the last step puts its own.
+struct blas_tail {
     step steps[MOST_PARTS];
     uint32_t n_steps, n_out;
     place out[MOST_PARTS]; // of each output: SLOT where it is streamed from, else itself
     size_t size;           // bytes of an element
     int64_t grain;
     bool stream;
-} fused;
+};
+typedef struct blas_tail fused;
+
+// The state of a call with a leader; the leader's state is behind it.
+typedef struct led {
+    fused tail;
+    tn_call call; // the leader's, over the inputs and outputs of the fused one
+    tn_sdk_kernel leader;
+} led;
+enum { LED_SIZE = (sizeof(led) + 63) / 64 * 64, MOST_STATE = 1024 };
 
 // ------------------------------------------------------------------ parts as loops
 
@@ -64,16 +77,27 @@ static bool part_map(const tn_call *part, blas_map *m)
     return m->direct && m->n_operands <= 3;
 }
 
-static const char *fused_cannot(const tn_call *c)
+static bool has_leader(const tn_call *c)
+{
+    return !(c->parts[0].call->op->flags & TN_OP_ELEMENTWISE);
+}
+
+// Parts first … can be steps?
+static const char *parts_cannot(const tn_call *c, uint32_t first)
 {
     blas_map m;
     if (c->n_parts > MOST_PARTS) return "fuses at most 32 operators";
-    for (uint32_t i = 0; i < c->n_parts; i++) {
+    for (uint32_t i = first; i < c->n_parts; i++) {
         if (!(c->parts[i].call->op->flags & TN_OP_ELEMENTWISE))
             return "fuses elementwise operators only";
         if (!part_map(c->parts[i].call, &m)) return "a part has no loop over this dtype";
     }
     return NULL;
+}
+
+static const char *fused_cannot(const tn_call *c)
+{
+    return has_leader(c) ? "fuses elementwise operators only" : parts_cannot(c, 0);
 }
 
 // ------------------------------------------------------------------ slots
@@ -205,32 +229,44 @@ typedef struct tiles {
     _Alignas(64) char slot[MOST_SLOTS][TILE * sizeof(double)];
 } tiles;
 
-static void *address(const blas_run *r, const step *s, place p, int64_t at, tiles *t)
+// Steps, and what they run on.
+typedef struct stepping {
+    const fused *f;
+    const tn_run_args *a;
+} stepping;
+
+static void *address(const stepping *r, const step *s, place p, int64_t at, tiles *t)
 {
-    const fused *f = r->k->state;
+    const size_t size = r->f->size;
     switch (p.kind) {
-    case INPUT: return (char *)r->a->in[p.index].host + (size_t)at * f->size;
-    case OUTPUT: return (char *)r->a->out[p.index].host + (size_t)at * f->size;
+    case INPUT: return (char *)r->a->in[p.index].host + (size_t)at * size;
+    case OUTPUT: return (char *)r->a->out[p.index].host + (size_t)at * size;
     case SLOT: return t->slot[p.index];
     case NUMBERS: break;
     }
     return (void *)(uintptr_t)&s->constants;
 }
 
+// Steps first … of n elements, a tile at most.
+static void run_steps(const stepping *r, uint32_t first, int64_t at, int64_t n, tiles *t)
+{
+    for (uint32_t i = first; i < r->f->n_steps; i++) {
+        const step *s = &r->f->steps[i];
+        const void *in[3] = {NULL, NULL, NULL};
+        for (int32_t k = 0; k < s->n_in; k++) in[k] = address(r, s, s->in[k], at, t);
+        s->loop(n, in, address(r, s, s->to, at, t));
+    }
+}
+
 static void run_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
-    const blas_run *r = ctx;
-    const fused *f = r->k->state;
+    const stepping *r = ctx;
+    const fused *f = r->f;
     tiles t;
     (void)worker;
     for (int64_t at = begin; at < end; at += TILE) {
         const int64_t n = end - at < TILE ? end - at : TILE;
-        for (uint32_t i = 0; i < f->n_steps; i++) {
-            const step *s = &f->steps[i];
-            const void *in[3] = {NULL, NULL, NULL};
-            for (int32_t k = 0; k < s->n_in; k++) in[k] = address(r, s, s->in[k], at, &t);
-            s->loop(n, in, address(r, s, s->to, at, &t));
-        }
+        run_steps(r, 0, at, n, &t);
         for (uint32_t o = 0; f->stream && o < f->n_out; o++)
             stream_out((char *)r->a->out[o].host + (size_t)at * f->size, t.slot[f->out[o].index],
                        (size_t)n * f->size);
@@ -241,9 +277,93 @@ static void run_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 static tn_status fused_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const fused *f = k->state;
-    blas_run r = {k, a};
+    stepping r = {f, a};
     blas_elements(k, a, k->call->out[0]->size, f->grain, run_range, &r);
     return TN_OK;
+}
+
+// ------------------------------------------------------------------ behind a leader
+
+void blas_tail_run(const blas_tail *tail, const tn_run_args *a, int64_t at, int64_t n)
+{
+    const stepping r = {tail, a};
+    tiles t;
+    for (int64_t i = 0; i < n; i += TILE) run_steps(&r, 1, at + i, n - i < TILE ? n - i : TILE, &t);
+}
+
+// The leader as a call over the values of the fused one.
+static tn_call leader_call(const tn_call *c)
+{
+    tn_call lead = *c->parts[0].call;
+    lead.in = c->in;
+    lead.out = c->out;
+    lead.n_out = c->n_out;
+    return lead;
+}
+
+static const tn_kernel_row *leader_row(const tn_call *lead, tn_verdict *v)
+{
+    static const char *const leaders[] = {"FullyConnected", "dot", "batch_dot", "Convolution"};
+    static const tn_kernel_row *const families[] = {blas_dense, blas_convs, NULL};
+    for (size_t i = 0; i < sizeof leaders / sizeof *leaders; i++)
+        if (strcmp(leaders[i], lead->op->name) == 0) return tn_rows_find(families, lead, v);
+    return NULL;
+}
+
+static const char *led_cannot(const tn_call *c)
+{
+    tn_verdict v = {.struct_size = sizeof v};
+    if (!has_leader(c)) return fused_cannot(c);
+    const tn_call lead = leader_call(c);
+    if (!leader_row(&lead, &v)) return "fuses behind convolutions and products only";
+    if (c->n_out != 1 || c->out_parts[0] != c->n_parts - 1)
+        return "a result in the middle is needed, too";
+    return parts_cannot(c, 1);
+}
+
+static tn_status make_tail(const tn_sdk_kernel *k, fused *f)
+{
+    const tn_call *c = k->call;
+    f->n_steps = c->n_parts;
+    f->n_out = 1;
+    f->size = tn_dtype_size(c->out[0]->dtype);
+    if (!place_results(c, f))
+        return tn_fail(k->host, TN_E_UNSUPPORTED, "%s: more than %d values at a time", c->name,
+                       MOST_SLOTS);
+    f->steps[0].to = (place){OUTPUT, 0};
+    for (uint32_t i = 1; i < c->n_parts; i++) {
+        blas_map m;
+        part_map(c->parts[i].call, &m);
+        make_step(&c->parts[i], &m, f, &f->steps[i]);
+    }
+    return TN_OK;
+}
+
+static tn_status led_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    led *l = k->state;
+    tn_verdict v = {.struct_size = sizeof v};
+    l->call = leader_call(k->call);
+    const tn_kernel_row *row = leader_row(&l->call, &v);
+    l->leader = *k;
+    l->leader.call = &l->call;
+    l->leader.row = row;
+    l->leader.state = (char *)l + LED_SIZE;
+    info->impl = row->impl ? row->impl : "generic";
+    tn_status s = row->state_size > MOST_STATE
+                      ? tn_fail(k->host, TN_E_INTERNAL, "%s: its state is too large", row->op)
+                      : make_tail(k, &l->tail);
+    if (s == TN_OK && row->setup) s = row->setup(&l->leader, info);
+    if (s == TN_OK) ((blas_lead *)l->leader.state)->tail = &l->tail;
+    return s;
+}
+
+static tn_status led_run(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const led *l = k->state;
+    tn_run_args args = *a;
+    args.n_in = l->call.n_in;
+    return l->leader.row->run(&l->leader, &args);
 }
 
 const tn_kernel_row blas_fuse[] = {
@@ -254,5 +374,12 @@ const tn_kernel_row blas_fuse[] = {
      .cannot = fused_cannot,
      .setup = fused_setup,
      .run = fused_run},
+    {.op = "_fused",
+     .dtypes = BLAS_REALS,
+     .flags = BLAS_FLAGS,
+     .state_size = LED_SIZE + MOST_STATE,
+     .cannot = led_cannot,
+     .setup = led_setup,
+     .run = led_run},
     {0},
 };

@@ -176,6 +176,7 @@ static void fill_rows(const blas_gemm *g)
 
 typedef struct tiles {
     const blas_gemm *g;
+    const tn_run_args *run;
     int64_t m, n;       // elements of a tile
     int64_t down, over; // tiles of a product
 } tiles;
@@ -217,6 +218,9 @@ static void run_tiles(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         g.size.m = g.size.m - i < t->m ? g.size.m - i : t->m;
         g.size.n = g.size.n - j < t->n ? g.size.n - j : t->n;
         blas_multiply_alone(&g);
+        const int64_t first = batch * g.c_step + i * g.c.row + j;
+        for (int64_t row = 0; g.tail && row < g.size.m; row++)
+            blas_tail_run(g.tail, t->run, first + row * g.c.row, g.size.n);
     }
     blas_alone_end(threads);
 }
@@ -262,7 +266,7 @@ void blas_multiply(const tn_sdk_kernel *k, const tn_run_args *run, const blas_ge
         g.c.transposed = false;
     }
     if (g.size.m == 0 || g.size.n == 0 || g.batch == 0) return;
-    tiles t = {.g = &g};
+    tiles t = {.g = &g, .run = run};
     cut(&t);
     const int64_t work = t.m * t.n * (g.size.k + 1); // of an item
     blas_items(k, run, g.batch * t.down * t.over, work, TILE_WORK / 4, run_tiles, &t);
