@@ -126,6 +126,14 @@ static void backward_free(backward *b)
     if (b->forward) dnnl_primitive_desc_destroy(b->forward);
 }
 
+// One result for each channel lies row-major and channels last at once. Its strides have to be of
+// the data's kind, or oneDNN takes its plain loops.
+static dnnl_memory_desc_t gradient_md(const tn_value_info *y, const tn_value_info *x)
+{
+    const dnnl_memory_desc_t y_last = od_last(y), x_last = od_last(x);
+    return od_fits(&x_last, x) && od_fits(&y_last, y) ? y_last : od_md(y, 0);
+}
+
 // plain: as if all were row-major and no forward known.
 static backward backward_of(const tn_call *c, bool plain)
 {
@@ -134,7 +142,7 @@ static backward backward_of(const tn_call *c, bool plain)
     const window w = window_of(c, x, y);
     dnnl_pooling_desc_t d;
     b.dx = b.x = plain ? od_plain(x, 0) : od_md(x, 0);
-    b.dy = b.y = plain ? od_plain(y, 0) : od_md(y, 0);
+    b.dy = b.y = plain ? od_plain(y, 0) : gradient_md(y, x);
     b.again = b.max && !c->forward;
     const int before = od_enter(c->max_workers);
     if (c->forward && !plain) { // the very descriptor of the forward kernel
