@@ -183,7 +183,12 @@ typedef struct od_leader {
                      tn_kernel_info *info);
 } od_leader;
 
-extern const od_leader onednn_conv_leader, onednn_dense_leader, onednn_norm_leader;
+extern const od_leader onednn_conv_leader, onednn_dense_leader, onednn_norm_leader,
+    onednn_point_leader, onednn_binary_leader;
+
+// onednn_point.c: is the call a gradient of a convolution that a matrix product computes, in the
+// layouts that its values have or, before they have any, in those that it would wish?
+bool od_is_point(const tn_call *call, bool as_it_lies);
 
 // onednn_eltwise.c: the function of a call as oneDNN has it; false: there is none.
 bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta);

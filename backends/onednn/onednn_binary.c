@@ -1,5 +1,5 @@
 // backends/onednn/onednn_binary.c: functions of two values of one shape, or of which the second is
-// broadcast.
+// broadcast. add_n of two is one of them, too, because it may be computed in place.
 #include "onednn.h"
 
 static const struct {
@@ -7,10 +7,10 @@ static const struct {
     dnnl_alg_kind_t kind;
 } kinds[] = {
     {"elemwise_add", dnnl_binary_add},  {"_grad_add", dnnl_binary_add},
-    {"_sub", dnnl_binary_sub},          {"_mul", dnnl_binary_mul},
-    {"_div", dnnl_binary_div},          {"broadcast_add", dnnl_binary_add},
-    {"broadcast_sub", dnnl_binary_sub}, {"broadcast_mul", dnnl_binary_mul},
-    {"broadcast_div", dnnl_binary_div},
+    {"add_n", dnnl_binary_add},         {"_sub", dnnl_binary_sub},
+    {"_mul", dnnl_binary_mul},          {"_div", dnnl_binary_div},
+    {"broadcast_add", dnnl_binary_add}, {"broadcast_sub", dnnl_binary_sub},
+    {"broadcast_mul", dnnl_binary_mul}, {"broadcast_div", dnnl_binary_div},
 };
 
 // Values in the order of oneDNN: a sum or product may begin with the larger one.
@@ -68,8 +68,8 @@ static view view_of(const tn_value_info *part, const tn_value_info *y)
     return v;
 }
 
-// Of the call; plain: as if all were row-major.
-static pair pair_of(const tn_call *c, bool plain)
+// Of the call and what follows; plain: as if all were row-major.
+static pair pair_of(const tn_call *c, const od_tail *tail, bool plain)
 {
     const dnnl_alg_kind_t kind = kind_of(c);
     const tn_value_info *y = c->out[0];
@@ -87,20 +87,21 @@ static pair pair_of(const tn_call *c, bool plain)
     }
     const int before = od_enter(c->max_workers);
     if (dnnl_binary_desc_init(&d, kind, &p.a, &p.b, &p.y) == dnnl_success)
-        p.pd = od_descriptor(&d, NULL);
+        p.pd = od_descriptor_with(&d, tail, NULL);
     od_leave(before);
     return p;
 }
 
-static const char *cannot(const tn_call *c)
+static const char *binary_cannot(const tn_call *c, const od_tail *tail)
 {
     const tn_value_info *y = c->out[0];
+    if (c->n_in != 2) return "add_n of another number than two";
     if (od_empty(c)) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
     if (!od_same_shape(c->in[0], y) && !od_same_shape(c->in[1], y))
         return "both sides are broadcast";
     if (!od_same_shape(c->in[0], y) && !is_symmetric(c)) return "the first side is broadcast";
-    pair p = pair_of(c, true);
+    pair p = pair_of(c, tail, true);
     const char *why = !p.pd ? od_no_primitive : od_score(p.pd) == 0 ? od_only_loops : NULL;
     if (p.pd) dnnl_primitive_desc_destroy(p.pd);
     return why;
@@ -119,17 +120,56 @@ static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *i
     return TN_OK;
 }
 
-static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+static tn_status binary_add(tn_sdk_kernel *k, const tn_call *c, const od_tail *tail,
+                            tn_kernel_info *info)
 {
-    pair p = pair_of(k->call, false);
-    if (!p.pd) return od_fail(k, dnnl_unimplemented, k->call->op->name);
+    pair p = pair_of(c, tail, false);
+    if (!p.pd) return od_fail(k, dnnl_unimplemented, c->op->name);
     tn_status s = od_add(k, info, p.pd, 3);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC_0, &p.a, OD_IN, p.first);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC_1, &p.b, OD_IN, !p.first);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &p.y, OD_OUT, 0);
     dnnl_primitive_desc_destroy(p.pd);
-    return od_end(k, s);
+    return s;
 }
+
+static const char *cannot(const tn_call *c)
+{
+    return binary_cannot(c, NULL);
+}
+
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    return od_end(k, binary_add(k, k->call, NULL, info));
+}
+
+// ------------------------------------------------------------------ at the beginning of fused
+// calls
+
+// Only with channels, where values have layouts that only we read: other backends fuse longer
+// chains.
+static const char *leader_cannot(const tn_call *c, const od_tail *tail)
+{
+    if (c->out[0]->ndim < 3) return "a chain of functions of row-major values";
+    return tail->sum ? "a sum of three" : binary_cannot(c, tail);
+}
+
+static tn_status leader_layouts(const tn_call *c, const od_tail *tail, tn_layout *in,
+                                tn_layout *out)
+{
+    (void)tail;
+    return layouts(NULL, c, in, out);
+}
+
+static tn_status leader_add(tn_sdk_kernel *k, const tn_call *c, const od_tail *tail,
+                            tn_kernel_info *info)
+{
+    tn_row_inplace(c, info);
+    return binary_add(k, c, tail, info);
+}
+
+const od_leader onednn_binary_leader = {"elemwise_add _grad_add add_n", leader_cannot,
+                                        leader_layouts, leader_add};
 
 #define ROW(op_)                                                                                 \
     {                                                                                            \
@@ -139,9 +179,15 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     }
 
 const tn_kernel_row onednn_binary[] = {
-    ROW("elemwise_add"),  ROW("_grad_add"),
-    ROW("_sub"),          ROW("_mul"),
-    ROW("_div"),          ROW("broadcast_add"),
-    ROW("broadcast_sub"), ROW("broadcast_mul"),
-    ROW("broadcast_div"), {0},
+    ROW("elemwise_add"),
+    ROW("_grad_add"),
+    ROW("add_n"),
+    ROW("_sub"),
+    ROW("_mul"),
+    ROW("_div"),
+    ROW("broadcast_add"),
+    ROW("broadcast_sub"),
+    ROW("broadcast_mul"),
+    ROW("broadcast_div"),
+    {0},
 };

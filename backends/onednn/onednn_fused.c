@@ -3,6 +3,7 @@
 //
 //     layer → function …                         convolution + relu
 //     layer → + a value of the same shape → …    the end of a residual block
+//     sum → function                             the same where something stands between
 //
 // oneDNN adds to what is in the memory of its result. There the value is already, if the core puts
 // the result over it, which it may; else a run copies it first.
@@ -15,7 +16,8 @@ typedef struct fused {
 } fused;
 
 static const od_leader *const leaders[] = {&onednn_conv_leader, &onednn_dense_leader,
-                                           &onednn_norm_leader};
+                                           &onednn_norm_leader, &onednn_point_leader,
+                                           &onednn_binary_leader};
 
 static const od_leader *leader_of(const tn_call *part)
 {
@@ -51,7 +53,9 @@ static bool function_of(const tn_call *part, function_numbers *f)
 
 static bool is_sum(const tn_call *part)
 {
-    return strcmp(part->op->name, "elemwise_add") == 0 || strcmp(part->op->name, "_grad_add") == 0;
+    const char *name = part->op->name;
+    if (strcmp(name, "add_n") == 0) return part->n_in == 2;
+    return strcmp(name, "elemwise_add") == 0 || strcmp(name, "_grad_add") == 0;
 }
 
 // The input that part i of c adds to the result of the part before it; 0: it does something else.
@@ -125,7 +129,7 @@ static const char *cannot(const tn_call *c)
 {
     const tn_call *first = c->parts[0].call;
     const od_leader *leader = leader_of(first);
-    if (c->n_parts == 1 && !leader) return part_cannot(first);
+    if (c->n_parts == 1 && (!leader || !part_cannot(first))) return part_cannot(first);
     if (!leader) return "oneDNN fuses behind layers and products only";
     if (c->n_out != 1 || c->out_parts[0] != c->n_parts - 1)
         return "a result in the middle is needed, too";
@@ -143,7 +147,8 @@ static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *i
     od_tail tail;
     const char *why = make_tail(c, &tail);
     tn_status s = why ? tn_fail(host, TN_E_INTERNAL, "%s", why) : TN_OK;
-    for (uint32_t i = 0; i < c->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
+    for (uint32_t i = 0; i < c->n_in; i++) // of some only the shape is wanted, however they lie
+        if (od_input(c, i)) in[i] = (tn_layout){NULL, 0, 0};
     if (s == TN_OK) s = leader_of(c->parts[0].call)->layouts(&lead, &tail, in, out);
     if (tail.sum) in[tail.sum] = out[0];
     free_tail(&tail);

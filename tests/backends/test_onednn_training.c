@@ -1,0 +1,86 @@
+// tests/backends/test_onednn_training.c: what training float32 networks takes on the onednn
+// backend: which primitives, which reorders, which nodes as one.
+#include "onednn_nets.h"
+
+// A bottleneck without strides: relu(bn(1×1) of relu(bn(3×3) of relu(bn(1×1) of x)) + x).
+static tn_symbol bottleneck(tn_symbol x, const char *const names[6])
+{
+    tn_symbol y = layer("Convolution", names[0], "kernel=(1,1); num_filter=16; no_bias=1", x);
+    y = layer("Activation", NULL, "act_type=relu", layer("BatchNorm", names[1], "fix_gamma=0", y));
+    y = layer("Convolution", names[2], "kernel=(3,3); pad=(1,1); num_filter=16; no_bias=1", y);
+    y = layer("Activation", NULL, "act_type=relu", layer("BatchNorm", names[3], "fix_gamma=0", y));
+    y = layer("Convolution", names[4], "kernel=(1,1); num_filter=48; no_bias=1", y);
+    y = layer("BatchNorm", names[5], "fix_gamma=0", y);
+    y = tn_call(bench.g, "elemwise_add", .inputs = TN_SYMS(y, x));
+    return layer("Activation", NULL, "act_type=relu", y);
+}
+
+static tn_symbol net_bottlenecks(void)
+{
+    tn_symbol x = layer("Convolution", "stem", "kernel=(3,3); num_filter=48", tn_var("data"));
+    x = bottleneck(x, (const char *[]){"a1", "a1n", "a2", "a2n", "a3", "a3n"});
+    x = bottleneck(x, (const char *[]){"b1", "b1n", "b2", "b2n", "b3", "b3n"});
+    x = layer("Pooling", "pool", "kernel=(2,2); pool_type=avg; global_pool=1", x);
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=10", x));
+}
+
+// A trained network and the reference's; both have made two steps and agree.
+static tn_exec *trained(net_fn net, tn_dims data)
+{
+    tn_exec *got = bind_net(net, data, "onednn,reference", true, 0);
+    tn_exec *wanted = bind_net(net, data, "reference", true, 0);
+    for (int i = 0; got && wanted && i < 2; i++) {
+        step(got, true);
+        step(wanted, true);
+        CU_ASSERT(all_near(got, wanted, 1e-4));
+    }
+    tn_exec_free(wanted);
+    return got;
+}
+
+typedef struct count {
+    const char *op;   // operator, or parts of a fused call
+    const char *impl; // what its implementation begins with
+    const char *name; // what its name has
+} count;
+
+static size_t rows_of(tn_exec *e, count c)
+{
+    const tn_profile_row *row;
+    size_t n = 0;
+    tn_exec_profile(e, true);
+    for (size_t i = 0; (row = tn_exec_profile_row(e, i)) != NULL; i++) {
+        const char *op = row->fused[0] ? row->fused : row->op;
+        n += (!c.op || strcmp(op, c.op) == 0) &&
+             (!c.impl || strncmp(row->impl, c.impl, strlen(c.impl)) == 0) &&
+             (!c.name || strstr(row->name, c.name));
+    }
+    return n;
+}
+
+// Whether this CPU's products are code that was made for it: else convolutions stay convolutions.
+static bool has_fast_products(tn_exec *e)
+{
+    return rows_of(e, (count){.op = "FullyConnected", .impl = "brg"}) > 0;
+}
+
+static void residual_networks_take_few_rows(void)
+{
+    if (!onednn_ready()) return;
+    tn_exec *e = trained(net_bottlenecks, TN_DIMS(3, 3, 16, 15));
+    if (!e) return;
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "elemwise_add + Activation"}), 2);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "reorder", .name = "activation"}), 0);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_Pooling_sum", .impl = "ref"}), 0);
+    if (has_fast_products(e)) {
+        CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_Convolution_data + add_n"}), 2);
+        CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_Convolution_data", .impl = "brg"}), 2);
+        CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_Convolution_weight", .impl = "brg"}),
+                        4);
+        CU_ASSERT_EQUAL(rows_of(e, (count){.op = "reorder", .name = "a1_backward"}), 0);
+        CU_ASSERT_EQUAL(rows_of(e, (count){.op = "reorder", .name = "a3_backward"}), 0);
+    }
+    tn_exec_free(e);
+}
+
+TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows})
