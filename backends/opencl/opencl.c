@@ -2,9 +2,10 @@
 // kernels.
 #include "opencl.h"
 
-static const tn_kernel_row *const families[] = {ocl_maps,      ocl_fuse,    ocl_dense,   ocl_reduce,
-                                                ocl_softmaxes, ocl_shape,   ocl_convs,   ocl_pools,
-                                                ocl_norms,     ocl_indices, ocl_randoms, NULL};
+static const tn_kernel_row *const families[] = {
+    ocl_maps,  ocl_fuse,  ocl_dense,     ocl_reduce,     ocl_softmaxes,   ocl_shape, ocl_convs,
+    ocl_pools, ocl_norms, ocl_indices,   ocl_randoms,    ocl_orders,      ocl_scans, ocl_linalgs,
+    ocl_rois,  ocl_ctcs,  ocl_proposals, ocl_multiboxes, ocl_sparse_regs, NULL};
 
 static tn_status init(const tn_host_api *host, void **plugin)
 {
@@ -45,6 +46,9 @@ static const char *device_cannot(const tn_device *device, const tn_call *call)
             return "the device has no float64";
         if (too_large(v)) return "more than 2147483647 elements in one value";
     }
+    if (!device->fp64 &&
+        (strcmp(call->op->name, "_standard_gamma") == 0 || strcmp(call->op->name, "_poisson") == 0))
+        return "the device has no float64, which these draws are made of";
     return NULL;
 }
 

@@ -25,6 +25,12 @@ enum { OCL_MAX_DEVICES = 64, OCL_NAME = 256 };
 typedef struct ocl_plugin ocl_plugin;
 typedef struct ocl_program ocl_program;
 
+struct tn_queue {
+    cl_command_queue queue;
+    cl_mem fault;          // an ocl_complaint: what a kernel found wrong, if anything
+    atomic_bool may_fault; // since it was last looked at
+};
+
 struct tn_device {
     ocl_plugin *plugin;
     cl_platform_id platform;
@@ -37,7 +43,7 @@ struct tn_device {
     bool cpu;        // kernels without local memory are the fast ones
     uint32_t n_open; // under the plugin's lock, as all below
     cl_context context;
-    cl_command_queue queue; // for what comes without a queue
+    tn_queue own; // for what comes without a queue
     ocl_program *programs;
 };
 
@@ -55,10 +61,6 @@ struct tn_buffer {
     tn_device *device;
     cl_mem memory;
     uint64_t bytes;
-};
-
-struct tn_queue {
-    cl_command_queue queue;
 };
 
 struct tn_event {
@@ -87,6 +89,9 @@ tn_status ocl_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint6
                        void *dst, uint64_t bytes);
 tn_status ocl_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
                    tn_buffer *dst, uint64_t dst_offset, uint64_t bytes);
+// The command queue, and what belongs to it; taken back.
+tn_status ocl_queue_make(const tn_device *device, tn_queue *q);
+void ocl_queue_end(tn_queue *q);
 tn_status ocl_queue_create(tn_device *device, tn_queue **out);
 void ocl_queue_destroy(tn_device *device, tn_queue *queue);
 tn_status ocl_queue_finish(tn_device *device, tn_queue *queue);
@@ -122,10 +127,17 @@ void ocl_prologue(ocl_text *t, tn_dtype number, uint32_t n, const tn_dtype *dtyp
 // The vocabulary of <tenon/elementwise.h>, over A: of functions those that are
 // used in `text`.
 void ocl_vocabulary(ocl_text *t, tn_dtype number, const char *text);
+// D: double where the device has it, else float, and DC(n), a constant of it; and which that is.
+void ocl_wide_text(ocl_text *t, const tn_device *device);
+tn_dtype ocl_wide(const tn_device *device);
+// FAULT, two parameters of a kernel, and complain(fault, cookie, a, b): see ocl_fault().
+void ocl_complaints(ocl_text *t);
 
 // The .cl files of this folder.
 extern const char ocl_gemm_cl[], ocl_conv_cl[], ocl_lines_cl[], ocl_pool_cl[], ocl_norm_cl[],
-    ocl_move_cl[], ocl_index_cl[], ocl_random_cl[], ocl_functions_cl[];
+    ocl_move_cl[], ocl_index_cl[], ocl_random_cl[], ocl_functions_cl[], ocl_order_cl[],
+    ocl_scan_cl[], ocl_linalg_cl[], ocl_draws_cl[], ocl_roi_cl[], ocl_ctc_cl[], ocl_boxes_cl[],
+    ocl_proposal_cl[], ocl_multibox_cl[], ocl_detection_cl[], ocl_sparse_reg_cl[], ocl_check_cl[];
 
 // ------------------------------------------------------------------ programs
 // (opencl_program.c)
@@ -140,7 +152,7 @@ void ocl_programs_free(tn_device *device);
 
 // An argument that is known only when the plan runs.
 typedef struct ocl_slot {
-    enum { OCL_IN, OCL_OUT, OCL_SCRATCH, OCL_STASH, OCL_RNG, OCL_TRAIN } kind;
+    enum { OCL_IN, OCL_OUT, OCL_SCRATCH, OCL_STASH, OCL_RNG, OCL_TRAIN, OCL_FAULT } kind;
     cl_uint at;      // number of the kernel's argument; a second one follows, but
                      // after OCL_TRAIN
     uint32_t index;  // input or output
@@ -156,14 +168,22 @@ typedef struct ocl_launch {
     size_t global[3], local[3];
 } ocl_launch;
 
+// What a kernel leaves in its queue's memory when data cannot be: the plan, and two numbers that
+// its function makes a message of. The first one stays.
+typedef struct ocl_complaint {
+    cl_long plan, what[2];
+} ocl_complaint;
+
 // The state of every kernel of this backend.
-typedef struct ocl_plan {
+typedef struct ocl_plan ocl_plan;
+struct ocl_plan {
     const tn_sdk_kernel *k;
     tn_device *device;
     ocl_launch *launch;
     uint32_t n, capacity;
     tn_status status; // the first failure: everything after it does nothing
-} ocl_plan;
+    tn_status (*complain)(const ocl_plan *p, const int64_t what[2]); // NULL: no launch complains
+};
 
 ocl_plan *ocl_begin(const tn_sdk_kernel *k);
 // One more launch, of a kernel of that program. NULL, which all of the
@@ -180,6 +200,10 @@ void ocl_in_at(ocl_plan *p, ocl_launch *l, uint32_t i, uint64_t offset);
 void ocl_scratch(ocl_plan *p, ocl_launch *l, uint64_t offset);
 void ocl_rng(ocl_plan *p, ocl_launch *l);   // ulong key, ulong counter
 void ocl_train(ocl_plan *p, ocl_launch *l); // int: 1 in a training run
+// FAULT: the launch, of one work item, may complain, which the queue's next finish returns as an
+// error in these words.
+void ocl_fault(ocl_plan *p, ocl_launch *l,
+               tn_status (*complain)(const ocl_plan *p, const int64_t what[2]));
 void ocl_bytes(ocl_plan *p, ocl_launch *l, const void *v, size_t bytes);
 void ocl_int(ocl_plan *p, ocl_launch *l, int64_t v);  // int
 void ocl_long(ocl_plan *p, ocl_launch *l, int64_t v); // long
@@ -243,6 +267,18 @@ static inline tn_status ocl_no_axis(const tn_sdk_kernel *k, const char *param)
                    k->call->op->name, param, (int)k->call->in[0]->ndim);
 }
 
+// Scratch memory that is handed out piece by piece.
+typedef struct ocl_room {
+    uint64_t used;
+} ocl_room;
+
+static inline uint64_t ocl_take(ocl_room *r, int64_t n, size_t item)
+{
+    const uint64_t taken = r->used;
+    r->used += ((uint64_t)n * item + 63) / 64 * 64;
+    return taken;
+}
+
 // The value seen as (outer, n, inner) around one axis.
 typedef struct ocl_line {
     int64_t outer, n, inner;
@@ -303,6 +339,18 @@ bool ocl_update_formula(const tn_call *c,
 tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info);
 void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes);
 
+// Finds the order of elements along an axis, stable, NaN behind all numbers if it ascends: of input
+// 0, or of an array in scratch. It goes to output 0, or (line, n) as ints into one of two arrays in
+// scratch, whose offset is returned. (opencl_order.c)
+typedef struct ocl_sorting {
+    tn_dtype key;
+    bool in_scratch, ascend, to_output;
+    uint64_t at;       // of keys in scratch
+    uint64_t order[2]; // of the arrays
+    ocl_line line;
+} ocl_sorting;
+uint64_t ocl_sort(ocl_plan *p, const ocl_sorting *s);
+
 // c(m, n) = a(m, k) · b(k, n) for each of `batch`, summed over `segments`
 // stretches of k.
 typedef struct ocl_matrix {
@@ -326,6 +374,8 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *g, const char **impl);
 int64_t ocl_gemm_pad(tn_dtype dtype); // columns that padded rows are a multiple of
 
 extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_dense[], ocl_reduce[], ocl_softmaxes[],
-    ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[], ocl_randoms[];
+    ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[], ocl_randoms[],
+    ocl_orders[], ocl_scans[], ocl_linalgs[], ocl_rois[], ocl_ctcs[], ocl_proposals[],
+    ocl_multiboxes[], ocl_sparse_regs[];
 
 #endif

@@ -190,9 +190,8 @@ tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
 static void close_now(tn_device *d)
 {
     ocl_programs_free(d);
-    if (d->queue) clReleaseCommandQueue(d->queue);
+    ocl_queue_end(&d->own);
     if (d->context) clReleaseContext(d->context);
-    d->queue = NULL;
     d->context = NULL;
 }
 
@@ -201,10 +200,9 @@ static tn_status open_now(tn_device *d)
     cl_int error;
     d->context = clCreateContext(NULL, 1, &d->id, NULL, NULL, &error);
     if (!d->context) return ocl_failed(d, error, "making a context");
-    d->queue = clCreateCommandQueue(d->context, d->id, 0, &error);
-    if (d->queue) return TN_OK;
-    close_now(d);
-    return ocl_failed(d, error, "making a queue");
+    const tn_status s = ocl_queue_make(d, &d->own);
+    if (s != TN_OK) close_now(d);
+    return s;
 }
 
 tn_status ocl_open(void *plugin, const char *device_id, tn_device **out)

@@ -58,11 +58,93 @@ static void pass(ocl_plan *p, ocl_launch *l, const along *a, int64_t n)
     ocl_over(p, l, n, 1, 1);
 }
 
-static tn_status look_up(tn_sdk_kernel *k, along *a)
+// ------------------------------------------------------------------ indices that are checked
+
+// Kernels of check.cl, with numbers of the kind of indices.
+static ocl_launch *add_check(ocl_plan *p, uint32_t input, const char *name)
+{
+    const tn_dtype index = p->k->call->in[input]->dtype;
+    ocl_text t = {.host = p->k->host};
+    ocl_prologue(&t, ocl_number(index), 2, (const tn_dtype[]){TN_I64, index});
+    ocl_complaints(&t);
+    ocl_append(&t, ocl_check_cl);
+    return ocl_add_text(p, &t, name);
+}
+
+static uint32_t checked_input(const tn_call *c)
+{
+    const char *name = c->op->name;
+    return strcmp(name, "take") == 0 || strcmp(name, "_take_along") == 0;
+}
+
+static int64_t checked_extent(const tn_call *c)
+{
+    const char *name = c->op->name;
+    if (strcmp(name, "_check_index") == 0) return tn_call_i64(c, "extent", 0);
+    if (strcmp(name, "Embedding") == 0) return c->in[1]->dims[0];
+    const int32_t axis = tn_axis(tn_call_i64(c, "axis", 0), c->in[0]->ndim);
+    return axis < 0 ? 0 : c->in[0]->dims[axis];
+}
+
+static tn_status not_inside(const ocl_plan *p, const int64_t what[2])
+{
+    const tn_call *c = p->k->call;
+    const tn_dtype number = ocl_number(c->in[checked_input(c)]->dtype);
+    const int32_t bits = (int32_t)what[1];
+    float narrow;
+    double v;
+    memcpy(&narrow, &bits, sizeof narrow);
+    memcpy(&v, &what[1], sizeof v);
+    v = number == TN_F64 ? v : number == TN_F32 ? (double)narrow : (double)what[1];
+    return tn_fail(p->k->host, TN_E_INVALID,
+                   "%s (%s) on opencl:%s: index %.17g at position %lld: wanted 0 to %lld", c->name,
+                   c->op->name, p->device->number, v, (long long)what[0],
+                   (long long)checked_extent(c) - 1);
+}
+
+// Complains of the first index that is outside. Scratch: an int.
+static void check(ocl_plan *p, tn_kernel_info *info)
+{
+    const tn_call *c = p->k->call;
+    const uint32_t input = checked_input(c);
+    info->scratch_bytes = sizeof(cl_int);
+    ocl_launch *l = add_check(p, input, "begin_check");
+    ocl_scratch(p, l, 0);
+    ocl_over(p, l, 1, 1, 1);
+    l = add_check(p, input, "find_bad");
+    ocl_in(p, l, input);
+    ocl_scratch(p, l, 0);
+    ocl_int(p, l, c->in[input]->size);
+    ocl_int(p, l, tn_saturate((double)checked_extent(c), 0, INT32_MAX));
+    ocl_over(p, l, c->in[input]->size, 1, 1);
+    l = add_check(p, input, "report_bad");
+    ocl_in(p, l, input);
+    ocl_scratch(p, l, 0);
+    ocl_fault(p, l, not_inside);
+    ocl_groups(p, l, (const size_t[]){1, 1, 1}, (const size_t[]){1, 1, 1});
+}
+
+static tn_status check_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    ocl_plan *p = ocl_begin(k);
+    check(p, info);
+    ocl_launch *l = add_check(p, 0, "copy_index");
+    ocl_in(p, l, 0);
+    ocl_out(p, l, 0);
+    ocl_int(p, l, c->out[0]->size);
+    ocl_over(p, l, c->out[0]->size, 1, 1);
+    return ocl_end(p);
+}
+
+// ------------------------------------------------------------------ looking up
+
+static tn_status look_up(tn_sdk_kernel *k, tn_kernel_info *info, along *a)
 {
     const tn_call *c = k->call;
     ocl_plan *p = ocl_begin(k);
     ocl_box_collapse(&a->box);
+    if (tn_call_is(c, "mode", "raise")) check(p, info);
     ocl_launch *l = add(p, c->in[a->data]->dtype, c->in[a->index]->dtype, "look_up");
     ocl_in(p, l, a->data);
     ocl_in(p, l, a->index);
@@ -103,16 +185,14 @@ static tn_status add_up(tn_sdk_kernel *k, tn_kernel_info *info, along *a)
 static tn_status embedding_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     along a = pieces(k->call, k->call->in[1], 1, 0);
-    (void)info;
-    return look_up(k, &a);
+    return look_up(k, info, &a);
 }
 
 // Inputs a, indices
 static tn_status take_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     along a = pieces(k->call, k->call->in[0], 0, 1);
-    (void)info;
-    return look_up(k, &a);
+    return look_up(k, info, &a);
 }
 
 static tn_status pieces_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
@@ -124,9 +204,8 @@ static tn_status pieces_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static tn_status take_along_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     along a;
-    (void)info;
     const tn_status s = along_axis(k, k->call->in[0], k->call->out[0], &a);
-    return s == TN_OK ? look_up(k, &a) : s;
+    return s == TN_OK ? look_up(k, info, &a) : s;
 }
 
 static tn_status take_along_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
@@ -136,12 +215,9 @@ static tn_status take_along_backward_setup(tn_sdk_kernel *k, tn_kernel_info *inf
     return s == TN_OK ? add_up(k, info, &a) : s;
 }
 
-// A kernel cannot fail at run time, so indices that must be checked are left to
-// others.
 static const char *look_up_cannot(const tn_call *c)
 {
     const tn_value_info *table = c->in[strcmp(c->op->name, "Embedding") == 0 ? 1 : 0];
-    if (tn_call_is(c, "mode", "raise")) return "mode=raise: a device cannot refuse an index";
     return table->size == 0 && c->out[0]->size ? "there is no row to take" : NULL;
 }
 
@@ -171,6 +247,7 @@ const tn_kernel_row ocl_indices[] = {
     ROW("_backward_take", NULL, pieces_backward_setup),
     ROW("_take_along", look_up_cannot, take_along_setup),
     ROW("_backward_take_along", NULL, take_along_backward_setup),
+    ROW("_check_index", NULL, check_setup),
     ROW("one_hot", NULL, one_hot_setup),
     {0},
 };

@@ -40,7 +40,7 @@ void ocl_free(tn_device *device, tn_buffer *buffer)
 
 static cl_command_queue queue_of(const tn_device *device, const tn_queue *queue)
 {
-    return queue ? queue->queue : device->queue;
+    return queue ? queue->queue : device->own.queue;
 }
 
 tn_status ocl_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
@@ -68,40 +68,79 @@ tn_status ocl_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t 
     if (!bytes || (src == dst && src_offset == dst_offset)) return TN_OK;
     cl_int error = clEnqueueCopyBuffer(queue_of(device, queue), src->memory, dst->memory,
                                        src_offset, dst_offset, bytes, 0, NULL, NULL);
-    if (!error && !queue) error = clFinish(device->queue);
+    if (!error && !queue) error = clFinish(device->own.queue);
     return error ? ocl_failed(device, error, "copy") : TN_OK;
 }
 
 // ------------------------------------------------------------------ queues and
 // events
 
+tn_status ocl_queue_make(const tn_device *device, tn_queue *q)
+{
+    const ocl_complaint none = {0};
+    cl_int error;
+    q->queue = clCreateCommandQueue(device->context, device->id, 0, &error);
+    if (!q->queue) return ocl_failed(device, error, "a queue");
+    q->fault = clCreateBuffer(device->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
+                              sizeof none, (void *)&none, &error);
+    atomic_init(&q->may_fault, false);
+    if (q->fault) return TN_OK;
+    ocl_queue_end(q);
+    return ocl_failed(device, error, "a queue");
+}
+
+void ocl_queue_end(tn_queue *q)
+{
+    if (q->fault) clReleaseMemObject(q->fault);
+    if (q->queue) clReleaseCommandQueue(q->queue);
+    q->fault = NULL;
+    q->queue = NULL;
+}
+
 tn_status ocl_queue_create(tn_device *device, tn_queue **out)
 {
     const tn_host_api *host = device->plugin->host;
-    cl_int error = CL_OUT_OF_HOST_MEMORY;
     tn_queue *q = host->alloc(host->host, sizeof *q, 64);
-    if (!q) return ocl_failed(device, error, "a queue");
-    q->queue = clCreateCommandQueue(device->context, device->id, 0, &error);
-    if (!q->queue) {
+    if (!q) return ocl_failed(device, CL_OUT_OF_HOST_MEMORY, "a queue");
+    *q = (tn_queue){0};
+    const tn_status s = ocl_queue_make(device, q);
+    if (s == TN_OK)
+        *out = q;
+    else
         host->free(host->host, q, sizeof *q, 64);
-        return ocl_failed(device, error, "a queue");
-    }
-    *out = q;
-    return TN_OK;
+    return s;
 }
 
 void ocl_queue_destroy(tn_device *device, tn_queue *queue)
 {
     const tn_host_api *host = device->plugin->host;
     clFinish(queue->queue);
-    clReleaseCommandQueue(queue->queue);
+    ocl_queue_end(queue);
     host->free(host->host, queue, sizeof *queue, 64);
+}
+
+// The complaint of a kernel that ran, if there is one, in the words of its plan.
+static tn_status look_for_fault(const tn_device *device, tn_queue *queue)
+{
+    ocl_complaint found;
+    cl_int error = clEnqueueReadBuffer(queue->queue, queue->fault, CL_TRUE, 0, sizeof found, &found,
+                                       0, NULL, NULL);
+    if (!error && found.plan) {
+        const ocl_complaint none = {0};
+        error = clEnqueueWriteBuffer(queue->queue, queue->fault, CL_TRUE, 0, sizeof none, &none, 0,
+                                     NULL, NULL);
+    }
+    if (error) return ocl_failed(device, error, "waiting for the queue");
+    if (!found.plan) return TN_OK;
+    const ocl_plan *p = (const ocl_plan *)(uintptr_t)found.plan;
+    return p->complain(p, (const int64_t[]){found.what[0], found.what[1]});
 }
 
 tn_status ocl_queue_finish(tn_device *device, tn_queue *queue)
 {
     const cl_int error = clFinish(queue->queue);
-    return error ? ocl_failed(device, error, "waiting for the queue") : TN_OK;
+    if (error) return ocl_failed(device, error, "waiting for the queue");
+    return atomic_exchange(&queue->may_fault, false) ? look_for_fault(device, queue) : TN_OK;
 }
 
 tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out)

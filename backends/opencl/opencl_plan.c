@@ -110,6 +110,13 @@ void ocl_train(ocl_plan *p, ocl_launch *l)
     slot(p, l, (ocl_slot){.kind = OCL_TRAIN}, 1);
 }
 
+void ocl_fault(ocl_plan *p, ocl_launch *l,
+               tn_status (*complain)(const ocl_plan *p, const int64_t what[2]))
+{
+    p->complain = complain;
+    slot(p, l, (ocl_slot){.kind = OCL_FAULT}, 2);
+}
+
 void ocl_int(ocl_plan *p, ocl_launch *l, int64_t v)
 {
     const cl_int number = (cl_int)v;
@@ -201,6 +208,14 @@ tn_status ocl_end(ocl_plan *p)
 
 // ------------------------------------------------------------------ running
 
+static cl_int set_fault(cl_kernel kernel, const ocl_slot *s, const ocl_plan *p, tn_queue *queue)
+{
+    const cl_ulong cookie = (cl_ulong)(uintptr_t)p;
+    const cl_int error = clSetKernelArg(kernel, s->at, sizeof queue->fault, &queue->fault);
+    atomic_store(&queue->may_fault, true);
+    return error ? error : clSetKernelArg(kernel, s->at + 1, sizeof cookie, &cookie);
+}
+
 static cl_int set_slot(cl_kernel kernel, const ocl_slot *s, const tn_run_args *a)
 {
     if (s->kind == OCL_RNG) {
@@ -225,16 +240,17 @@ static cl_int set_slot(cl_kernel kernel, const ocl_slot *s, const tn_run_args *a
 tn_status ocl_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const ocl_plan *p = k->state;
-    cl_command_queue queue = a->queue ? a->queue->queue : p->device->queue;
+    tn_queue *const queue = a->queue ? a->queue : &p->device->own;
     cl_int error = CL_SUCCESS;
     for (uint32_t i = 0; i < p->n && !error; i++) {
         const ocl_launch *l = &p->launch[i];
         for (uint32_t j = 0; j < l->n_slots && !error; j++)
-            error = set_slot(l->kernel, &l->slot[j], a);
+            error = l->slot[j].kind == OCL_FAULT ? set_fault(l->kernel, &l->slot[j], p, queue)
+                                                 : set_slot(l->kernel, &l->slot[j], a);
         if (!error)
-            error = clEnqueueNDRangeKernel(queue, l->kernel, l->dims, NULL, l->global, l->local, 0,
-                                           NULL, NULL);
+            error = clEnqueueNDRangeKernel(queue->queue, l->kernel, l->dims, NULL, l->global,
+                                           l->local, 0, NULL, NULL);
     }
-    if (!error && !a->queue) error = clFinish(queue);
-    return error ? ocl_failed(p->device, error, k->call->name) : TN_OK;
+    if (error) return ocl_failed(p->device, error, k->call->name);
+    return a->queue ? TN_OK : ocl_queue_finish(p->device, queue);
 }

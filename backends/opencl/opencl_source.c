@@ -173,6 +173,32 @@ void ocl_prologue(ocl_text *t, tn_dtype number, uint32_t n, const tn_dtype *dtyp
     }
 }
 
+tn_dtype ocl_wide(const tn_device *device)
+{
+    return device->fp64 ? TN_F64 : TN_F32;
+}
+
+void ocl_wide_text(ocl_text *t, const tn_device *device)
+{
+    if (device->fp64)
+        ocl_append(t, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n#define DC(n) (n)\n");
+    else
+        ocl_append(t, "#define DC(n) (n##f)\n");
+    ocl_printf(t, "typedef %s D;\n", ocl_c_type(ocl_wide(device)));
+}
+
+void ocl_complaints(ocl_text *t)
+{
+    ocl_append(t, "#define FAULT __global long *fault, const ulong cookie\n"
+                  "void complain(__global long *fault, ulong cookie, long a, long b)\n"
+                  "{\n"
+                  "    if (fault[0]) return;\n"
+                  "    fault[0] = (long)cookie;\n"
+                  "    fault[1] = a;\n"
+                  "    fault[2] = b;\n"
+                  "}\n");
+}
+
 // ------------------------------------------------------------------ vocabulary
 
 void ocl_vocabulary(ocl_text *t, tn_dtype number, const char *text)

@@ -1,5 +1,5 @@
-// tests/backends/test_coverage.c: no operator is without a reference kernel, and none without a
-// test.
+// tests/backends/test_coverage.c: no operator is without a kernel of reference and of opencl, and
+// none without a test.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,10 +7,10 @@
 
 #include "tests/tn_test.h"
 
-static size_t reference_index(void)
+static size_t backend_index(const char *name)
 {
     for (size_t i = 0; i < tn_env_num_backends(bench.env); i++)
-        if (strcmp(tn_env_backend(bench.env, i)->name, "reference") == 0) return i;
+        if (strcmp(tn_env_backend(bench.env, i)->name, name) == 0) return i;
     return SIZE_MAX;
 }
 
@@ -28,23 +28,43 @@ static bool is_core_node(const char *name)
            strcmp(name, "_fused") == 0;
 }
 
-static void reference_runs_every_operator(void)
+static void runs_every_operator(size_t backend, tn_dtype dtype)
 {
-    const size_t reference = reference_index();
-    CU_ASSERT_NOT_EQUAL(reference, SIZE_MAX);
+    const char *name = tn_env_backend(bench.env, backend)->name;
     for (size_t i = 0; i < tn_env_num_ops(bench.env); i++) {
         const tn_op_decl *op = core_op(i);
         if (!op || is_core_node(op->name)) continue;
-        for (tn_dtype dtype = TN_F32; dtype < TN_DTYPE_END; dtype++) {
-            const bool is_float =
-                dtype == TN_F32 || dtype == TN_F64 || dtype == TN_F16 || dtype == TN_BF16;
-            if (!is_float) continue;
-            const bool runs =
-                op->expand || tn_env_backend_has(bench.env, reference, op->name, dtype);
-            CU_ASSERT(runs);
-            if (!runs) printf("\n    no kernel of %s for %s\n", op->name, tn_dtype_name(dtype));
-        }
+        const bool runs = op->expand || tn_env_backend_has(bench.env, backend, op->name, dtype);
+        CU_ASSERT(runs);
+        if (!runs)
+            printf("\n    %s: no kernel of %s for %s\n", name, op->name, tn_dtype_name(dtype));
     }
+}
+
+static const tn_dtype floats[] = {TN_F32, TN_F64, TN_F16, TN_BF16};
+
+static void reference_runs_every_operator(void)
+{
+    const size_t reference = backend_index("reference");
+    CU_ASSERT_NOT_EQUAL_FATAL(reference, SIZE_MAX);
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        runs_every_operator(reference, floats[i]);
+}
+
+// So that a network never has to leave the device. Not every device has float64.
+static void opencl_runs_every_operator(void)
+{
+    const size_t opencl = backend_index("opencl");
+    if (opencl == SIZE_MAX) {
+        tn_skip("no opencl backend here");
+        return;
+    }
+    if (tn_env_backend(bench.env, opencl)->n_devices == 0) {
+        tn_skip("no OpenCL device here");
+        return;
+    }
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (floats[i] != TN_F64) runs_every_operator(opencl, floats[i]);
 }
 
 // All of tests/ops/*.c as one text.
@@ -91,4 +111,5 @@ static void every_operator_is_named_in_a_test(void)
 }
 
 TN_TEST_MAIN({"reference runs every operator", reference_runs_every_operator},
+             {"opencl runs every operator", opencl_runs_every_operator},
              {"every operator is named in a test", every_operator_is_named_in_a_test})
