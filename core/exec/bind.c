@@ -125,10 +125,10 @@ static tn_status bind_steps(tni_bind *b, tn_graph *from, tni_entries heads)
     return status;
 }
 
-tn_exec *tni_bind_symbol(tn_graph *from, tni_entries heads, const tn_bind_options *options,
-                         bool strict)
+static tn_exec *attempt(tn_graph *from, tni_entries heads, const tn_bind_options *options,
+                        bool strict, tni_exclusions *excluded)
 {
-    tni_bind b = {.g = from, .o = options_of(options), .strict = strict};
+    tni_bind b = {.g = from, .o = options_of(options), .strict = strict, .excluded = excluded};
     b.e = calloc(1, sizeof *b.e);
     if (!b.e) {
         tni_graph_fail(from, TN_E_NOMEM, 0, "bind: out of memory");
@@ -141,6 +141,49 @@ tn_exec *tni_bind_symbol(tn_graph *from, tni_entries heads, const tn_bind_option
     if (!status) return b.e;
     tn_exec_free(b.e);
     return NULL;
+}
+
+// Takes what a failed attempt said out of the graph, to be kept until another one has failed too.
+static void set_aside(tn_graph *from, tni_error *first)
+{
+    if (first->status)
+        tni_error_clear(&from->error);
+    else
+        *first = from->error;
+    from->error = (tni_error){0};
+}
+
+// Puts the error of the first attempt before that of the last.
+static void put_back(tn_graph *from, tni_error *first)
+{
+    const tn_status status = first->status;
+    tni_error last = from->error;
+    from->error = (tni_error){0};
+    tni_fail(&from->error, status, NULL, "%s\n  and without it: %s", tni_error_text(first),
+             tni_error_text(&last));
+    tni_error_clear(&last);
+}
+
+// Whole attempts: each one that fails to prepare a kernel leaves its device out for such calls, so
+// no two fail in the same way.
+enum { MOST_ATTEMPTS = 64 };
+
+tn_exec *tni_bind_symbol(tn_graph *from, tni_entries heads, const tn_bind_options *options,
+                         bool strict)
+{
+    tni_exclusions excluded = {0};
+    tni_error first = {0};
+    tn_exec *e = NULL;
+    for (int i = 0; i < MOST_ATTEMPTS && !e; i++) {
+        const size_t known = excluded.n;
+        if (i) set_aside(from, &first);
+        e = attempt(from, heads, options, strict, &excluded);
+        if (excluded.n == known) break;
+    }
+    if (!e && first.status) put_back(from, &first);
+    tni_error_clear(&first);
+    tni_arena_free(&excluded.arena);
+    return e;
 }
 
 static tn_exec *bind(tn_graph *g, tn_symbol s, const tn_bind_options *options, bool strict)

@@ -128,7 +128,8 @@ static tn_status place_subject(tni_bind *b, const wishes *w, const subject *s)
                                        .n_keep = w->n_keep,
                                        .keep_homes = w->keep_homes,
                                        .homes = w->homes,
-                                       .constants = s->constants};
+                                       .constants = s->constants,
+                                       .exclusions = b->excluded};
     e->is_placed = true;
     if (tni_place_graph(s->g, s->types, s->n_forward, &options, &e->placed))
         return tni_bind_take_error(b, s->g);

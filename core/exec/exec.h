@@ -268,14 +268,15 @@ typedef struct tni_bind {
     tn_graph *g; // where errors go
     tn_bind_options o;
     bool strict;
-    uint32_t *var_tensor;    // by node of the placed graph: tensor of a variable; 0: planned
-    tni_types types;         // of e->source
-    tn_tensor **given_grads; // by argument; borrowed
-    tn_tensor **given_outs;  // by output; borrowed
-    tn_tensor **given_heads; // by output; borrowed
-    tni_entry *dx;           // by argument: its gradient in source; {0,0}: zero
-    tni_entry *old;          // by argument: what TN_ADD adds to, a variable of source
-    tni_entry *head_vars;    // by output
+    uint32_t *var_tensor;     // by node of the placed graph: tensor of a variable; 0: planned
+    tni_types types;          // of e->source
+    tn_tensor **given_grads;  // by argument; borrowed
+    tn_tensor **given_outs;   // by output; borrowed
+    tn_tensor **given_heads;  // by output; borrowed
+    tni_entry *dx;            // by argument: its gradient in source; {0,0}: zero
+    tni_entry *old;           // by argument: what TN_ADD adds to, a variable of source
+    tni_entry *head_vars;     // by output
+    tni_exclusions *excluded; // of earlier attempts, and of this one
 } tni_bind;
 
 // Binds heads of `from`; errors go to `from`. NULL on error.

@@ -48,12 +48,16 @@ static const char *bad_info(const tn_call *call, const tn_kernel *kernel,
     return NULL;
 }
 
+// Another attempt to bind will do without it, but for want of memory.
 static tn_status failed(tni_bind *b, uint32_t node, tn_status status, const char *reason)
 {
     tn_graph *g = b->e->placed.g;
-    tni_node_fail(g, status, node, "on %s: cannot prepare its kernel: %s",
-                  b->e->placed.at[node].device->uri,
-                  reason && *reason ? reason : tn_status_text(status));
+    const tni_place *p = &b->e->placed.at[node];
+    if (!reason || !*reason) reason = tn_status_text(status);
+    if (status != TN_E_NOMEM && p->kind == TNI_KERNEL &&
+        !tni_exclude(b->excluded, p->device, p->kernel, p->call, reason))
+        return tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory");
+    tni_node_fail(g, status, node, "on %s: cannot prepare its kernel: %s", p->device->uri, reason);
     return tni_bind_take_error(b, g);
 }
 

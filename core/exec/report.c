@@ -10,6 +10,7 @@ const char *tni_report_reason(uint32_t reason)
         [TN_NO_SHAPE] = "shape",   [TN_NO_PARAM] = "parameter",   [TN_NO_LAYOUT] = "layout",
         [TN_NO_DEVICE] = "device", [TN_NO_TRAINING] = "training",
     };
+    if (reason == TNI_NO_PREPARE) return "prepare() failed";
     return reason < sizeof texts / sizeof *texts ? texts[reason] : "another reason";
 }
 

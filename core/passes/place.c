@@ -348,6 +348,7 @@ static tn_status begin(tni_placer *p, const tni_types *types)
                                .call_flags = (p->options->training ? TN_CALL_TRAINING : 0) |
                                              (p->options->inference ? TN_CALL_INFERENCE : 0),
                                .compute = p->options->compute,
+                               .exclusions = p->options->exclusions,
                                .workers = p->options->workers};
     const tn_status s = tni_pins_init(&p->pins, p->src, p->options);
     if (s != TN_OK) return s;

@@ -69,6 +69,32 @@ typedef struct tni_placed {
 // As the home of a variable or the memory of a kept value: wherever it fits best.
 extern tni_device tni_home_auto;
 
+// A call that a device took and then failed to prepare, and calls like it (exclude.c).
+typedef struct tni_exclusion {
+    const tni_device *device;
+    const tni_kernel_decl *kernel; // brought by another plugin; NULL: the device's own
+    const tn_op_decl *op;
+    uint64_t call; // hash
+    bool whole;    // all calls of the operator
+    const char *reason;
+    const struct tni_exclusion *next;
+} tni_exclusion;
+
+typedef struct tni_exclusions {
+    tni_arena arena;
+    const tni_exclusion *first;
+    size_t n;
+} tni_exclusions;
+
+enum { TNI_NO_PREPARE = 1000 }; // of tni_refusal.reason
+
+// false: out of memory.
+bool tni_exclude(tni_exclusions *all, const tni_device *d, const tni_kernel_decl *kernel,
+                 const tn_call *call, const char *reason);
+// The reason not to ask, or NULL. all may be NULL.
+const tni_exclusion *tni_excluded(const tni_exclusions *all, const tni_device *d,
+                                  const tni_kernel_decl *kernel, const tn_call *call);
+
 typedef struct tni_place_options {
     const char *backends; // as tn_bind_options.backends; NULL: default order
     // __ctx_group__ → list of devices for its nodes ("blas", "opencl:0,reference"); these need not
@@ -92,6 +118,7 @@ typedef struct tni_place_options {
     tni_device *const *homes;
     // By node id of the old graph: variables that never change while the executor lives; or NULL.
     const uint8_t *constants;
+    const tni_exclusions *exclusions; // devices that are not asked again; or NULL
 } tni_place_options;
 
 // Places src, whose nodes 1 … n_forward are forward nodes. src must outlive what was placed (names,
@@ -234,6 +261,7 @@ typedef struct tni_support {
     uint32_t call_flags; // of every call: TN_CALL_*
     tn_dtype compute;
     uint32_t workers;
+    const tni_exclusions *exclusions;
     tni_question *questions; // from 1
     size_t n, capacity;
     uint32_t *slots; // open addressing

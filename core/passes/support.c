@@ -91,26 +91,38 @@ static void note_failure(const struct tni_plugin *plugin, tn_status status, tn_v
              text && *text ? text : tn_status_text(status));
 }
 
-static void ask_device(tni_device *d, const tn_call *call, tn_verdict *v)
+// Fills in the refusal if the call could not be prepared before.
+static bool is_excluded(const tni_support *s, const tni_device *d, const tni_kernel_decl *k,
+                        const tn_call *call, tn_verdict *v)
 {
+    const tni_exclusion *x = tni_excluded(s->exclusions, d, k, call);
     *v = (tn_verdict){.struct_size = sizeof *v};
-    const tn_status s = d->backend->api.supports(d->handle, call, v);
-    note_failure(d->backend->plugin, s, v);
+    if (!x) return false;
+    v->reason = TNI_NO_PREPARE;
+    snprintf(v->text, sizeof v->text, "cannot prepare its kernel: %s", x->reason);
+    return true;
 }
 
-static void ask_kernel(const tni_device *d, const tni_kernel_decl *k, const tn_call *call,
-                       tn_verdict *v)
+static void ask_device(const tni_support *s, tni_device *d, const tn_call *call, tn_verdict *v)
+{
+    if (is_excluded(s, d, NULL, call, v)) return;
+    const tn_status status = d->backend->api.supports(d->handle, call, v);
+    note_failure(d->backend->plugin, status, v);
+}
+
+static void ask_kernel(const tni_support *s, const tni_device *d, const tni_kernel_decl *k,
+                       const tn_call *call, tn_verdict *v)
 {
     const tn_backend_api *api = &d->backend->api;
-    *v = (tn_verdict){.struct_size = sizeof *v};
+    if (is_excluded(s, d, k, call, v)) return;
     const char *id = k->decl.interface_id;
     if (id && (!api->get_extension || !api->get_extension(d->backend->self, id))) {
         v->reason = TN_NO_DEVICE;
         snprintf(v->text, sizeof v->text, "the backend has no interface %.100s", id);
         return;
     }
-    const tn_status s = k->decl.supports(k->self, call, v);
-    note_failure(k->plugin, s, v);
+    const tn_status status = k->decl.supports(k->self, call, v);
+    note_failure(k->plugin, status, v);
 }
 
 // Is k meant for d? First round: for its backend; second round: for host memory.
@@ -130,7 +142,7 @@ static bool try_kernels(const tni_support *s, tni_question *q, tni_device *d, co
             const tni_kernel_decl *k = &s->registry->kernels[i];
             tn_verdict v;
             if (!kernel_fits(k, d, q, round)) continue;
-            ask_kernel(d, k, call, &v);
+            ask_kernel(s, d, k, call, &v);
             if (v.ok) {
                 q->device = d;
                 q->kernel = k;
@@ -155,7 +167,7 @@ static bool decide(const tni_support *s, tni_question *q)
         tni_device *d = who->devices[i];
         tn_verdict v;
         call.forward = f && f->device == d ? &forward : NULL;
-        ask_device(d, &call, &v);
+        ask_device(s, d, &call, &v);
         if (v.ok)
             q->device = d;
         else if (!refuse(s->arena, &tail, d, NULL, &v) || !try_kernels(s, q, d, &call, &tail))
@@ -213,7 +225,7 @@ bool tni_support_may_fuse(tni_support *s, uint32_t number, tni_device *d, const 
     call.n_parts = 1;
     call.parts = parts;
     call.out_parts = &first;
-    ask_device(d, &call, &v);
+    ask_device(s, d, &call, &v);
     return q->as_part = v.ok != 0;
 }
 
@@ -225,7 +237,7 @@ static bool note_earlier(const tni_support *s, tni_question *q, const tn_call *c
     for (size_t i = 0; i < who->n && who->devices[i] != q->device; i++) {
         tni_device *d = who->devices[i];
         tn_verdict v;
-        ask_device(d, call, &v);
+        ask_device(s, d, call, &v);
         if (v.ok) snprintf(v.text, sizeof v.text, "does not run each part of it");
         if (!refuse(s->arena, &tail, d, NULL, &v)) return false;
     }
@@ -243,7 +255,7 @@ uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char
     s->questions = questions;
     if (*no_memory) return 0;
     fill_call(s, q, name, &call);
-    ask_device(d, &call, &v);
+    ask_device(s, d, &call, &v);
     if (!v.ok) return 0;
     tni_question *mine = &s->questions[s->n + 1];
     *mine = *q;

@@ -10,7 +10,7 @@
 enum { SCRATCH_ALIGN = 4096, STASH_ALIGN = 1024 };
 
 // What PICKY_LIE says: how prepare, or the run, is wrong.
-typedef enum lie { HONEST, FAILS, MANY_PAIRS, ODD_PAIR, ODD_ALIGN, RUN_SILENT } lie;
+typedef enum lie { HONEST, FAILS, MANY_PAIRS, ODD_PAIR, ODD_ALIGN, RUN_SILENT, LOSES_TOOLS } lie;
 
 static lie chosen(void)
 {
@@ -22,6 +22,7 @@ static tn_status tell(const tn_sdk_kernel *k, tn_kernel_info *info)
 {
     switch (chosen()) {
     case FAILS: return tn_fail(k->host, TN_E_NOMEM, "no room on the bench");
+    case LOSES_TOOLS: return tn_fail(k->host, TN_E_UNAVAILABLE, "the tools are gone");
     case MANY_PAIRS: info->n_inplace = 1000; break;
     case ODD_PAIR: info->inplace[info->n_inplace++] = (tn_inplace){7, 0}; break;
     case ODD_ALIGN: info->scratch_align = 48; break;
