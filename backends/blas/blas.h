@@ -207,6 +207,7 @@ typedef struct blas_loops {
 // The state of a kernel that is one loop over all its arguments.
 typedef struct blas_map {
     blas_loop loop;
+    blas_loop both;       // of two operands, one of them broadcast: the loop over arrays
     tn_dtype number;      // TN_F32, TN_F64 or TN_I64: what the loop computes in
     bool direct;          // all arguments have that dtype
     int32_t n_operands;   // the last may be `constants`

@@ -16,6 +16,27 @@
         before BLAS_SIMD for (int64_t i = 0; i < n; i++) to[i] = text;          \
     }
 
+// The same, but beyond BLAS_TURNS, in infinities and NaN, by another function.
+#define LOOP_OF_TURNS(name, text, otherwise)                                    \
+    BLAS_CLONES static void name(int64_t n, const void *const in[3], void *out) \
+    {                                                                           \
+        const float *u = in[0];                                                 \
+        float *to = out;                                                        \
+        int far = 0;                                                            \
+        BLAS_PRAGMA(omp simd reduction(| : far))                                \
+        for (int64_t i = 0; i < n; i++) far |= !(fabsf(u[i]) <= BLAS_TURNS);    \
+        if (!far) {                                                             \
+            BLAS_SIMD                                                           \
+            for (int64_t i = 0; i < n; i++) to[i] = text;                       \
+        } else {                                                                \
+            for (int64_t i = 0; i < n; i++)                                     \
+                to[i] = fabsf(u[i]) <= BLAS_TURNS ? text : otherwise(u[i]);     \
+        }                                                                       \
+    }
+LOOP_OF_TURNS(forward_sin_v, blas_sine(u[i], 0), sinf)
+LOOP_OF_TURNS(forward_cos_v, blas_sine(u[i], 1), cosf)
+LOOP_OF_TURNS(forward_tan_v, blas_tangent(u[i]), tanf)
+
 BLAS_INLINE float sign_of(float x)
 {
     return (x > 0.0f ? 1.0f : 0.0f) - (x < 0.0f ? 1.0f : 0.0f);
@@ -55,8 +76,7 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(log, blas_logf(x))               \
     X_(log1p, blas_log1pf(x))           \
     X_(expm1, blas_expm1f(x))           \
-    X_(sin, sinf(x))                    \
-    X_(cos, cosf(x))                    \
+    X_(cbrt, blas_cbrtf(x))             \
     X_(erf, erff(x))                    \
     X_(degrees, x * 57.29577951308232f) \
     X_(radians, x * 0.017453292519943295f)
@@ -67,6 +87,7 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(sigmoid, p *(1.0f - p))        \
     X_(softrelu, -blas_expm1f(-p))    \
     X_(tanh, (1.0f - p) * (1.0f + p)) \
+    X_(tan, p *p + 1.0f)              \
     X_(reciprocal, -(p * p))          \
     X_(abs, sign_of(p))               \
     X_(square, 2.0f * p)              \
@@ -84,6 +105,8 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(_div, a / b)                          \
     X_(_maximum, a >= b ? a : b)             \
     X_(_minimum, a <= b ? a : b)             \
+    X_(_power, blas_powf(a, b))              \
+    X_(_hypot, blas_hypotf(a, b))            \
     X_(_equal, a == b ? 1.0f : 0.0f)         \
     X_(_not_equal, a != b ? 1.0f : 0.0f)     \
     X_(_greater, a > b ? 1.0f : 0.0f)        \
@@ -127,7 +150,10 @@ static const struct {
 #define BACKWARD_ENTRY(op, text) {"_backward_" #op, {{derivative_##op##_v}}},
 #define BINARY_ENTRY(op, text) {#op, {{op##_vv, op##_vs, op##_sv}}},
     FORWARD(FORWARD_ENTRY) BACKWARD(BACKWARD_ENTRY)
-        BINARY(BINARY_ENTRY){"_backward_rsqrt", {{derivative_rsqrt_v}}}};
+        BINARY(BINARY_ENTRY){"_backward_rsqrt", {{derivative_rsqrt_v}}},
+    {"sin", {{forward_sin_v}}},
+    {"cos", {{forward_cos_v}}},
+    {"tan", {{forward_tan_v}}}};
 
 const blas_loops *blas_fast(const char *name)
 {

@@ -6,7 +6,11 @@
 // converted, computed, and converted back, inside the first-level cache.
 #include "blas.h"
 
-enum { CHUNK = 256 };
+enum {
+    CHUNK = 256,
+    SHORT = 64, // rows of fewer elements are broadcast into tiles
+    TILE = 1024 // elements of a tile
+};
 
 static size_t number_size(const blas_map *m)
 {
@@ -73,6 +77,7 @@ void blas_map_broadcast(const tn_sdk_kernel *k, blas_map *m, const blas_loops *l
     *a = k->call->in[0]->size == to->size ? full : blas_broadcast(k->call->in[0], to);
     *b = k->call->in[1]->size == to->size ? full : blas_broadcast(k->call->in[1], to);
     collapse_both(a, b);
+    m->both = m->loop;
     if (a->stride[a->ndim - 1] == 0) m->loop = loops->form[BLAS_SV];
     if (b->stride[b->ndim - 1] == 0) m->loop = loops->form[BLAS_VS];
 }
@@ -179,6 +184,52 @@ static void run_pieces(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     }
 }
 
+// `rows` rows of an operand, one after the other.
+static void gather_rows(const blas_box *b, blas_walk *w, const void *p, size_t size, int64_t rows,
+                        void *tile)
+{
+#define GATHER(type)                                                                      \
+    {                                                                                     \
+        const type *from = (const type *)p + w->offset;                                   \
+        for (int64_t i = 0; i < n; i++) ((type *)tile)[row * n + i] = from[step ? i : 0]; \
+    }
+    const int64_t n = b->dim[b->ndim - 1], step = b->stride[b->ndim - 1];
+    for (int64_t row = 0; row < rows; row++, blas_walk_next(b, w)) {
+        if (size == 4)
+            GATHER(uint32_t)
+        else
+            GATHER(uint64_t)
+    }
+#undef GATHER
+}
+
+// Items are rows, so short that a loop over each would be all overhead: what is broadcast becomes a
+// tile of many rows, which stays the same where the operand has but one row.
+static void run_short(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const map_run *r = ctx;
+    const blas_map *m = r->m;
+    const size_t size = number_size(m);
+    const int64_t group = TILE / r->n;
+    _Alignas(64) char tile[2][TILE * sizeof(double)];
+    blas_walk w[2];
+    (void)worker;
+    for (int j = 0; j < 2; j++) w[j] = blas_walk_from(&m->box[j], begin);
+    for (int64_t i = begin; i < end; i += group) {
+        const int64_t rows = end - i < group ? end - i : group;
+        const void *in[3] = {tile[0], tile[1], NULL};
+        for (int j = 0; j < 2; j++) {
+            const blas_box *b = &m->box[j];
+            const bool one = b->ndim == 2 && b->stride[0] == 0;
+            if (r->call->in[j]->size == r->call->out[0]->size)
+                in[j] = (const char *)r->a->in[j].host + (size_t)(i * r->n) * size;
+            else if (i == begin || !one)
+                gather_rows(b, &w[j], r->a->in[j].host, size, rows, tile[j]);
+        }
+        m->both(rows * r->n, in, (char *)r->a->out[0].host + (size_t)(i * r->n) * size);
+    }
+}
+
 tn_status blas_map_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const blas_map *m = k->state;
@@ -186,6 +237,10 @@ tn_status blas_map_run(const tn_sdk_kernel *k, const tn_run_args *a)
     const int64_t size = k->call->out[0]->size, n = b->dim[b->ndim - 1];
     if (size == 0) return TN_OK;
     map_run r = {m, k->call, a, n, (n + BLAS_BLOCK - 1) / BLAS_BLOCK};
+    if (m->both && m->direct && n < SHORT && b->ndim > 1) {
+        blas_items(k, a, size / n, n, m->grain, run_short, &r);
+        return TN_OK;
+    }
     blas_items(k, a, size / n * r.pieces, n < BLAS_BLOCK ? n : BLAS_BLOCK, m->grain, run_pieces,
                &r);
     return TN_OK;

@@ -8,6 +8,8 @@
 #ifndef TENON_BLAS_MATH_H
 #define TENON_BLAS_MATH_H
 
+#include <string.h>
+
 #include "blas.h"
 
 #define BLAS_ROUND 12582912.0f // 1.5 · 2^23: adding it leaves the nearest integer in the low bits
@@ -126,6 +128,155 @@ BLAS_INLINE float blas_softreluf(float x)
 {
     const float rest = blas_log1pf(blas_expf(-fabsf(x)));
     return (x > 0.0f ? x : 0.0f) + rest;
+}
+
+// ------------------------------------------------------------------ by way of double
+//
+// Where float arithmetic would lose too much, double has bits to spare: the results are rounded
+// once, and the series may be short. Those of sine, cosine and e^x are Taylor's, that of the
+// logarithm is 2 artanh s, s = (m - 1) / (m + 1).
+
+BLAS_INLINE double blas_double_of(uint64_t bits)
+{
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+BLAS_INLINE uint64_t blas_bits_of(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+#define BLAS_ROUND_DOUBLE \
+    6755399441055744.0 // 1.5 · 2^52: leaves the nearest integer in the low bits
+
+// log₂ |x| for floats, which are all normal numbers as doubles; |x| = m 2^e with m in √½ … √2.
+BLAS_INLINE double blas_log2_abs(double x)
+{
+    const double a = fabs(x);
+    const uint64_t bits = blas_bits_of(a) - 0x3FE6A09E667F3BCDu; // bits of √½
+    const double e = (double)(int32_t)((int64_t)bits >> 52);
+    const double m = blas_double_of((bits & 0x000FFFFFFFFFFFFFu) + 0x3FE6A09E667F3BCDu);
+    const double s = (m - 1) / (m + 1), z = s * s;
+    double p = 1.0 / 15;
+    p = p * z + 1.0 / 13;
+    p = p * z + 1.0 / 11;
+    p = p * z + 1.0 / 9;
+    p = p * z + 1.0 / 7;
+    p = p * z + 1.0 / 5;
+    p = p * z + 1.0 / 3;
+    const double log2 = e + (p * z * s + s) * 2.8853900817779268; // 2 / log 2
+    const double ends = a == 0 ? -(double)INFINITY : a;           // infinity and NaN
+    return a == 0 || !(a < (double)INFINITY) ? ends : log2;
+}
+
+// 2^t; beyond ±200 it is 0 or infinity as a float.
+BLAS_INLINE double blas_exp2_double(double t)
+{
+    t = t < -200 ? -200 : t;
+    t = t > 200 ? 200 : t;
+    const double shifted = t + BLAS_ROUND_DOUBLE, whole = shifted - BLAS_ROUND_DOUBLE;
+    const double r = (t - whole) * 0.69314718055994531;
+    double p = 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    p = p * r + 1;
+    p = p * r + 1;
+    return p * blas_double_of((blas_bits_of(shifted) + 1023) << 52);
+}
+
+// As pow of <math.h>: 1 for y = 0 and for x = 1, NaN for a finite negative x unless y is
+// whole.
+BLAS_INLINE float blas_powf(float x, float y)
+{
+    const float half = 0.5f * y;
+    const double t = (double)y * blas_log2_abs((double)x);
+    const float size = (float)blas_exp2_double(fabsf(x) == 1.0f ? 0.0 : t);
+    const bool whole = truncf(y) == y, odd = whole & (truncf(half) != half);
+    const float sign = copysignf(1.0f, x) < 0.0f && odd ? -1.0f : 1.0f;
+    const bool none = (x < 0.0f) & (x > -INFINITY) & !whole;
+    const float signless = none ? NAN : sign * size;
+    return y == 0.0f || x == 1.0f ? 1.0f : signless;
+}
+
+BLAS_INLINE float blas_cbrtf(float x)
+{
+    const double t = blas_log2_abs((double)x) * (1.0 / 3);
+    return copysignf((float)blas_exp2_double(t), x);
+}
+
+// Squares of floats neither overflow nor vanish as doubles. Infinity wins over NaN.
+BLAS_INLINE float blas_hypotf(float x, float y)
+{
+    const double a = (double)x, b = (double)y;
+    const bool endless = (fabsf(x) == INFINITY) | (fabsf(y) == INFINITY);
+    const float v = (float)sqrt(a * a + b * b);
+    return endless ? INFINITY : v;
+}
+
+// Up to here sine and its kin are computed as below, beyond by the C library.
+#define BLAS_TURNS 1e6f
+
+// Sine and cosine of r, |r| ≤ π / 4.
+BLAS_INLINE double blas_sin_small(double r)
+{
+    const double z = r * r;
+    double p = 1.0 / 6227020800;
+    p = p * z - 1.0 / 39916800;
+    p = p * z + 1.0 / 362880;
+    p = p * z - 1.0 / 5040;
+    p = p * z + 1.0 / 120;
+    p = p * z - 1.0 / 6;
+    return p * z * r + r;
+}
+
+BLAS_INLINE double blas_cos_small(double r)
+{
+    const double z = r * r;
+    double p = -1.0 / 87178291200;
+    p = p * z + 1.0 / 479001600;
+    p = p * z - 1.0 / 3628800;
+    p = p * z + 1.0 / 40320;
+    p = p * z - 1.0 / 720;
+    p = p * z + 1.0 / 24;
+    p = p * z - 0.5;
+    return p * z + 1;
+}
+
+// x = n π/2 + r. The first part of π/2 has 32 bits, so that its multiples are exact.
+BLAS_INLINE double blas_quarter(float x, uint64_t *n)
+{
+    const double v = (double)x, shifted = v * 0.63661977236758134 + BLAS_ROUND_DOUBLE;
+    const double whole = shifted - BLAS_ROUND_DOUBLE;
+    *n = blas_bits_of(shifted);
+    return (v - whole * 1.5707963267341256) - whole * 6.0771005065061922e-11;
+}
+
+// Sine of x + quarters π/2.
+BLAS_INLINE float blas_sine(float x, uint64_t quarters)
+{
+    uint64_t n;
+    const double r = blas_quarter(x, &n);
+    n += quarters;
+    const double y = n & 1 ? blas_cos_small(r) : blas_sin_small(r);
+    return x == 0.0f && quarters == 0 ? x : (float)(n & 2 ? -y : y);
+}
+
+BLAS_INLINE float blas_tangent(float x)
+{
+    uint64_t n;
+    const double r = blas_quarter(x, &n);
+    const double s = blas_sin_small(r), c = blas_cos_small(r);
+    return x == 0.0f ? x : (float)(n & 1 ? -c / s : s / c);
 }
 
 #endif

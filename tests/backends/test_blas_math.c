@@ -133,6 +133,61 @@ static void roots_and_rounding(void)
     check_function("round", round, 0);
 }
 
+static void functions_by_way_of_double(void)
+{
+    if (!ready()) return;
+    check_function("sin", sin, 1);
+    check_function("cos", cos, 1);
+    check_function("tan", tan, 1);
+    check_function("cbrt", cbrt, 0.51);
+}
+
+// Every pair of special numbers, then pairs of all kinds of floats, then those that give no end.
+static float operand(uint32_t i, int side)
+{
+    static const float special[] = {0.0f,   -0.0f,   1.0f, -1.0f,    2.0f,      -2.0f,
+                                    3.0f,   -3.0f,   0.5f, -0.5f,    1e30f,     -1e30f,
+                                    1e-40f, -1e-40f, 2.5f, INFINITY, -INFINITY, NAN};
+    enum { KINDS = sizeof special / sizeof *special };
+    if (i < KINDS * KINDS) return special[side ? i / KINDS : i % KINDS];
+    const uint32_t z = (i + (side ? 7919u : 0u)) * 2654435761u;
+    if (i < N / 4) return tn_f32_from_bits(z);
+    return side ? (float)(z >> 8) * 0x1p-20f - 8.0f : (float)(z >> 8) * 0x1p-18f;
+}
+
+static void check_pairs(const char *op, double (*exact)(double, double), double most)
+{
+    tn_fresh();
+    tn_exec *e = tn_simple_bind(bench.g, tn_op(op, NULL, tn_var("x"), tn_var("y")),
+                                .backends = "blas", .grad_req = TN_NULL,
+                                .shapes = TN_SHAPES({"x", TN_DIMS(N)}, {"y", TN_DIMS(N)}));
+    TN_CHECK_EXEC(e);
+    if (!e) return;
+    float *x = inputs(e), *y = tn_tensor_data(tn_exec_arg(e, "y"));
+    for (uint32_t i = 0; i < N; i++) x[i] = operand(i, 0), y[i] = operand(i, 1);
+    tn_forward(e, false);
+    TN_CHECK_EXEC(e);
+    const float *got = tn_tensor_data(tn_exec_output(e, 0));
+    double worst = 0;
+    int at = 0;
+    for (int i = 0; i < N; i++) {
+        const double error = ulps(got[i], exact((double)x[i], (double)y[i]));
+        if (error > worst) worst = error, at = i;
+    }
+    CU_ASSERT(worst <= most);
+    if (worst > most)
+        printf("\n    %s(%.9g, %.9g): %.9g, wanted %.9g: %.2f units\n", op, (double)x[at],
+               (double)y[at], (double)got[at], exact((double)x[at], (double)y[at]), worst);
+    tn_exec_free(e);
+}
+
+static void functions_of_two(void)
+{
+    if (!ready()) return;
+    check_pairs("_power", pow, 0.51);
+    check_pairs("_hypot", hypot, 0.51);
+}
+
 static void the_ends_are_exact(void)
 {
     static const struct {
@@ -173,4 +228,5 @@ static void the_ends_are_exact(void)
 
 TN_TEST_MAIN({"exponentials", exponentials}, {"logarithms", logarithms},
              {"activations", activations}, {"roots and rounding", roots_and_rounding},
-             {"the ends are exact", the_ends_are_exact})
+             {"functions by way of double", functions_by_way_of_double},
+             {"functions of two", functions_of_two}, {"the ends are exact", the_ends_are_exact})
