@@ -56,10 +56,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'b': o->backends = arg; break;
     case 'B': o->batch = tool_long(arg, "--batch", 1, state); break;
     case 'T': o->dtype = dtype("--dtype", arg, state); break;
-    case KEY_COMPUTE:
-        o->compute = dtype("--compute", arg, state);
-        if (o->compute == TN_F32) o->compute = TN_DTYPE_NONE;
-        break;
+    case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 't': o->threads = tool_long(arg, "--threads", 1, state); break;
     case 'm': choose_mode(o, arg, state); break;
     case 's':

@@ -14,11 +14,13 @@ typedef struct options {
     size_t n_inputs;
     const char *outputs[MAX_OUTPUTS];
     size_t n_outputs;
-    tn_dtype dtype;
+    tn_dtype dtype, compute;
     uint64_t seed;
     bool train, grad;
     tool_groups groups;
 } options;
+
+enum { KEY_COMPUTE = 1000 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -38,6 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->dtype = tn_dtype_find(arg);
         if (!o->dtype) argp_error(state, "--dtype: no dtype \"%s\"", arg);
         break;
+    case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 'i':
         if (!strchr(arg, '=') || arg[0] == '=' || o->n_inputs == MAX_INPUTS)
             argp_error(state, "--input: wanted NAME=FILE.npy, got \"%s\"", arg);
@@ -75,6 +78,10 @@ static const struct argp_option argp_options[] = {
      .arg = "NAME=DEVICE",
      .doc = "device of the nodes whose __ctx_group__ is NAME; repeatable"},
     {.name = "dtype", .key = 'T', .arg = "NAME", .doc = "convert inputs and parameters to this"},
+    {.name = "compute",
+     .key = KEY_COMPUTE,
+     .arg = "NAME",
+     .doc = "float32, or bfloat16 where a backend can; results stay float32"},
     {.name = "train", .key = 't', .doc = "run as in training; writes DIR/aux_<name>.npy"},
     {.name = "grad",
      .key = 'g',
@@ -263,7 +270,8 @@ static int bind(run *r, const options *o, tn_symbol net)
     }
     r->exec = tn_simple_bind(r->g, net, .backends = o->backends, .shapes = {r->n_values, shapes},
                              .dtypes = {r->n_values, dtypes}, .groups = tool_groups_of(&o->groups),
-                             .grad_req = o->grad ? TN_WRITE : TN_NULL, .seed = o->seed);
+                             .grad_req = o->grad ? TN_WRITE : TN_NULL, .compute = o->compute,
+                             .seed = o->seed);
     if (!r->exec) return tool_graph_fail("run", r->g, o->network, "--input NAME=FILE.npy");
     if (tn_exec_set_all(r->exec, (tn_tensors){r->n_values, r->values}, false) != TN_OK)
         return tool_fail("run", "%s", tn_exec_error(r->exec));

@@ -7,6 +7,8 @@
 
 #include "tools/train.h"
 
+enum { KEY_COMPUTE = 1000 };
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     train_options *o = state->input;
@@ -14,6 +16,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'd': o->data = arg; break;
     case 'n': o->network = arg; break;
     case 'b': o->backends = arg; break;
+    case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 'o': o->save = arg; break;
     case 'H': o->hidden = arg; break;
     case 'L': o->losses = arg; break;
@@ -45,6 +48,10 @@ static const struct argp_option argp_options[] = {
      .arg = "LIST",
      .doc = "hidden layers of the default network (default: 128)"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends in order of preference"},
+    {.name = "compute",
+     .key = KEY_COMPUTE,
+     .arg = "NAME",
+     .doc = "float32, or bfloat16 where a backend can; parameters stay float32"},
     {.name = "epochs", .key = 'e', .arg = "N", .doc = "passes over the data (default 20)"},
     {.name = "batch", .key = 'B', .arg = "N", .doc = "pictures a step (default 64)"},
     {.name = "lr", .key = 'l', .arg = "X", .doc = "learning rate (default 0.1)"},

@@ -217,3 +217,11 @@ double tool_double(const char *text, const char *what, struct argp_state *state)
         argp_error(state, "%s: wanted a number, got \"%s\"", what, text);
     return v;
 }
+
+tn_dtype tool_compute(const char *text, struct argp_state *state)
+{
+    if (strcmp(text, "float32") == 0) return TN_DTYPE_NONE;
+    if (strcmp(text, "bfloat16") != 0 && strcmp(text, "bf16") != 0)
+        argp_error(state, "--compute: wanted float32 or bfloat16, got \"%s\"", text);
+    return TN_BF16;
+}

@@ -72,6 +72,10 @@ void tool_print_names(const char *label, tn_names names);
 // indented. Ends the line. Width 0: no limit.
 void tool_wrap(const char *text, int at, int indent, int width);
 
+// Value of --compute for tn_bind_options: float32 is TN_DTYPE_NONE, bfloat16 or bf16 is TN_BF16;
+// exits with EXIT_USAGE through argp if it is something else.
+tn_dtype tool_compute(const char *text, struct argp_state *state);
+
 // Columns of the terminal that f is, 80 if it does not say; 0 if f is no terminal or a dumb one.
 int tool_columns(FILE *f);
 

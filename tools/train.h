@@ -30,6 +30,7 @@ typedef struct train_options {
     const char *data, *network, *backends, *save, *hidden, *losses;
     long epochs, batch, show;
     double lr, momentum, wd;
+    tn_dtype compute;
     uint64_t seed;
     int columns; // of the terminal; 0: none, so no progress bar
 } train_options;

@@ -212,6 +212,7 @@ int trainer_bind(trainer *t, const dataset *data)
     const tn_dims dims = {(size_t)t->shape.ndim, t->shape.dim};
     t->exec = tn_simple_bind(t->g, t->net, .backends = t->o->backends, .seed = t->o->seed,
                              .grad_req = TN_WRITE, .shapes = TN_SHAPES({t->data, dims}),
+                             .compute = t->o->compute,
                              .grad_reqs = TN_REQS({t->data, TN_NULL}, {t->label, TN_NULL}));
     if (!t->exec) return tool_graph_fail("train", t->g, t->o->network, NULL);
     t->x = tn_exec_arg(t->exec, t->data);

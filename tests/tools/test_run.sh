@@ -118,6 +118,17 @@ quiet_but_zeros() {
 
 # shellcheck disable=SC2086
 errors() {
+    echo "== computed in bfloat16"
+    # shellcheck disable=SC2086
+    tenon 0 run mlp.json $inputs --grad --out wide && tenon 0 run mlp.json $inputs --grad \
+        --compute bfloat16 --out narrow
+    for file in out_output grad_fc1_weight; do
+        npy_values wide/$file.npy >a
+        npy_values narrow/$file.npy >b
+        paste a b | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 0.02) exit 1 } END { exit !NR }' ||
+            fail "--compute bfloat16: $file: $(paste a b)"
+    done
+
     echo "== errors"
     tenon 1 run absent.json && err '^tenon run: absent.json: No such file'
     tenon 1 run mlp.json -i data=absent.npy && err '^tenon run: absent.npy: No such file'
@@ -145,6 +156,7 @@ errors() {
         tenon 2 run mlp.json --input $input && err 'wanted NAME=FILE.npy'
     done
     tenon 2 run mlp.json --dtype float23 && err 'no dtype "float23"'
+    tenon 2 run mlp.json --compute float64 && err 'wanted float32 or bfloat16, got "float64"'
     tenon 2 run mlp.json --seed x && err '--seed: wanted a whole number'
 
     # Parameters of another network: all of them an error, one of them a remark.

@@ -53,6 +53,24 @@ cmp -s losses3 losses6 && fail "--wd changes nothing"
 tenon 0 train --epochs 1 --show 0 --save again --hidden 20,10 --backend reference
 out 'fc1_weight fc1_bias fc2_weight fc2_bias fc3_weight fc3_bias' && out 'nodes: reference [0-9]+;'
 
+echo "== computed in bfloat16"
+tenon 2 train --compute int8 && err '^tenon train: --compute: wanted float32 or bfloat16, got "int8"'
+tenon 0 train --epochs 2 --show 0 --save again --compute float32 --losses losses2
+cmp -s losses losses2 || fail "--compute float32 is not the default"
+tenon 0 train --epochs 2 --show 0 --save half --compute bfloat16 --losses losses7
+paste losses losses7 | awk '{ a += $1; b += $2 } END { exit !(b < 1.02 * a && b > 0.98 * a) }' ||
+    fail "in bfloat16 the losses are others: $(paste losses losses7 | tail -n 3)"
+narrow() { "$program" backends | grep -E 'oneDNN .*(bfloat16|AMX)' >/dev/null; }
+if ! has_backend onednn || ! narrow; then
+    skip "no backend that computes in bfloat16 on this CPU"
+else
+    tenon 0 train --epochs 2 --show 0 --save half --compute bf16 --backend onednn,reference \
+        --losses losses7
+    cmp -s losses losses7 && fail "--compute bf16 changes nothing"
+    paste losses losses7 | awk '{ a += $1; b += $2 } END { exit !(b < 1.02 * a && b > 0.98 * a) }' ||
+        fail "in bfloat16 the losses are others: $(paste losses losses7 | tail -n 3)"
+fi
+
 echo "== data from a file"
 awk 'BEGIN { for (i = 0; i < 100; i++) { c = int(i / 2) % 2; print c * 2 - 1, i / 100, 0.5, c } }' |
     tr ' ' ',' >table.csv
