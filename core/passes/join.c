@@ -160,7 +160,8 @@ static tn_status join_kernel(tni_joiner *j, uint32_t id)
 {
     tni_placed *o = j->p->out;
     const tni_node *n = tni_node_at(j->old.g, id);
-    tn_status s = tni_negotiate(&j->talks, id);
+    tn_status s = tni_early_before(j, id);
+    if (s == TN_OK) s = tni_negotiate(&j->talks, id);
     if (s == TN_OK) s = bring_inputs(j, id, n);
     if (s != TN_OK) return s;
     const uint32_t f = n->forward ? j->value[tni_node_at(j->old.g, n->forward)->value0].node : 0;
@@ -174,7 +175,8 @@ static tn_status join_kernel(tni_joiner *j, uint32_t id)
     o->at[made].call = tni_negotiated_call(&j->talks, id, mine->name);
     if (!o->at[made].call) return tni_place_nomem(j->p);
     forget_written(j, n);
-    return bring_kept(j, n);
+    s = bring_kept(j, n);
+    return s == TN_OK ? tni_early_made(j, id) : s;
 }
 
 static tn_status join_variable(tni_joiner *j, uint32_t id)
@@ -183,7 +185,8 @@ static tn_status join_variable(tni_joiner *j, uint32_t id)
     const uint32_t made = append(j, n, 0);
     if (!made) return j->p->src->error.status;
     j->p->out->at[made] = (tni_place){.kind = TNI_VARIABLE, .memory = j->homes[id]};
-    return bring_kept(j, n);
+    const tn_status s = bring_kept(j, n);
+    return s == TN_OK ? tni_early_made(j, id) : s;
 }
 
 // ------------------------------------------------------------------ the whole
@@ -215,6 +218,7 @@ static tn_status sweep(tni_joiner *j)
     tni_placed *o = j->p->out;
     tn_status s = find_homes(j);
     if (s == TN_OK) s = tni_rehearse(&j->talks);
+    if (s == TN_OK && !tni_early_begin(j)) s = tni_place_nomem(j->p);
     o->n_forward = 0;
     for (uint32_t id = 1; id <= j->old.g->n_nodes && s == TN_OK; id++) {
         s = j->old.at[id].kind == TNI_KERNEL ? join_kernel(j, id) : join_variable(j, id);
@@ -249,6 +253,8 @@ tn_status tni_join(tni_placer *p)
     free(j.versions);
     free(j.keep);
     free(j.keep_next);
+    free(j.wanted);
+    free(j.pending);
     tni_negotiator_free(&j.talks);
     return s;
 }

@@ -424,7 +424,8 @@ const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *n
 void tni_negotiator_free(tni_negotiator *t);
 bool tni_has_layouts(const tni_device *d); // of its own
 
-// ------------------------------------------------------------------ joining (join.c, bring.c)
+// ------------------------------------------------------------------ joining (join.c, bring.c,
+// early.c)
 
 // A form of a value in the new graph that was made from it: a copy, or another layout.
 typedef struct tni_version {
@@ -439,6 +440,12 @@ typedef struct tni_want {
     tni_device *device; // the reader's, which makes its own layouts
 } tni_want;
 
+// A value that was made and will be wanted in another memory.
+typedef struct tni_errand {
+    uint32_t value;     // of old
+    tni_device *memory; // where it was made
+} tni_errand;
+
 typedef struct tni_joiner {
     tni_placer *p;
     tni_placed old;         // what place.c wrote; here until the new graph is done
@@ -452,6 +459,10 @@ typedef struct tni_joiner {
     uint32_t *keep;       // by value of old → index in options.keep + 1, 0: none
     uint32_t *keep_next;  // by index in options.keep → as above
     tni_negotiator talks; // about the layouts of old
+    tni_device **wanted;  // by value of old: other memory that its phase wants it in first;
+                          // &tni_home_auto: none
+    tni_errand *pending;  // on devices, wanted elsewhere, and not brought yet
+    size_t n_pending, pending_room;
     const tni_op *copy, *reorder;
     const void *copy_params, *reorder_params;
 } tni_joiner;
@@ -460,6 +471,12 @@ typedef struct tni_joiner {
 tni_entry tni_bring(tni_joiner *j, uint32_t v, const tni_want *want);
 // Info of entry e of the new graph, with its layout.
 const tn_value_info *tni_joined_info(tni_joiner *j, tni_entry e);
+
+// Copies that can begin before a reader asks for them (early.c): before the sweep, when node id of
+// old is there, and before it is appended.
+bool tni_early_begin(tni_joiner *j); // false: out of memory
+tn_status tni_early_made(tni_joiner *j, uint32_t id);
+tn_status tni_early_before(tni_joiner *j, uint32_t id);
 
 // Is there a memory that is not the host's, or a backend with layouts of its own?
 bool tni_join_needed(const tni_placer *p);

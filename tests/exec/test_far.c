@@ -348,7 +348,70 @@ static void a_nan_is_found_where_it_lies(void)
     }
 }
 
-TN_TEST_MAIN({"tensors lie where they are used", tensors_lie_where_they_are_used},
+// ------------------------------------------------------------------ at the same time
+
+// Operators of the rows of forward, in order.
+static void show_rows(const tn_exec *e, char *text, size_t size)
+{
+    size_t n = 0;
+    text[0] = 0;
+    for (size_t r = 0; r < e->n_forward_rows && n < size; r++) {
+        const uint32_t id = e->row_node[r];
+        const char *op = id ? e->placed.g->nodes[id].op->decl.name : "border";
+        if (id && e->placed.at[id].kind == TNI_COPY) op = e->placed.at[id].memory ? "up" : "down";
+        n += (size_t)snprintf(text + n, size - n, "%s%s", n ? " " : "", op);
+    }
+}
+
+static void run_and_log(tn_exec *e, const char *rows, const char *log)
+{
+    tn_far_counters *c = (tn_far_counters *)counters();
+    char text[200];
+    show_rows(e, text, sizeof text);
+    TN_CHECK_STR(text, rows);
+    if (!c) return;
+    memset(c->log, 0, sizeof c->log);
+    atomic_store(&c->n_log, 0);
+    RUN_OK(tn_forward(e, false));
+    TN_CHECK_STR(c->log, log);
+}
+
+// The host reads a; b does not depend on it. b is put into the queue when a has arrived, and is not
+// done (R) before the end: while the host computes sin(a), the device has b.
+static void the_device_works_while_the_host_reads(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3));
+    tn_symbol a = BINARY("_mul", "a", x, x), b = BINARY("elemwise_add", "b", x, x);
+    tn_exec *e = tn_simple_bind(bench.g, tn_group(bench.g, TN_SYMS(a, b, UNARY("sin", "s", a))),
+                                .backends = "lazy,reference");
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_tensor_fill(tn_exec_arg(e, "x"), 2);
+    run_and_log(e, "_mul down elemwise_add sin", "rRDrR");
+    TN_CHECK_VALUES(tn_exec_output(e, 1), 0, 4, 4, 4);
+    TN_CHECK_VALUES(tn_exec_output(e, 2), 1e-6, sin(4), sin(4), sin(4));
+    tn_exec_free(e);
+}
+
+// The device wants p; q does not depend on that. p is on its way while the host computes q.
+static void bytes_travel_while_the_host_computes(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3));
+    tn_symbol p = UNARY("sin", "p", x), q = UNARY("cos", "q", x);
+    tn_symbol both = tn_group(bench.g, TN_SYMS(p, q, BINARY("_mul", "k", p, p)));
+    tn_exec *e = tn_simple_bind(bench.g, both, .backends = "lazy,reference");
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_tensor_fill(tn_exec_arg(e, "x"), 2);
+    run_and_log(e, "sin up cos _mul", "urUR");
+    TN_CHECK_VALUES(tn_exec_output(e, 1), 1e-6, cos(2), cos(2), cos(2));
+    TN_CHECK_VALUES(tn_exec_output(e, 2), 1e-6, sin(2) * sin(2), sin(2) * sin(2), sin(2) * sin(2));
+    tn_exec_free(e);
+}
+
+TN_TEST_MAIN({"the device works while the host reads", the_device_works_while_the_host_reads},
+             {"bytes travel while the host computes", bytes_travel_while_the_host_computes},
+             {"tensors lie where they are used", tensors_lie_where_they_are_used},
              {"host tensors are carried over", host_tensors_are_carried_over},
              {"what is sent stays until it has left", what_is_sent_stays_until_it_has_left},
              {"what passes through the host has a place of its own",

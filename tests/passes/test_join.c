@@ -98,7 +98,7 @@ static void variables_lie_where_they_are_used(void)
     on("beta", "relu", "e", z);
     PLACE(ALL);
     TN_CHECK_GRAPH();
-    TN_CHECK_STR(hand_show(), "x@far:1 y z unused a:far:1 b:far:1 y_0_copy:host>far:1 c:far:1 "
+    TN_CHECK_STR(hand_show(), "x@far:1 y y_0_copy:host>far:1 z unused a:far:1 b:far:1 c:far:1 "
                               "y_0_copy:host>far:0 d:far:0 e:beta");
     tni_device *homes[16];
     for (int i = 0; i < 16; i++) homes[i] = &tni_home_auto;
@@ -106,7 +106,7 @@ static void variables_lie_where_they_are_used(void)
     homes[2] = hand.list[FAR]->devices;
     PLACE(ALL, .homes = homes);
     TN_CHECK_STR(hand_show(),
-                 "x y@far:0 z unused x_0_copy:host>far:1 a:far:1 b:far:1 y_0_copy:far:0>host "
+                 "x x_0_copy:host>far:1 y@far:0 z unused a:far:1 b:far:1 y_0_copy:far:0>host "
                  "y_0_copy:host>far:1 c:far:1 d:far:0 e:beta");
     hand_end();
 }
@@ -230,9 +230,32 @@ static void a_layout_is_made_once(void)
     on("far:0", "relu", "e", a);
     PLACE(ALL);
     TN_CHECK_GRAPH();
-    TN_CHECK_STR(hand_show(), "x r:beta r_0_reorder:tile a:tile b:tile a_0_reorder:tile c:beta "
-                              "d:alpha a_0_copy:host>far:0 e:far:0");
-    CU_ASSERT(tni_node_at(hand.placed.g, 9)->in[0].node == 6); // copied as row-major
+    TN_CHECK_STR(hand_show(), "x r:beta r_0_reorder:tile a:tile a_0_reorder:tile "
+                              "a_0_copy:host>far:0 b:tile c:beta d:alpha e:far:0");
+    CU_ASSERT(tni_node_at(hand.placed.g, 6)->in[0].node == 5); // copied as row-major
+    hand_end();
+}
+
+// A download comes before what its device does next, even if its reader stands later; and stays
+// behind host nodes in between. Backward does not make forward copy.
+static void copies_begin_early(void)
+{
+    begin();
+    const tn_symbol x = hand_var("x"), y = hand_var("y"), a = on("far:0", "relu", "a", x);
+    on("beta", "relu", "h", y);
+    const tn_symbol b = on("far:1", "sigmoid", "b", x);
+    on("far:0", "sigmoid", "c", x);
+    on("beta", "sigmoid", "reads_a", a);
+    on("beta", "relu", "reads_b", b);
+    PLACE(ALL);
+    TN_CHECK_GRAPH();
+    TN_CHECK_STR(hand_show(), "x x_0_copy:host>far:0 y a:far:0 h:beta x_0_copy:host>far:1 b:far:1 "
+                              "a_0_copy:far:0>host c:far:0 reads_a:beta b_0_copy:far:1>host "
+                              "reads_b:beta");
+    hand_place(5, &(tni_place_options){ALL});
+    TN_CHECK_STR(hand_show(), "x x_0_copy:host>far:0 y a:far:0 h:beta x_0_copy:host>far:1 b:far:1 "
+                              "c(backward):far:0 a_0_copy:far:0>host reads_a:beta "
+                              "b_0_copy:far:1>host reads_b:beta");
     hand_end();
 }
 
@@ -346,6 +369,7 @@ TN_TEST_MAIN({"host devices share their memory", host_devices_share_their_memory
              {"forward and backward stay apart", forward_and_backward_stay_apart},
              {"layouts flow through those who know them", layouts_flow_through_those_who_know_them},
              {"a layout is made once", a_layout_is_made_once},
+             {"copies begin early", copies_begin_early},
              {"from far memory into a layout", from_far_memory_into_a_layout},
              {"two domains meet as row-major", two_domains_meet_as_row_major},
              {"weights are packed and states are not", weights_are_packed_and_states_are_not},

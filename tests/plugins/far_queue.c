@@ -32,6 +32,20 @@ struct tn_event {
     uint64_t until;
 };
 
+// ------------------------------------------------------------------ the log
+
+static void note(tn_device *device, char what)
+{
+    tn_far_counters *c = &device->plugin->counters;
+    const int at = atomic_fetch_add(&c->n_log, 1);
+    if (at >= 0 && at < (int)sizeof c->log) c->log[at] = what;
+}
+
+static char letter(const task *t, bool done)
+{
+    return (done ? "RUCW" : "rucw")[t->kind];
+}
+
 // ------------------------------------------------------------------ doing
 
 static void task_free(task *t)
@@ -65,6 +79,7 @@ static tn_status queue_flush(tn_queue *q, uint64_t until)
         q->done++;
         const tn_status s = first == TN_OK ? task_do(q, t) : TN_OK;
         if (first == TN_OK) first = s;
+        note(q->device, letter(t, true));
         task_free(t);
     }
     return first;
@@ -88,6 +103,7 @@ static tn_status queue_add(tn_queue *q, const task *what)
         q->first = t;
     q->last = t;
     q->issued++;
+    note(q->device, letter(t, false));
     atomic_fetch_add(&q->device->plugin->counters.deferred, 1);
     return TN_OK;
 }
@@ -105,6 +121,7 @@ static tn_status lazy_download(tn_device *device, tn_queue *queue, tn_buffer *sr
                                void *dst, uint64_t bytes)
 {
     const tn_status s = queue ? queue_flush(queue, queue->issued) : TN_OK;
+    if (queue) note(device, 'D');
     return s == TN_OK ? far_download(device, NULL, src, offset, dst, bytes) : s;
 }
 
