@@ -1,4 +1,4 @@
-// core/exec/bind_constants.c: executors for inference: which arguments never change.
+// core/exec/bind_constants.c: which arguments never change, and what is computed once therefore.
 #include "core/exec/exec.h"
 
 static const char blanks[] = " ,\t\n";
@@ -43,4 +43,31 @@ tn_status tni_bind_constants(tni_bind *b)
     for (const char *name; !status && (name = next_name(&list, &n));)
         status = take_name(b, name, n);
     return status;
+}
+
+// ------------------------------------------------------------------ what is computed once
+
+// Of executors that are not for inference: larger values are rather computed again than kept. A
+// mask of 1024 × 1024 floats stays.
+enum { MOST_KEPT = 4 << 20 };
+
+// Made of nothing but shapes and of what is kept itself.
+static bool is_kept(const tn_exec *e, const tni_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (!(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) && !e->plan.once[n->in[i].node])
+            return false;
+    for (uint32_t o = 0; o < n->n_out; o++)
+        if (tni_bytes_of(e, n->value0 + o) > MOST_KEPT) return false;
+    return true;
+}
+
+void tni_find_once(tn_exec *e)
+{
+    const tn_graph *g = e->placed.g;
+    for (uint32_t id = 1; id <= e->plan.n_forward; id++) {
+        const tni_node *n = tni_node_at(g, id);
+        if (!n->op || !n->n_out || !e->placed.constant[n->value0]) continue;
+        e->plan.once[id] = e->inference || is_kept(e, n);
+    }
 }

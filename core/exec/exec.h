@@ -154,6 +154,7 @@ typedef struct tni_plan {
     uint32_t *scratch;  // by node: block, or 0
     uint32_t *stash;    // by node: block, or 0 (of the forward node)
     uint8_t *elided;    // by node: an identity that shares memory and does not run
+    uint8_t *once;      // by node: runs when constants are new, not in each forward
     uint8_t *lasting;   // by value: made of constants, and read in each run
     uint8_t *written;   // by node: a variable whose memory something writes to; while planning
     tni_overlap *overlaps;
@@ -238,6 +239,7 @@ struct tn_exec {
     bool *constant;         // by argument, then state: it never changes
     bool inference;         // no gradients, and no mode but that
     bool is_fresh;          // what the constant rows computed is still right
+    bool shares;            // another executor may have written over it since
     uint32_t *mode_rows;    // rows that are told TN_RUN_TRAIN
     size_t n_mode_rows;
     tni_random_row *random_rows;
@@ -318,9 +320,10 @@ const struct tni_plugin *tni_kernel_plugin(const tn_exec *e, uint32_t node);
 // Does the node run only when constants are new?
 static inline bool tni_is_constant(const tn_exec *e, uint32_t node)
 {
-    const tni_node *n = &e->placed.g->nodes[node];
-    return e->inference && n->op && n->n_out && e->placed.constant[n->value0];
+    return e->plan.once[node];
 }
+// Marks those nodes (bind_constants.c).
+void tni_find_once(tn_exec *e);
 
 // Number of the space of a device's memory.
 uint32_t tni_space_of(const tn_exec *e, const tni_device *memory);

@@ -99,9 +99,11 @@ static bool plan_make(tn_exec *e)
     p->stash = calloc(n_nodes, sizeof *p->stash);
     p->elided = calloc(n_nodes, 1);
     p->lasting = calloc(n_values, 1);
+    p->once = calloc(n_nodes, 1);
+    if (p->once) tni_find_once(e);
     e->kernels = calloc(n_nodes, sizeof *e->kernels);
     return p->of_value && p->last && p->sink_of && p->scratch && p->stash && p->elided &&
-           p->lasting && e->kernels;
+           p->lasting && p->once && e->kernels;
 }
 
 static void drop_scratch(tni_plan *p)
@@ -124,6 +126,7 @@ void tni_plan_free(tni_plan *p)
     free(p->stash);
     free(p->elided);
     free(p->lasting);
+    free(p->once);
     memset(p, 0, sizeof *p);
 }
 

@@ -11,7 +11,8 @@ static tn_status out_of_memory(tni_bind *b)
 // Memory of the executor that is shared, if it is large enough.
 static tni_storage *shared_storage(const tn_exec *share, const tni_space *s, uint64_t bytes)
 {
-    if (share && share->n_constant_rows) return NULL; // what constants became must stay there
+    if (share && share->inference && share->n_constant_rows)
+        return NULL; // what constants became must stay there
     for (uint32_t i = 0; share && i < share->n_spaces; i++) {
         tni_storage *storage = share->spaces[i].storage;
         if (share->spaces[i].device == s->device && storage->bytes >= bytes)
@@ -36,6 +37,7 @@ static tn_status allocate(tni_bind *b)
         tni_space *s = &e->spaces[i];
         const uint64_t bytes = s->bytes + (i == 0 ? align - TNI_ALIGN : 0);
         s->storage = e->inference ? NULL : shared_storage(b->o.share, s, bytes);
+        if (s->storage) e->shares = b->o.share->shares = true;
         if (!s->storage) s->storage = tni_storage_new(e->env, s->device, bytes);
         if (!s->storage)
             return tni_graph_fail(b->g, tn_env_status(e->env), 0, "bind: planned memory: %s",
@@ -215,20 +217,41 @@ static bool is_copied_out(const tn_exec *e, const tni_sink *s, bool gradients)
            tn_tensor_bytes(e->tensors[s->tensor]);
 }
 
-// What queues still have to read from variables is waited for before those are written over.
-static void add_waits(writer *w, bool gradients)
+static void wait_for_queues(writer *w)
 {
     tn_exec *e = w->e;
-    bool overwrites = false;
-    for (size_t i = 0; i < e->n_sinks; i++)
-        overwrites =
-            overwrites || (e->sinks[i].overlap && is_copied_out(e, &e->sinks[i], gradients));
-    for (uint32_t i = 1; overwrites && i < e->n_spaces; i++) {
+    for (uint32_t i = 1; i < e->n_spaces; i++) {
         if (!e->spaces[i].queue) continue;
         tni_row *r = add_row(w, 0, 0, 0);
         r->run = tni_transfer_wait;
         r->kernel = (tn_kernel *)(void *)&e->transfers[i * e->n_spaces + i];
     }
+}
+
+// What queues still have to read from variables is waited for before those are written over.
+static void add_waits(writer *w, bool gradients)
+{
+    const tn_exec *e = w->e;
+    bool overwrites = false;
+    for (size_t i = 0; i < e->n_sinks; i++)
+        overwrites =
+            overwrites || (e->sinks[i].overlap && is_copied_out(e, &e->sinks[i], gradients));
+    if (overwrites) wait_for_queues(w);
+}
+
+// Rows that run when constants are new. Nodes before them in the plan run after them, and write
+// over what they leave for others of them: so what queues read of it has to be gone by then.
+static void add_constants(writer *w)
+{
+    tn_exec *e = w->e;
+    bool sends = false;
+    for (uint32_t id = 1; id <= e->plan.n_forward; id++) {
+        if (!tni_is_constant(e, id)) continue;
+        add_node(w, id);
+        sends = sends || (e->placed.at[id].kind == TNI_COPY && e->placed.at[id].memory);
+    }
+    if (sends) wait_for_queues(w);
+    e->n_constant_rows = e->n_rows;
 }
 
 // Copies at the end of a phase: variables that others overwrite are saved first.
@@ -281,7 +304,7 @@ static bool make_room(writer *w)
 {
     tn_exec *e = w->e;
     const tn_graph *g = e->placed.g;
-    size_t n_rows = 2 * (e->n_sinks + e->n_spaces), n_args = 4 * e->n_sinks, n_mode = 0,
+    size_t n_rows = 2 * e->n_sinks + 3 * e->n_spaces, n_args = 4 * e->n_sinks, n_mode = 0,
            n_random = 0;
     for (uint32_t id = 1; id <= g->n_nodes; id++) {
         if (!runs(e, id)) continue;
@@ -304,9 +327,7 @@ static tn_status write_rows(writer *w)
 {
     tn_exec *e = w->e;
     const uint32_t n = (uint32_t)e->placed.g->n_nodes;
-    for (uint32_t id = 1; id <= e->plan.n_forward; id++)
-        if (tni_is_constant(e, id)) add_node(w, id);
-    if (e->inference) e->n_constant_rows = e->n_rows;
+    add_constants(w);
     for (uint32_t id = 1; id <= e->plan.n_forward; id++)
         if (!tni_is_constant(e, id)) add_node(w, id);
     add_sinks(w, false);

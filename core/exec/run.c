@@ -92,7 +92,8 @@ tn_status tn_forward(tn_exec *e, bool is_train)
     e->can_backward = false;
     set_mode(e, is_train);
     set_counters(e);
-    const tn_status status = run_rows(e, e->is_fresh ? e->n_constant_rows : 0, e->n_forward_rows);
+    const bool skip = e->is_fresh && !e->shares && (e->inference || !e->monitor);
+    const tn_status status = run_rows(e, skip ? e->n_constant_rows : 0, e->n_forward_rows);
     e->is_fresh = !status;
     e->can_backward = !status; // after an inference forward: gradients of the inference mode
     return status;

@@ -169,7 +169,8 @@ static bool is_constant(const tni_placed *o, const tni_node *n, const tni_entry 
 {
     if (n->op->decl.flags & (TN_OP_RANDOM | TN_OP_MODE) || tni_has_aux(n)) return false;
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (!o->constant[tni_value(o->g, in[i])]) return false;
+        if (!(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) && !o->constant[tni_value(o->g, in[i])])
+            return false;
     return true;
 }
 
