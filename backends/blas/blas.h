@@ -7,7 +7,7 @@
 
 #include <math.h>
 #include <tenon/half.h>
-#include <tenon/kernel.h>
+#include <tenon/layers.h>
 
 #define BLAS_FLAGS (TN_K_REENTRANT | TN_K_DETERMINISTIC) // of every row here
 #define BLAS_WHOLE (TN_INTEGERS | TN_BIT(TN_BOOL))       // dtypes that int64 holds
@@ -86,14 +86,6 @@ static inline void blas_inplace(const tn_sdk_kernel *k, tn_kernel_info *info, ui
         info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
 }
 
-// Product of the extents of the axes begin … end-1.
-static inline int64_t blas_span(const tn_value_info *v, int32_t begin, int32_t end)
-{
-    int64_t n = 1;
-    for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
-    return n;
-}
-
 static inline bool blas_same_shape(const tn_value_info *a, const tn_value_info *b)
 {
     if (a->ndim != b->ndim) return false;
@@ -116,16 +108,6 @@ static inline tn_status blas_no_axis(const tn_sdk_kernel *k, const char *param)
 
 // Marks the axes of x that the parameters axis and exclude name; axis () means all.
 tn_status blas_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x, bool gone[TN_MAX_NDIM]);
-
-// The value seen as (outer, n, inner) around one axis.
-typedef struct blas_line {
-    int64_t outer, n, inner;
-} blas_line;
-
-static inline blas_line blas_around(const tn_value_info *v, int32_t axis)
-{
-    return (blas_line){blas_span(v, 0, axis), v->dims[axis], blas_span(v, axis + 1, v->ndim)};
-}
 
 // ------------------------------------------------------------------ numbers (blas_convert.c)
 
@@ -289,7 +271,7 @@ const char *blas_driver(const tn_host_api *host); // OpenBLAS and what it is
 
 // y = softmax(x / temperature), or its logarithm, along the middle of line. TN_F32 or TN_F64.
 typedef struct blas_softmax {
-    blas_line line;
+    tn_line line;
     double temperature;
     bool logarithm;
 } blas_softmax;

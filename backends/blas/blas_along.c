@@ -4,7 +4,7 @@
 #include "blas.h"
 
 typedef struct along {
-    blas_line line; // of the value that the index looks into, around the axis
+    tn_line line;   // of the value that the index looks into, around the axis
     int64_t n_part; // extent of the axis in the part
     int64_t row;    // elements of the part's last axis
     int64_t rest;   // rows of the part between one place on the axis and the next; 0: the row is it
@@ -20,15 +20,15 @@ static tn_status along_setup(tn_sdk_kernel *k, const tn_value_info *whole,
     const int32_t axis = blas_axis_param(k->call, "axis", 0, whole->ndim), last = part->ndim - 1;
     const int32_t shift = part->ndim - index->ndim;
     if (axis < 0) return blas_no_axis(k, "axis");
-    s->line = blas_around(whole, axis);
+    s->line = tn_around(whole, axis);
     s->n_part = part->dims[axis];
     s->row = part->dims[last];
-    s->rest = axis == last ? 0 : blas_span(part, axis + 1, last);
+    s->rest = axis == last ? 0 : tn_span(part, axis + 1, last);
     s->number = index->dtype;
     for (int32_t i = 0; i < part->ndim; i++) {
         const bool repeats = i < shift || index->dims[i - shift] == 1;
         blas_box_add(&s->index, part->dims[i],
-                     repeats ? 0 : blas_span(index, i - shift + 1, index->ndim));
+                     repeats ? 0 : tn_span(index, i - shift + 1, index->ndim));
     }
     return TN_OK;
 }
@@ -165,7 +165,7 @@ static tn_status add(const tn_sdk_kernel *k, const tn_run_args *a)
 enum { CHUNK = 256 };
 
 typedef struct scan {
-    blas_line line;
+    tn_line line;
     bool exclusive, reverse;
 } scan;
 
@@ -177,10 +177,10 @@ static tn_status scan_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     (void)info;
     s->exclusive = tn_call_bool(k->call, "exclusive", false);
     s->reverse = tn_call_bool(k->call, "reverse", false);
-    s->line = (blas_line){1, x->size, 1};
+    s->line = (tn_line){1, x->size, 1};
     if (axis == TN_NONE_I64) return TN_OK;
     if (tn_axis(axis, x->ndim) < 0) return blas_no_axis(k, "axis");
-    s->line = blas_around(x, tn_axis(axis, x->ndim));
+    s->line = tn_around(x, tn_axis(axis, x->ndim));
     return TN_OK;
 }
 
@@ -208,7 +208,7 @@ static void scan_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_run *run = ctx;
     const scan *s = run->k->state;
-    const blas_line l = s->line;
+    const tn_line l = s->line;
     const tn_dtype from = run->k->call->in[0]->dtype, to = run->k->call->out[0]->dtype;
     const void *x = blas_in(run->a, 0);
     void *y = blas_out(run->a, 0);
@@ -240,7 +240,7 @@ static void scan_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 
 static tn_status cumsum(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const blas_line l = ((const scan *)k->state)->line;
+    const tn_line l = ((const scan *)k->state)->line;
     const int64_t pieces = (l.inner + CHUNK - 1) / CHUNK;
     blas_run r = {k, a};
     if (k->call->out[0]->size)

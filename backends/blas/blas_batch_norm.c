@@ -8,15 +8,8 @@
 
 enum { WIDTH = 64 };
 
-typedef struct batch_norm {
-    blas_line line; // (outer, channels, inner) around the axis
-    int64_t n;      // elements of a channel
-    double eps, momentum;
-    bool fix_gamma, global_stats;
-} batch_norm;
-
 typedef struct norm_run {
-    const batch_norm *b;
+    const tn_norm_call *b;
     const tn_run_args *a;
     bool of_batch; // mean and variance are those of the batch
 } norm_run;
@@ -32,16 +25,7 @@ typedef struct moments {
 
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    batch_norm *b = k->state;
-    const tn_value_info *x = k->call->in[0];
-    const int32_t axis = blas_axis_param(k->call, "axis", 1, x->ndim);
-    if (axis < 0) return blas_no_axis(k, "axis");
-    b->line = blas_around(x, axis);
-    b->n = b->line.outer * b->line.inner;
-    b->eps = tn_call_f64(k->call, "eps", 0.001);
-    b->momentum = tn_call_f64(k->call, "momentum", 0.9);
-    b->fix_gamma = tn_call_bool(k->call, "fix_gamma", true);
-    b->global_stats = tn_call_bool(k->call, "use_global_stats", false);
+    if (!tn_norm_of(k->call, k->state)) return blas_no_axis(k, "axis");
     blas_inplace(k, info, 0); // each channel is read before it is written
     return TN_OK;
 }
@@ -57,9 +41,9 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static tn_status over_channels(const tn_sdk_kernel *k, const tn_run_args *a, tn_range_fn f32,
                                tn_range_fn f64)
 {
-    const batch_norm *b = k->state;
-    const blas_line l = b->line;
-    norm_run r = {b, a, (a->flags & TN_RUN_TRAIN) && !b->global_stats};
+    const tn_norm_call *b = k->state;
+    const tn_line l = b->line;
+    norm_run r = {b, a, tn_norm_of_batch(b, a)};
     const int64_t width = l.inner == 1 ? WIDTH : 1;
     blas_items(k, a, (l.n + width - 1) / width, b->n * width, BLAS_CHEAP,
                k->call->in[0]->dtype == TN_F64 ? f64 : f32, &r);
@@ -78,10 +62,10 @@ static tn_status backward(const tn_sdk_kernel *k, const tn_run_args *a)
     return over_channels(k, a, backward_range_f32, backward_range_f64);
 }
 
-#define ROW(op_, setup_, run_)                                                                  \
-    {                                                                                           \
-        .op = op_, .dtypes = BLAS_REALS, .flags = BLAS_FLAGS, .state_size = sizeof(batch_norm), \
-        .setup = setup_, .run = run_                                                            \
+#define ROW(op_, setup_, run_)                                                                    \
+    {                                                                                             \
+        .op = op_, .dtypes = BLAS_REALS, .flags = BLAS_FLAGS, .state_size = sizeof(tn_norm_call), \
+        .setup = setup_, .run = run_                                                              \
     }
 
 const tn_kernel_row blas_batch_norms[] = {
@@ -167,9 +151,9 @@ BLAS_CLONES static void N(step_gradient)(const T *dy, const T *x, T *dx, int64_t
 // ------------------------------------------------------------------ channels
 
 // Channels c … c + n-1, which are one if rows are contiguous: Σ x and Σ x y of each.
-static void N(sums)(const batch_norm *b, const T *x, const T *y, int64_t c, int64_t n, moments *m)
+static void N(sums)(const tn_norm_call *b, const T *x, const T *y, int64_t c, int64_t n, moments *m)
 {
-    const blas_line l = b->line;
+    const tn_line l = b->line;
     memset(m, 0, sizeof *m);
     if (l.inner == 1) {
         for (int64_t i = 0; i < l.outer; i++) N(step_sums)(x + i * l.n + c, y + i * l.n + c, n, m);
@@ -185,9 +169,9 @@ static void N(sums)(const batch_norm *b, const T *x, const T *y, int64_t c, int6
 
 // Mean and biased variance. Of float the sums of squares, in double, are exact enough for the
 // variance to be taken from them.
-static void N(find_moments)(const batch_norm *b, const T *x, int64_t c, int64_t n, moments *m)
+static void N(find_moments)(const tn_norm_call *b, const T *x, int64_t c, int64_t n, moments *m)
 {
-    const blas_line l = b->line;
+    const tn_line l = b->line;
     const double share = 1 / (double)b->n;
     N(sums)(b, x, x, c, n, m);
     for (int64_t i = 0; i < n; i++) m->mean[i] = m->sum[i] * share;
@@ -211,8 +195,8 @@ static void N(find_moments)(const batch_norm *b, const T *x, int64_t c, int64_t 
 //     y = gamma (x - mean) / √(var + eps) + beta
 static void N(forward_channels)(const norm_run *r, int64_t c, int64_t n)
 {
-    const batch_norm *b = r->b;
-    const blas_line l = b->line;
+    const tn_norm_call *b = r->b;
+    const tn_line l = b->line;
     const T *x = blas_in(r->a, 0), *gamma = blas_in(r->a, 1), *beta = blas_in(r->a, 2);
     const T *moving[2] = {blas_in(r->a, 3), blas_in(r->a, 4)};
     T *y = blas_out(r->a, 0), *mean = blas_out(r->a, 1), *var = blas_out(r->a, 2);
@@ -244,7 +228,7 @@ static void N(forward_channels)(const norm_run *r, int64_t c, int64_t n)
 // ones. The batch's own move the states.
 static void N(gradients)(const norm_run *r, int64_t c, int64_t n, const moments *m, T of[4][WIDTH])
 {
-    const batch_norm *b = r->b;
+    const tn_norm_call *b = r->b;
     const T *gamma = blas_in(r->a, 2), *mean = blas_in(r->a, 3), *var = blas_in(r->a, 4);
     T *moving[2] = {r->a->in[5].host, r->a->in[6].host};
     T *dgamma = blas_out(r->a, 1), *dbeta = blas_out(r->a, 2);
@@ -270,8 +254,8 @@ static void N(gradients)(const norm_run *r, int64_t c, int64_t n, const moments 
 
 static void N(backward_channels)(const norm_run *r, int64_t c, int64_t n)
 {
-    const batch_norm *b = r->b;
-    const blas_line l = b->line;
+    const tn_norm_call *b = r->b;
+    const tn_line l = b->line;
     const T *dy = blas_in(r->a, 0), *x = blas_in(r->a, 1);
     T *dx = blas_out(r->a, 0), of[4][WIDTH], one[4];
     moments m;

@@ -46,7 +46,7 @@ blas_box blas_broadcast(const tn_value_info *from, const tn_value_info *to)
     for (int32_t axis = 0; axis < to->ndim; axis++) {
         const int32_t at = axis - shift;
         const bool repeats = at < 0 || from->dims[at] == 1;
-        blas_box_add(&b, to->dims[axis], repeats ? 0 : blas_span(from, at + 1, from->ndim));
+        blas_box_add(&b, to->dims[axis], repeats ? 0 : tn_span(from, at + 1, from->ndim));
     }
     return b;
 }

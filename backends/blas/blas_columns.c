@@ -123,8 +123,8 @@ typedef struct N(strip) {
 BLAS_INLINE N(strip)
     N(strip_at)(const blas_conv *c, const int64_t o[3], const int64_t j[3], int64_t n)
 {
-    const blas_slide *s = c->axis;
-    N(strip) t = {.n = blas_least(s[2].narrow - o[2], n)};
+    const tn_slide *s = c->axis;
+    N(strip) t = {.n = tn_least(s[2].narrow - o[2], n)};
     const int64_t i0 = s[0].stride * o[0] + s[0].dilate * j[0] - s[0].pad;
     const int64_t i1 = s[1].stride * o[1] + s[1].dilate * j[1] - s[1].pad;
     const int64_t start = s[2].stride * o[2] + s[2].dilate * j[2] - s[2].pad;
@@ -133,7 +133,7 @@ BLAS_INLINE N(strip)
     if (start >= 0 && start + s[2].stride * (t.n - 1) < s[2].wide) { // as most do
         t.before = 0, t.taken = t.n;
     } else {
-        const blas_range in = blas_inside(start, s[2].stride, t.n, s[2].wide);
+        const tn_interval in = tn_inside(start, s[2].stride, t.n, s[2].wide);
         t.before = in.begin, t.taken = in.end - in.begin;
     }
     if (t.taken) t.at = (i0 * s[1].wide + i1) * s[2].wide + start + s[2].stride * t.before;

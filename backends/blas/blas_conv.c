@@ -17,10 +17,10 @@ static void cut_narrow(blas_conv *c)
     const int64_t rows = c->wide * c->weight_points;
     if (c->direct) return;
     blas_grid_plan(c, c->wide, c->groups, true);
-    c->pieces = blas_ceil_div(c->batch, c->grid.images) * c->grid.bands;
+    c->pieces = tn_ceil_div(c->batch, c->grid.images) * c->grid.bands;
     c->blocks = blas_conv_cut(c->narrow, c->groups * c->pieces, BLAS_CONV_SIDE / 2, c->narrow);
-    c->channels = blas_ceil_div(c->narrow, c->blocks);
-    c->blocks = blas_ceil_div(c->narrow, blas_most(c->channels, 1));
+    c->channels = tn_ceil_div(c->narrow, c->blocks);
+    c->blocks = tn_ceil_div(c->narrow, tn_most(c->channels, 1));
     const int64_t panel = tn_extent_times(rows + c->channels + 1, BLAS_PANEL);
     c->worker_bytes = (uint64_t)panel + (uint64_t)blas_grid_bytes(c, c->wide);
 }
@@ -70,7 +70,7 @@ static void narrow_product(const blas_conv_run *r, const narrow_tile *t, const c
     blas_panel_multiply(&p, sums, width, false);
     for (int64_t i = 0; i < t->n;) {
         const int64_t left = c->narrow_points - (t->first + i) % c->narrow_points;
-        const int64_t n = blas_least(left, t->n - i);
+        const int64_t n = tn_least(left, t->n - i);
         blas_conv_store(c, blas_conv_move(sums, c, i), bias, t->filters, n,
                         tile_at(r, t, t->first + i));
         i += n;
@@ -93,20 +93,20 @@ static const void *narrow_grid(const blas_conv_run *r, int64_t group, int64_t pi
 }
 
 // Its positions, counted from its first image on.
-static blas_range narrow_positions(const blas_conv *c, int64_t piece)
+static tn_interval narrow_positions(const blas_conv *c, int64_t piece)
 {
     const blas_grid *g = &c->grid;
-    const int64_t images = blas_least(g->images, c->batch - piece / g->bands * g->images);
+    const int64_t images = tn_least(g->images, c->batch - piece / g->bands * g->images);
     if (g->bands > 1) return blas_grid_positions(c, piece % g->bands);
-    return (blas_range){0, images * c->narrow_points};
+    return (tn_interval){0, images * c->narrow_points};
 }
 
 // The rest of a fused call, over the rows of y that an item has made.
-static void narrow_tail(const blas_conv_run *r, const narrow_tile *t, blas_range q)
+static void narrow_tail(const blas_conv_run *r, const narrow_tile *t, tn_interval q)
 {
     const blas_conv *c = r->c;
     for (int64_t i = q.begin; i < q.end;) {
-        const int64_t n = blas_least(c->narrow_points - i % c->narrow_points, q.end - i);
+        const int64_t n = tn_least(c->narrow_points - i % c->narrow_points, q.end - i);
         const char *y = tile_at(r, t, i);
         const int64_t at = (y - r->y) / (int64_t)c->size;
         for (int64_t f = 0; f < t->filters; f++)
@@ -128,18 +128,18 @@ static void narrow_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     for (int64_t item = begin; item < end; item++) {
         const int64_t piece = item % c->pieces, block = item / c->pieces % c->blocks;
         narrow_tile t = {.group = item / c->pieces / c->blocks, .filter = block * c->channels};
-        t.filters = blas_least(c->channels, c->narrow - t.filter);
-        const blas_range all = narrow_positions(c, piece);
+        t.filters = tn_least(c->channels, c->narrow - t.filter);
+        const tn_interval all = narrow_positions(c, piece);
         const int64_t before = piece / c->grid.bands * c->grid.images * c->narrow_points;
         blas_columns_of k = {narrow_grid(r, t.group, piece, scratch), c->wide, 0, runs};
         for (int64_t q = all.begin; q < all.end; q += width) {
             t.first = before + q;
-            t.n = blas_least(width, all.end - q);
-            k.n_runs = blas_grid_runs(c, piece % c->grid.bands, (blas_range){q, q + t.n}, runs);
+            t.n = tn_least(width, all.end - q);
+            k.n_runs = blas_grid_runs(c, piece % c->grid.bands, (tn_interval){q, q + t.n}, runs);
             blas_grid_columns(c, &k, panel, width);
             narrow_product(r, &t, panel, sums);
         }
-        if (c->lead.tail) narrow_tail(r, &t, (blas_range){before + all.begin, before + all.end});
+        if (c->lead.tail) narrow_tail(r, &t, (tn_interval){before + all.begin, before + all.end});
     }
 }
 
@@ -172,7 +172,7 @@ static void narrow_run(const tn_sdk_kernel *k, const blas_conv_run *r)
                    narrow_direct_range, &run);
     else
         blas_items(k, r->a, c->groups * c->pieces * c->blocks,
-                   work * c->batch * c->narrow_points / blas_most(c->pieces, 1) * c->channels,
+                   work * c->batch * c->narrow_points / tn_most(c->pieces, 1) * c->channels,
                    4 * BLAS_CHEAP, narrow_range, &run);
 }
 
@@ -206,8 +206,8 @@ static void turn(const blas_conv *c, blas_conv *t)
     t->turned = true;
     t->wide = c->narrow, t->narrow = c->wide;
     t->wide_points = c->narrow_points, t->narrow_points = c->wide_points;
-    for (int i = 0; i < BLAS_SPATIAL; i++) {
-        blas_slide *s = &t->axis[i];
+    for (int i = 0; i < TN_SPATIAL; i++) {
+        tn_slide *s = &t->axis[i];
         s->wide = c->axis[i].narrow, s->narrow = c->axis[i].wide;
         s->pad = s->dilate * (s->window - 1) - s->pad;
     }
@@ -219,12 +219,12 @@ static void turn(const blas_conv *c, blas_conv *t)
 static void cut_wide(blas_conv *c)
 {
     const int64_t others = c->batch * c->groups;
-    const int64_t least = blas_ceil_div(BLAS_CONV_SIDE / 2, c->weight_points);
+    const int64_t least = tn_ceil_div(BLAS_CONV_SIDE / 2, c->weight_points);
     const int64_t most =
         BLAS_CONV_CACHED / (int64_t)c->size / BLAS_CONV_SIDE / 4 / c->weight_points;
     c->blocks = c->direct ? c->wide : blas_conv_cut(c->wide, others, least, most);
-    c->channels = blas_ceil_div(c->wide, c->blocks);
-    c->blocks = blas_ceil_div(c->wide, blas_most(c->channels, 1));
+    c->channels = tn_ceil_div(c->wide, c->blocks);
+    c->blocks = tn_ceil_div(c->wide, tn_most(c->channels, 1));
     if (c->direct) return;
     c->points = blas_conv_points(c, c->channels * c->weight_points);
     c->worker_bytes = blas_conv_bytes(c, c->channels * c->weight_points, c->points) +
@@ -236,7 +236,7 @@ static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of y, w
     blas_conv *c = k->state, plain;
     blas_conv_sizes(k->call, c, k->call->out[0], k->call->in[1], k->call->in[0]);
     bool steps = true;
-    for (int i = 0; i < BLAS_SPATIAL; i++) steps = steps && c->axis[i].stride == 1;
+    for (int i = 0; i < TN_SPATIAL; i++) steps = steps && c->axis[i].stride == 1;
     plain = *c;
     if (steps && !c->direct && c->wide >= 8 && 2 * c->wide_points <= 3 * c->narrow_points)
         turn(&plain, c);
@@ -271,10 +271,10 @@ static void wide_item(const blas_conv_run *r, const char *y, const char *w, char
     const int64_t rows = channels * c->weight_points, width = blas_panel_width(c->dtype);
     char *panel = col + blas_conv_bytes(c, c->channels * c->weight_points, c->points);
     for (int64_t first = 0; first < c->narrow_points; first += c->points) {
-        const int64_t n = blas_least(c->points, c->narrow_points - first);
+        const int64_t n = tn_least(c->points, c->narrow_points - first);
         const blas_patch patch = {channels, first, first + n};
         for (int64_t at = 0; at < n; at += width) {
-            const int64_t some = blas_least(width, n - at);
+            const int64_t some = tn_least(width, n - at);
             const blas_panel p = {.dtype = c->dtype,
                                   .m = rows,
                                   .n = some,
@@ -296,7 +296,7 @@ static void wide_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     const blas_conv *c = r->c;
     for (int64_t item = begin; item < end; item++) {
         const int64_t at = item / c->blocks, first = item % c->blocks * c->channels;
-        const int64_t group = at % c->groups, n = blas_least(c->channels, c->wide - first);
+        const int64_t group = at % c->groups, n = tn_least(c->channels, c->wide - first);
         const int64_t points = c->weight_points;
         const char *y = blas_conv_move(r->y, c, at * c->narrow * c->narrow_points);
         char *x = blas_conv_move(r->x, c, (at * c->wide + first) * c->wide_points);

@@ -12,24 +12,24 @@
 #ifndef TENON_BLAS_CONV_H
 #define TENON_BLAS_CONV_H
 
-#include "blas_window.h"
+#include "blas.h"
 
 // The wide side as blas_grid.c has it: (channels, images, planes, len[0], len[1], len[2]). Of large
 // images only a band at a time is there.
 typedef struct blas_grid {
-    int axis;                     // that bands are cut along: the first of more than one position
-    int64_t band, bands;          // positions of a band along it; bands of an image
-    int64_t images;               // in one grid; 1 if there are bands
-    int64_t len[BLAS_SPATIAL];    // extents of a plane
-    int64_t phases[BLAS_SPATIAL]; // planes along each axis
-    int64_t phase, plane;         // elements of one plane, and of all of a channel
+    int axis;                   // that bands are cut along: the first of more than one position
+    int64_t band, bands;        // positions of a band along it; bands of an image
+    int64_t images;             // in one grid; 1 if there are bands
+    int64_t len[TN_SPATIAL];    // extents of a plane
+    int64_t phases[TN_SPATIAL]; // planes along each axis
+    int64_t phase, plane;       // elements of one plane, and of all of a channel
     int64_t channel_step, image_step; // elements from one to the next
     bool in_place;                    // the data are their own grid
 } blas_grid;
 
 typedef struct blas_conv {
     blas_lead lead; // narrow
-    blas_slide axis[BLAS_SPATIAL];
+    tn_slide axis[TN_SPATIAL];
     tn_dtype dtype;
     size_t size; // bytes of an element
     int64_t batch, groups;
@@ -104,7 +104,7 @@ static inline double blas_conv_number(const blas_conv *c, const void *p, int64_t
 void blas_grid_plan(blas_conv *c, int64_t channels, int64_t others, bool several);
 int64_t blas_grid_bytes(const blas_conv *c, int64_t channels);
 // Positions of an image that are in a band.
-blas_range blas_grid_positions(const blas_conv *c, int64_t band);
+tn_interval blas_grid_positions(const blas_conv *c, int64_t band);
 // Puts channels of an image into a grid; at: which image of the grid, and the band. Returns where
 // columns are taken from.
 const void *blas_grid_of(const blas_conv *c, const void *x, int64_t channels, const int64_t at[2],
@@ -117,7 +117,7 @@ typedef struct blas_run_of {
 
 // The runs of positions q, which are counted from the first image of the grid on. How many: not
 // more than positions.
-int64_t blas_grid_runs(const blas_conv *c, int64_t band, blas_range q, blas_run_of *runs);
+int64_t blas_grid_runs(const blas_conv *c, int64_t band, tn_interval q, blas_run_of *runs);
 
 typedef struct blas_columns_of {
     const void *grid;

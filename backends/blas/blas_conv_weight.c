@@ -23,13 +23,13 @@ static void cut_weight(blas_conv *c, int64_t sums)
 {
     const int64_t width = blas_panel_width(c->dtype),
                   bytes = tn_extent_times(sums, (int64_t)c->size);
-    const int64_t filters = blas_ceil_div(c->narrow, width) * width;
+    const int64_t filters = tn_ceil_div(c->narrow, width) * width;
     const int64_t fit =
-        BLAS_CONV_CACHED / (int64_t)c->size / blas_most(filters, BLAS_CONV_POINTS / 2);
-    const int64_t least = blas_ceil_div(BLAS_CONV_SIDE, c->weight_points);
+        BLAS_CONV_CACHED / (int64_t)c->size / tn_most(filters, BLAS_CONV_POINTS / 2);
+    const int64_t least = tn_ceil_div(BLAS_CONV_SIDE, c->weight_points);
     c->blocks = blas_conv_cut(c->wide, c->groups, least, fit / c->weight_points);
-    c->channels = blas_ceil_div(c->wide, c->blocks);
-    c->blocks = blas_ceil_div(c->wide, blas_most(c->channels, 1));
+    c->channels = tn_ceil_div(c->wide, c->blocks);
+    c->blocks = tn_ceil_div(c->wide, tn_most(c->channels, 1));
     while (c->chunks * c->groups * c->blocks < BLAS_CONV_ITEMS && 2 * c->chunks <= c->batch &&
            tn_extent_times(2 * c->chunks, bytes) <= MOST_PARTS)
         c->chunks *= 2;
@@ -89,11 +89,11 @@ static const char *image_y(const blas_conv_run *r, const weight_item *t, int64_t
 // sums(c j, f) = or += columns(c j, filled) · y(filled, f), a panel of filters at a time
 static void weight_product(const blas_conv *c, weight_item *t)
 {
-    const int64_t width = blas_panel_width(c->dtype), row = blas_ceil_div(c->narrow, width) * width;
+    const int64_t width = blas_panel_width(c->dtype), row = tn_ceil_div(c->narrow, width) * width;
     for (int64_t f = 0; f < c->narrow; f += width) {
         const blas_panel p = {.dtype = c->dtype,
                               .m = t->channels * c->weight_points,
-                              .n = blas_least(width, c->narrow - f),
+                              .n = tn_least(width, c->narrow - f),
                               .k = t->filled,
                               .a = t->columns,
                               .a_row = column_step(c),
@@ -113,17 +113,17 @@ static void weight_band(const blas_conv_run *r, weight_item *t, int64_t n, int64
     const char *y = image_y(r, t, n);
     const void *grid =
         blas_grid_of(c, image_x(r, t, n), t->channels, (const int64_t[]){0, band}, t->grid);
-    const blas_range all = blas_grid_positions(c, band);
+    const tn_interval all = blas_grid_positions(c, band);
     blas_run_of runs[BLAS_CONV_POINTS];
     for (int64_t first = all.begin; first < all.end;) {
-        const int64_t points = blas_least(c->points - t->filled, all.end - first);
-        const int64_t n_runs = blas_grid_runs(c, band, (blas_range){first, first + points}, runs);
+        const int64_t points = tn_least(c->points - t->filled, all.end - first);
+        const int64_t n_runs = blas_grid_runs(c, band, (tn_interval){first, first + points}, runs);
         const blas_columns_of k = {grid, t->channels, n_runs, runs};
         blas_grid_columns(c, &k, blas_conv_move(t->columns, c, t->filled), column_step(c));
         for (int64_t f = 0; f < c->narrow; f += width)
             blas_panel_across(c->dtype, blas_conv_move(y, c, f * c->narrow_points + first),
                               c->narrow_points,
-                              (const int64_t[]){blas_least(width, c->narrow - f), points},
+                              (const int64_t[]){tn_least(width, c->narrow - f), points},
                               blas_conv_move(t->panels, c, f * c->points + t->filled * width));
         first += points;
         t->filled += points;
@@ -138,12 +138,12 @@ static void weight_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     const blas_conv *c = r->c;
     const int64_t width = blas_panel_width(c->dtype), row = c->wide * c->weight_points;
     const int64_t rows = c->channels * c->weight_points, sums = c->groups * c->narrow * row;
-    const int64_t filters = blas_ceil_div(c->narrow, width) * width;
+    const int64_t filters = tn_ceil_div(c->narrow, width) * width;
     char *scratch = blas_conv_scratch(c, r->a, worker);
     for (int64_t item = begin; item < end; item++) {
         const int64_t chunk = item % c->chunks, at = item / c->chunks;
         weight_item t = {.group = at / c->blocks, .first = at % c->blocks * c->channels};
-        t.channels = blas_least(c->channels, c->wide - t.first);
+        t.channels = tn_least(c->channels, c->wide - t.first);
         t.columns = scratch;
         t.panels = scratch + columns_bytes(c, rows);
         t.sums = t.panels + blas_conv_bytes(c, filters, c->points);

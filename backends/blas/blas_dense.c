@@ -22,11 +22,11 @@ static blas_product dot_sizes(const tn_call *c, const tn_value_info *lhs, const 
 {
     blas_product p;
     if (tn_call_bool(c, "transpose_a", false))
-        p.k = blas_span(lhs, 0, 1), p.m = blas_span(lhs, 1, lhs->ndim);
+        p.k = tn_span(lhs, 0, 1), p.m = tn_span(lhs, 1, lhs->ndim);
     else
-        p.m = blas_span(lhs, 0, lhs->ndim - 1), p.k = blas_span(lhs, lhs->ndim - 1, lhs->ndim);
-    p.n = tn_call_bool(c, "transpose_b", false) ? blas_span(rhs, 0, rhs->ndim - 1)
-                                                : blas_span(rhs, 1, rhs->ndim);
+        p.m = tn_span(lhs, 0, lhs->ndim - 1), p.k = tn_span(lhs, lhs->ndim - 1, lhs->ndim);
+    p.n = tn_call_bool(c, "transpose_b", false) ? tn_span(rhs, 0, rhs->ndim - 1)
+                                                : tn_span(rhs, 1, rhs->ndim);
     return p;
 }
 
@@ -35,7 +35,7 @@ static blas_product dot_sizes(const tn_call *c, const tn_value_info *lhs, const 
 static dense fully_connected(const tn_call *c)
 {
     const tn_value_info *weight = c->in[1];
-    const int64_t m = blas_span(weight, 0, 1), inner = blas_span(weight, 1, weight->ndim);
+    const int64_t m = tn_span(weight, 0, 1), inner = tn_span(weight, 1, weight->ndim);
     const blas_product size = {m ? c->out[0]->size / m : 0, m, inner};
     return (dense){.g = {.size = size,
                          .c = view(size.m, m, false),

@@ -27,11 +27,11 @@ static void set_band(const blas_conv *c, blas_grid *g, int64_t band)
 {
     const int64_t narrow = c->axis[g->axis].narrow;
     g->band = band;
-    g->bands = blas_most(blas_ceil_div(narrow, band), 1);
+    g->bands = tn_most(tn_ceil_div(narrow, band), 1);
     int64_t phases = 1;
     g->phase = 1;
-    for (int i = 0; i < BLAS_SPATIAL; i++) {
-        const blas_slide *s = &c->axis[i];
+    for (int i = 0; i < TN_SPATIAL; i++) {
+        const tn_slide *s = &c->axis[i];
         g->phases[i] = s->window > 1 ? s->stride : 1;
         g->len[i] = (i == g->axis ? band : s->narrow) + s->dilate * (s->window - 1) / s->stride;
         g->phase = tn_extent_times(g->phase, g->len[i]);
@@ -51,15 +51,15 @@ static int64_t bytes(const blas_conv *c, const blas_grid *g, int64_t channels)
 static int64_t step_points(const blas_conv *c, const blas_grid *g)
 {
     int64_t n = 1;
-    for (int i = g->axis + 1; i < BLAS_SPATIAL; i++) n *= c->axis[i].narrow;
+    for (int i = g->axis + 1; i < TN_SPATIAL; i++) n *= c->axis[i].narrow;
     return n;
 }
 
 // x is its own grid where the kernel has one element and meets each position once.
 static bool in_place(const blas_conv *c)
 {
-    for (int i = 0; i < BLAS_SPATIAL; i++) {
-        const blas_slide *s = &c->axis[i];
+    for (int i = 0; i < TN_SPATIAL; i++) {
+        const tn_slide *s = &c->axis[i];
         if (s->window != 1 || s->stride != 1 || s->pad != 0 || s->wide != s->narrow) return false;
     }
     return true;
@@ -69,11 +69,11 @@ void blas_grid_plan(blas_conv *c, int64_t channels, int64_t others, bool several
 {
     blas_grid *g = &c->grid;
     g->images = 1;
-    g->axis = BLAS_SPATIAL - 1;
-    for (int i = BLAS_SPATIAL; i-- > 0;)
+    g->axis = TN_SPATIAL - 1;
+    for (int i = TN_SPATIAL; i-- > 0;)
         if (c->axis[i].narrow > 1) g->axis = i;
     g->in_place = in_place(c);
-    set_band(c, g, blas_most(c->axis[g->axis].narrow, 1));
+    set_band(c, g, tn_most(c->axis[g->axis].narrow, 1));
     while (g->band > 1 && !g->in_place && bytes(c, g, channels) > GRID_BYTES)
         set_band(c, g, (g->band + 1) / 2);
     while (g->band > 1 && c->batch * g->bands * others < BLAS_CONV_ITEMS &&
@@ -94,11 +94,11 @@ int64_t blas_grid_bytes(const blas_conv *c, int64_t channels)
     return n > INT64_MAX - 64 ? n : (n + 63) / 64 * 64;
 }
 
-blas_range blas_grid_positions(const blas_conv *c, int64_t band)
+tn_interval blas_grid_positions(const blas_conv *c, int64_t band)
 {
     const int64_t n = step_points(c, &c->grid), first = band * c->grid.band;
-    const int64_t end = blas_least(first + c->grid.band, c->axis[c->grid.axis].narrow);
-    return (blas_range){first * n, end * n};
+    const int64_t end = tn_least(first + c->grid.band, c->axis[c->grid.axis].narrow);
+    return (tn_interval){first * n, end * n};
 }
 
 const void *blas_grid_of(const blas_conv *c, const void *x, int64_t channels, const int64_t at[2],
@@ -112,7 +112,7 @@ const void *blas_grid_of(const blas_conv *c, const void *x, int64_t channels, co
     return grid;
 }
 
-int64_t blas_grid_runs(const blas_conv *c, int64_t band, blas_range q, blas_run_of *runs)
+int64_t blas_grid_runs(const blas_conv *c, int64_t band, tn_interval q, blas_run_of *runs)
 {
     const blas_grid *g = &c->grid;
     const int64_t *len = g->len, first = band * g->band;
@@ -121,7 +121,7 @@ int64_t blas_grid_runs(const blas_conv *c, int64_t band, blas_range q, blas_run_
         const int64_t image = i / c->narrow_points, p = i % c->narrow_points;
         int64_t o[3] = {p / c->axis[2].narrow / c->axis[1].narrow,
                         p / c->axis[2].narrow % c->axis[1].narrow, p % c->axis[2].narrow};
-        const int64_t some = blas_least(c->axis[2].narrow - o[2], q.end - i);
+        const int64_t some = tn_least(c->axis[2].narrow - o[2], q.end - i);
         o[g->axis] -= first;
         const int64_t from = image * g->image_step + (o[0] * len[1] + o[1]) * len[2] + o[2];
         if (n && runs[n - 1].from + runs[n - 1].n == from)
@@ -141,7 +141,7 @@ void blas_grid_columns(const blas_conv *c, const blas_columns_of *k, void *out, 
 #else // once per type
 
 // The axes with the first position of a band as position 0.
-BLAS_INLINE void N(band_axes)(const blas_conv *c, int64_t band, blas_slide s[3])
+BLAS_INLINE void N(band_axes)(const blas_conv *c, int64_t band, tn_slide s[3])
 {
     for (int i = 0; i < 3; i++) s[i] = c->axis[i];
     s[c->grid.axis].pad -= s[c->grid.axis].stride * band * c->grid.band;
@@ -149,18 +149,18 @@ BLAS_INLINE void N(band_axes)(const blas_conv *c, int64_t band, blas_slide s[3])
 
 // Line q of plane f := what of x lies there, up to `end`, where x ends. Zeros and neighbours are
 // written by cache lines; what is too much is written over later, or lies behind the last plane.
-BLAS_INLINE void N(fill_line)(const blas_slide s[3], const int64_t f[3], const int64_t q[2],
+BLAS_INLINE void N(fill_line)(const tn_slide s[3], const int64_t f[3], const int64_t q[2],
                               int64_t n, const T *x, const T *end, T *to)
 {
     enum { LINE = 64 / sizeof(T) };
     const int64_t i0 = s[0].stride * q[0] + f[0] - s[0].pad;
     const int64_t i1 = s[1].stride * q[1] + f[1] - s[1].pad;
     const int64_t start = f[2] - s[2].pad, step = s[2].stride;
-    blas_range in = {n, n};
+    tn_interval in = {n, n};
     if (i0 >= 0 && i0 < s[0].wide && i1 >= 0 && i1 < s[1].wide)
-        in = step == 1 ? (blas_range){blas_least(blas_most(-start, 0), n),
-                                      blas_most(blas_least(s[2].wide - start, n), 0)}
-                       : blas_inside(start, step, n, s[2].wide);
+        in = step == 1 ? (tn_interval){tn_least(tn_most(-start, 0), n),
+                                       tn_most(tn_least(s[2].wide - start, n), 0)}
+                       : tn_inside(start, step, n, s[2].wide);
     for (int64_t i = 0; i < in.begin; i += LINE) memset(to + i, 0, 64);
     if (in.begin < in.end) {
         const T *from = x + (i0 * s[1].wide + i1) * s[2].wide + start;
@@ -174,7 +174,7 @@ BLAS_INLINE void N(fill_line)(const blas_slide s[3], const int64_t f[3], const i
             for (; i < in.end; i++) to[i] = from[i * step];
         }
     }
-    for (int64_t i = blas_most(in.end, in.begin); i < n; i += LINE) memset(to + i, 0, 64);
+    for (int64_t i = tn_most(in.end, in.begin); i < n; i += LINE) memset(to + i, 0, 64);
 }
 
 // One image's channels, as far as a band meets them.
@@ -182,7 +182,7 @@ BLAS_CLONES static void N(grid_fill)(const blas_conv *c, const void *x, int64_t 
                                      int64_t band, void *grid)
 {
     const blas_grid *g = &c->grid;
-    blas_slide s[3];
+    tn_slide s[3];
     int64_t f[3], q[2];
     N(band_axes)(c, band, s);
     for (int64_t channel = 0; channel < channels; channel++) {
@@ -236,7 +236,7 @@ BLAS_INLINE void N(copy_column)(T *to, const T *from, const blas_columns_of *k, 
 static int N(kind_of)(const blas_conv *c, const blas_columns_of *k)
 {
     int64_t longest = 0;
-    for (int64_t i = 0; i < k->n_runs; i++) longest = blas_most(longest, k->runs[i].n);
+    for (int64_t i = 0; i < k->n_runs; i++) longest = tn_most(longest, k->runs[i].n);
     if (k->n_runs == 1 && longest == 2 * N(LINE)) return BLAS_ONE_PANEL;
     if (c->grid.in_place) return BLAS_EXACT_RUNS;
     return longest <= N(LINE) ? BLAS_SHORT_RUNS : BLAS_LONG_RUNS;
@@ -256,7 +256,7 @@ BLAS_INLINE int64_t N(distance)(const blas_conv *c, int64_t j0, int64_t j1)
 BLAS_INLINE T *N(columns_of_row)(const blas_conv *c, const blas_columns_of *k, const T *x, T *to,
                                  int64_t row, int kind)
 {
-    const blas_slide *s = &c->axis[2];
+    const tn_slide *s = &c->axis[2];
     for (int64_t j = 0; j < s->window; j++, to += row) {
         const int64_t at = s->dilate * j;
         const int64_t far = s->stride == 1 ? at : at % s->stride * c->grid.phase + at / s->stride;

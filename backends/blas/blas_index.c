@@ -12,7 +12,7 @@ static int64_t row_of(bool wrap, int64_t index, int64_t n)
 
 // A look-up: the table as (outer, n, inner) around the axis that is looked into.
 typedef struct look_up {
-    blas_line line;
+    tn_line line;
     int64_t indices;
     bool wrap, raise;
     tn_dtype dtype; // of the indices
@@ -26,7 +26,7 @@ static tn_status look_up_setup(tn_sdk_kernel *k, const tn_value_info *table,
                                const tn_value_info *index)
 {
     look_up *l = k->state;
-    l->line = blas_around(table, (int32_t)tn_call_i64(k->call, "axis", 0));
+    l->line = tn_around(table, (int32_t)tn_call_i64(k->call, "axis", 0));
     l->indices = index->size;
     l->wrap = tn_call_is(k->call, "mode", "wrap");
     l->raise = tn_call_is(k->call, "mode", "raise");
@@ -112,7 +112,7 @@ static const char *take_cannot(const tn_call *c)
 // one before it: lists, -1 at their ends. So each row of the result is summed by one thread, in
 // one order, and written once.
 typedef struct scatter {
-    blas_line line; // of the result, around the axis
+    tn_line line; // of the result, around the axis
     int64_t indices;
     tn_dtype dtype;
     const void *dy;
@@ -123,7 +123,7 @@ typedef struct scatter {
 static tn_status scatter_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     scatter *s = k->state;
-    s->line = blas_around(k->call->out[0], (int32_t)tn_call_i64(k->call, "axis", 0));
+    s->line = tn_around(k->call->out[0], (int32_t)tn_call_i64(k->call, "axis", 0));
     s->indices = k->call->in[1]->size;
     s->dtype = k->call->out[0]->dtype;
     info->scratch_bytes = (uint64_t)(s->line.n + s->indices) * sizeof(int64_t);

@@ -48,7 +48,7 @@ static tn_status potrf_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     potrf *p = k->state;
     p->dtype = a->dtype;
     p->n = a->dims[a->ndim - 1];
-    p->count = blas_span(a, 0, a->ndim - 2);
+    p->count = tn_span(a, 0, a->ndim - 2);
     info->scratch_bytes = (uint64_t)p->count * sizeof(int32_t);
     blas_inplace(k, info, 0);
     return TN_OK;
@@ -133,7 +133,7 @@ static tn_status trsm_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     t->alpha = tn_call_f64(k->call, "alpha", 1);
     t->n = a->dims[a->ndim - 1];
     t->vectors = b->dims[b->ndim - (t->right ? 2 : 1)];
-    t->count = blas_span(a, 0, a->ndim - 2);
+    t->count = tn_span(a, 0, a->ndim - 2);
     t->pieces = (t->vectors + VECTORS - 1) / VECTORS;
     blas_inplace(k, info, 1);
     return TN_OK;

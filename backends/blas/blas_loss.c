@@ -9,12 +9,12 @@
 // ------------------------------------------------------------------ SoftmaxOutput
 
 // How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
-static blas_line softmax_output_line(const tn_call *c)
+static tn_line softmax_output_line(const tn_call *c)
 {
     const tn_value_info *x = c->in[0];
-    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return blas_around(x, 1);
-    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return blas_around(x, x->ndim - 1);
-    return (blas_line){blas_span(x, 0, 1), blas_span(x, 1, x->ndim), 1};
+    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return tn_around(x, 1);
+    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return tn_around(x, x->ndim - 1);
+    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, x->ndim), 1};
 }
 
 static tn_status softmax_output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
@@ -32,7 +32,7 @@ static tn_status softmax_output(const tn_sdk_kernel *k, const tn_run_args *a)
 
 // What the gradient needs; scale is worked out at each run where it depends on the labels.
 typedef struct loss {
-    blas_line line;
+    tn_line line;
     bool soft;       // the label is a probability, of out's shape
     bool use_ignore; // the gradient of label `ignored` is 0
     bool valid;      // scale is divided by the number of labels that are not ignored
@@ -150,7 +150,7 @@ static tn_status regression_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const bool f64 = k->call->in[0]->dtype == TN_F64 || label->dtype != TN_F32;
     const bool mae = strcmp(k->call->op->name, "_backward_MAERegressionOutput") == 0;
     const double scale =
-        tn_call_f64(k->call, "grad_scale", 1) / (double)blas_span(label, 1, label->ndim);
+        tn_call_f64(k->call, "grad_scale", 1) / (double)tn_span(label, 1, label->ndim);
     m->number = f64 ? TN_F64 : TN_F32;
     m->grain = BLAS_CHEAP;
     blas_map_same(k, m, mae ? (f64 ? mae_f64 : mae_f32) : (f64 ? linear_f64 : linear_f32), 2);
@@ -169,7 +169,7 @@ static tn_status make_loss_backward(const tn_sdk_kernel *k, const tn_run_args *a
     const tn_value_info *x = c->in[0];
     double share = 1;
     if (tn_call_is(c, "normalization", "batch")) {
-        share = (double)blas_span(x, 0, x->ndim - 1);
+        share = (double)tn_span(x, 0, x->ndim - 1);
     } else if (tn_call_is(c, "normalization", "valid")) {
         const double above = tn_call_f64(c, "valid_thresh", 0);
         share = (double)(x->dtype == TN_F64 ? count_above_f64 : count_above_f32)(blas_in(a, 0),
@@ -242,7 +242,7 @@ BLAS_CLONES static void N(times)(const T *head, T *dx, int64_t n)
 static void N(hard)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const loss_run *r = ctx;
-    const blas_line l = r->l->line;
+    const tn_line l = r->l->line;
     const int64_t size = l.n * l.inner;
     const T scale = (T)r->scale;
     (void)worker;

@@ -9,7 +9,7 @@
 enum { PIECE = 256 }; // elements of a row
 
 typedef struct lrn {
-    blas_line line; // (outer, channels, inner)
+    tn_line line;   // (outer, channels, inner)
     int64_t half;   // channels in the window on each side of its middle
     int64_t pieces; // of a row of `inner` elements
     double scale, beta, knorm;
@@ -28,7 +28,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     lrn *l = k->state;
     const int64_t nsize = tn_call_i64(k->call, "nsize", 1);
-    l->line = blas_around(k->call->in[0], 1);
+    l->line = tn_around(k->call->in[0], 1);
     l->half = nsize / 2;
     l->pieces = (l->line.inner + PIECE - 1) / PIECE;
     l->scale = tn_call_f64(k->call, "alpha", 1e-4) / (double)nsize; // the division is MXNet's

@@ -2,7 +2,7 @@
 #include "blas.h"
 
 typedef struct order {
-    blas_line line;
+    tn_line line;
     bool ascend;
     uint64_t worker_bytes;
 } order;
@@ -13,7 +13,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     order *s = k->state;
     const int32_t axis = blas_axis_param(k->call, "axis", -1, k->call->in[0]->ndim);
     if (axis < 0) return blas_no_axis(k, "axis");
-    s->line = blas_around(k->call->in[0], axis);
+    s->line = tn_around(k->call->in[0], axis);
     s->ascend = tn_call_bool(k->call, "is_ascend", true);
     s->worker_bytes = ((uint64_t)s->line.n * 24 + 63) / 64 * 64;
     info->scratch_bytes = s->worker_bytes * k->host->threads(k->host->host);
@@ -68,7 +68,7 @@ static void sort_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_run *run = ctx;
     const order *s = run->k->state;
-    const blas_line l = s->line;
+    const tn_line l = s->line;
     const tn_dtype dtype = run->k->call->in[0]->dtype, to = run->k->call->out[0]->dtype;
     const void *x = blas_in(run->a, 0);
     int64_t *key = (void *)((char *)run->a->scratch.host + worker * s->worker_bytes);
@@ -91,7 +91,7 @@ static void sort_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 
 static tn_status argsort(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const blas_line l = ((const order *)k->state)->line;
+    const tn_line l = ((const order *)k->state)->line;
     blas_run r = {k, a};
     if (k->call->in[0]->size)
         blas_items(k, a, l.outer * l.inner, 8 * l.n, BLAS_COSTLY, sort_range, &r);

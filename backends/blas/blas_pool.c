@@ -7,15 +7,12 @@
 // the window's rows is looked at for all of them together.
 #ifndef T
 
-#include "blas_window.h"
+#include "blas.h"
 
 enum { SOME = 128 }; // results of a row at a time
 
 typedef struct pool {
-    blas_slide axis[BLAS_SPATIAL];
-    int64_t planes;                     // batch times channels
-    int64_t wide_points, narrow_points; // elements of one plane of the data and of the result
-    bool max, mean, count_pad;
+    tn_pool_call of;
     bool squares; // windows of 2 by 2 that lie side by side in the data
 } pool;
 
@@ -27,34 +24,23 @@ typedef struct pool_run {
 
 // Some results of a row: o[2] … o[2] + n-1, and the rows of the data that their windows take.
 typedef struct part {
-    int64_t o[BLAS_SPATIAL], n;
-    blas_range row[2];
+    int64_t o[TN_SPATIAL], n;
+    tn_interval row[2];
     double divisor[SOME]; // what means divide by
 } part;
-
-// Of window o: the elements taken, and how many a mean counts.
-static blas_range taken_of(const pool *p, const blas_slide *s, int64_t o, int64_t *counted)
-{
-    const int64_t start = s->stride * o - s->pad;
-    const int64_t padded_end = blas_least(start + s->window, s->wide + s->pad);
-    const int64_t begin = blas_most(start, 0), end = blas_least(padded_end, s->wide);
-    const blas_range r = {begin, blas_most(begin, end)};
-    *counted = p->count_pad ? padded_end - start : r.end - r.begin;
-    return r;
-}
 
 // Sets out for the part that begins at result `at` of a plane; ends with the row.
 static void find_part(const pool *p, int64_t at, part *t)
 {
-    const blas_slide *s = p->axis;
+    const tn_slide *s = p->of.axis;
     int64_t counted[2], last;
     t->o[2] = at % s[2].narrow;
     t->o[1] = at / s[2].narrow % s[1].narrow;
     t->o[0] = at / s[2].narrow / s[1].narrow;
-    t->n = blas_least(s[2].narrow - t->o[2], SOME);
-    for (int i = 0; i < 2; i++) t->row[i] = taken_of(p, &s[i], t->o[i], &counted[i]);
-    for (int64_t i = 0; p->mean && i < t->n; i++) {
-        taken_of(p, &s[2], t->o[2] + i, &last);
+    t->n = tn_least(s[2].narrow - t->o[2], SOME);
+    for (int i = 0; i < 2; i++) t->row[i] = tn_pool_taken(&p->of, &s[i], t->o[i], &counted[i]);
+    for (int64_t i = 0; p->of.mean && i < t->n; i++) {
+        tn_pool_taken(&p->of, &s[2], t->o[2] + i, &last);
         t->divisor[i] = (double)(counted[0] * counted[1]) * (double)last;
     }
 }
@@ -67,9 +53,9 @@ typedef struct lane {
 
 static lane lane_of(const pool *p, const part *t, int64_t j)
 {
-    const blas_slide *s = &p->axis[2];
+    const tn_slide *s = &p->of.axis[2];
     const int64_t start = s->stride * t->o[2] - s->pad + j;
-    const blas_range in = blas_inside(start, s->stride, t->n, s->wide);
+    const tn_interval in = tn_inside(start, s->stride, t->n, s->wide);
     return (lane){in.begin, in.end, in.begin < in.end ? start + s->stride * in.begin : 0};
 }
 
@@ -78,35 +64,15 @@ static lane lane_of(const pool *p, const part *t, int64_t j)
 
 // ------------------------------------------------------------------ rows
 
-// global_pool: one window over all, whatever kernel, stride and pad say.
 static tn_status pool_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn_value_info *y)
 {
     pool *p = k->state;
-    const tn_ints kernel = tn_call_ints(k->call, "kernel"), pad = tn_call_ints(k->call, "pad");
-    const tn_ints stride = tn_call_ints(k->call, "stride");
-    const bool global = tn_call_bool(k->call, "global_pool", false);
-    const int32_t n = x->ndim - 2;
-    for (int32_t i = 0; i < BLAS_SPATIAL; i++) p->axis[i] = BLAS_STILL;
-    for (int32_t i = 0; i < n; i++) {
-        blas_slide *axis = &p->axis[BLAS_SPATIAL - n + i];
-        axis->wide = x->dims[2 + i];
-        axis->narrow = y->dims[2 + i];
-        axis->window = global ? axis->wide : kernel.v[i];
-        axis->stride = global ? 1 : blas_entry(stride, i, 1);
-        axis->pad = global ? 0 : blas_entry(pad, i, 0);
-    }
-    p->planes = blas_span(x, 0, 2);
-    p->wide_points = blas_span(x, 2, x->ndim);
-    p->narrow_points = blas_span(y, 2, y->ndim);
-    p->max = tn_call_is(k->call, "pool_type", "max");
-    p->mean = tn_call_is(k->call, "pool_type", "avg");
-    p->count_pad = tn_call_bool(k->call, "count_include_pad", true);
-    p->squares = p->axis[0].wide == 1 && p->axis[0].window == 1 && p->axis[0].pad == 0;
-    for (int i = 1; i < BLAS_SPATIAL; i++) {
-        const blas_slide *axis = &p->axis[i];
-        p->squares = p->squares && axis->window == 2 && axis->stride == 2 && axis->pad == 0 &&
-                     2 * axis->narrow <= axis->wide;
-    }
+    p->of = tn_pool_of(k->call, x, y);
+    const tn_slide *axis = p->of.axis;
+    p->squares = axis[0].wide == 1 && axis[0].window == 1 && axis[0].pad == 0;
+    for (int i = 1; i < TN_SPATIAL; i++)
+        p->squares = p->squares && axis[i].window == 2 && axis[i].stride == 2 && axis[i].pad == 0 &&
+                     2 * axis[i].narrow <= axis[i].wide;
     return TN_OK;
 }
 
@@ -124,7 +90,7 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of dy
 
 static const char *backward_max_cannot(const tn_call *c)
 {
-    if (blas_span(c->out[0], 2, c->out[0]->ndim) > INT32_MAX)
+    if (tn_span(c->out[0], 2, c->out[0]->ndim) > INT32_MAX)
         return "a plane has more elements than int32 counts";
     return NULL;
 }
@@ -132,12 +98,12 @@ static const char *backward_max_cannot(const tn_call *c)
 static void over_planes(const tn_sdk_kernel *k, const tn_run_args *a, pool_run *r, tn_range_fn fn)
 {
     const pool *p = k->state;
-    int64_t window = p->narrow_points;
-    for (int i = 0; i < BLAS_SPATIAL; i++) window *= p->axis[i].window;
+    int64_t window = p->of.narrow_points;
+    for (int i = 0; i < TN_SPATIAL; i++) window *= p->of.axis[i].window;
     r->p = p;
     r->out = blas_out(a, 0);
     if (k->call->out[0]->size)
-        blas_items(k, a, p->planes, blas_most(window, p->wide_points), BLAS_CHEAP, fn, r);
+        blas_items(k, a, p->of.planes, tn_most(window, p->of.wide_points), BLAS_CHEAP, fn, r);
 }
 
 static tn_status pooling(const tn_sdk_kernel *k, const tn_run_args *a)
@@ -223,14 +189,14 @@ BLAS_CLONES static double N(sum_row)(const T *x, int64_t n)
 
 static void N(max_part)(const pool *p, const part *t, const T *x, T *y)
 {
-    const blas_slide *s = p->axis;
+    const tn_slide *s = p->of.axis;
     for (int64_t i = 0; i < t->n; i++) y[i] = (T)-INFINITY;
     for (int64_t i0 = t->row[0].begin; i0 < t->row[0].end; i0++)
         for (int64_t i1 = t->row[1].begin; i1 < t->row[1].end; i1++) {
             const T *row = x + (i0 * s[1].wide + i1) * s[2].wide;
             if (t->n == 1) {
                 const int64_t start = s[2].stride * t->o[2] - s[2].pad;
-                const blas_range in = blas_inside(start, 1, s[2].window, s[2].wide);
+                const tn_interval in = tn_inside(start, 1, s[2].window, s[2].wide);
                 if (in.begin < in.end)
                     y[0] = N(max_row)(y[0], row + start + in.begin, in.end - in.begin);
                 continue;
@@ -244,14 +210,14 @@ static void N(max_part)(const pool *p, const part *t, const T *x, T *y)
 
 static void N(sum_part)(const pool *p, const part *t, const T *x, T *y)
 {
-    const blas_slide *s = p->axis;
+    const tn_slide *s = p->of.axis;
     double sum[SOME] = {0};
     for (int64_t i0 = t->row[0].begin; i0 < t->row[0].end; i0++)
         for (int64_t i1 = t->row[1].begin; i1 < t->row[1].end; i1++) {
             const T *row = x + (i0 * s[1].wide + i1) * s[2].wide;
             if (t->n == 1) {
                 const int64_t start = s[2].stride * t->o[2] - s[2].pad;
-                const blas_range in = blas_inside(start, 1, s[2].window, s[2].wide);
+                const tn_interval in = tn_inside(start, 1, s[2].window, s[2].wide);
                 if (in.begin < in.end)
                     sum[0] += N(sum_row)(row + start + in.begin, in.end - in.begin);
                 continue;
@@ -261,7 +227,7 @@ static void N(sum_part)(const pool *p, const part *t, const T *x, T *y)
                 N(sum_lane)(sum + l.begin, row + l.at, l.end - l.begin, s[2].stride);
             }
         }
-    for (int64_t i = 0; i < t->n; i++) y[i] = (T)(p->mean ? sum[i] / t->divisor[i] : sum[i]);
+    for (int64_t i = 0; i < t->n; i++) y[i] = (T)(p->of.mean ? sum[i] / t->divisor[i] : sum[i]);
 }
 
 // A row of squares: x and below are its rows of the data.
@@ -280,8 +246,8 @@ BLAS_CLONES static void N(square_row)(const T *x, const T *below, T *y, int64_t 
 
 static void N(square_plane)(const pool *p, const T *x, T *y)
 {
-    const int64_t n = p->axis[2].narrow, row = p->axis[2].wide;
-    for (int64_t i = 0; i < p->axis[1].narrow; i++, x += 2 * row, y += n)
+    const int64_t n = p->of.axis[2].narrow, row = p->of.axis[2].wide;
+    for (int64_t i = 0; i < p->of.axis[1].narrow; i++, x += 2 * row, y += n)
         N(square_row)(x, x + row, y, n);
 }
 
@@ -292,15 +258,15 @@ static void N(planes)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     part t;
     (void)worker;
     for (int64_t plane = begin; plane < end; plane++) {
-        const T *x = (const T *)r->x + plane * p->wide_points;
-        T *y = (T *)r->out + plane * p->narrow_points;
-        if (p->squares && p->max) {
+        const T *x = (const T *)r->x + plane * p->of.wide_points;
+        T *y = (T *)r->out + plane * p->of.narrow_points;
+        if (p->squares && p->of.max) {
             N(square_plane)(p, x, y);
             continue;
         }
-        for (int64_t at = 0; at < p->narrow_points; at += t.n) {
+        for (int64_t at = 0; at < p->of.narrow_points; at += t.n) {
             find_part(p, at, &t);
-            (p->max ? N(max_part) : N(sum_part))(p, &t, x, y + at);
+            (p->of.max ? N(max_part) : N(sum_part))(p, &t, x, y + at);
         }
     }
 }
@@ -322,7 +288,7 @@ BLAS_CLONES static void N(first_lane)(T *best, int32_t *index, const T *x, const
 
 static void N(first_part)(const pool *p, const part *t, const T *x, int32_t *index)
 {
-    const blas_slide *s = p->axis;
+    const tn_slide *s = p->of.axis;
     T best[SOME];
     for (int64_t i = 0; i < t->n; i++) best[i] = (T)-INFINITY, index[i] = -1;
     for (int64_t i0 = t->row[0].begin; i0 < t->row[0].end; i0++)
@@ -397,7 +363,7 @@ static void N(square_back)(const T *x, int64_t row, const T *dy, T *dx, int64_t 
     T best[2][SOME];
     MASK second[2][SOME];
     for (int64_t i = 0; i < n; i += SOME) {
-        const int64_t some = blas_least(n - i, SOME);
+        const int64_t some = tn_least(n - i, SOME);
         for (int j = 0; j < 2; j++) N(pair_row)(x + j * row + 2 * i, best[j], second[j], some);
         for (int j = 0; j < 2; j++) N(pair_back)
         ((const T *const[]){best[0], best[1]}, second[j], dy + i, dx + j * row + 2 * i, some,
@@ -407,12 +373,12 @@ static void N(square_back)(const T *x, int64_t row, const T *dy, T *dx, int64_t 
 
 static void N(square_plane_back)(const pool *p, const T *x, const T *dy, T *dx)
 {
-    const int64_t n = p->axis[2].narrow, row = p->axis[2].wide;
-    for (int64_t i = 0; i < p->axis[1].narrow; i++, x += 2 * row, dx += 2 * row, dy += n) {
+    const int64_t n = p->of.axis[2].narrow, row = p->of.axis[2].wide;
+    for (int64_t i = 0; i < p->of.axis[1].narrow; i++, x += 2 * row, dx += 2 * row, dy += n) {
         N(square_back)(x, row, dy, dx, n);
         for (int64_t j = 2 * n; j < row; j++) dx[j] = dx[row + j] = 0;
     }
-    const int64_t left = p->axis[1].wide - 2 * p->axis[1].narrow;
+    const int64_t left = p->of.axis[1].wide - 2 * p->of.axis[1].narrow;
     if (left > 0) memset(dx, 0, (size_t)(left * row) * sizeof *dx);
 }
 
@@ -425,15 +391,15 @@ static void N(max_back)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     int32_t index[SOME];
     (void)worker;
     for (int64_t plane = begin; plane < end; plane++) {
-        const T *x = (const T *)r->x + plane * p->wide_points;
-        const T *dy = (const T *)r->y + plane * p->narrow_points;
-        T *dx = (T *)r->out + plane * p->wide_points;
+        const T *x = (const T *)r->x + plane * p->of.wide_points;
+        const T *dy = (const T *)r->y + plane * p->of.narrow_points;
+        T *dx = (T *)r->out + plane * p->of.wide_points;
         if (p->squares) {
             N(square_plane_back)(p, x, dy, dx);
             continue;
         }
-        memset(dx, 0, (size_t)p->wide_points * sizeof *dx);
-        for (int64_t at = 0; at < p->narrow_points; at += t.n) {
+        memset(dx, 0, (size_t)p->of.wide_points * sizeof *dx);
+        for (int64_t at = 0; at < p->of.narrow_points; at += t.n) {
             find_part(p, at, &t);
             N(first_part)(p, &t, x, index);
             for (int64_t i = 0; i < t.n; i++)
@@ -456,13 +422,13 @@ BLAS_CLONES static void N(spread_row)(T *x, T g, int64_t n)
 
 static void N(spread_part)(const pool *p, const part *t, const T *g, T *x)
 {
-    const blas_slide *s = p->axis;
+    const tn_slide *s = p->of.axis;
     for (int64_t i0 = t->row[0].begin; i0 < t->row[0].end; i0++)
         for (int64_t i1 = t->row[1].begin; i1 < t->row[1].end; i1++) {
             T *row = x + (i0 * s[1].wide + i1) * s[2].wide;
             if (t->n == 1) {
                 const int64_t start = s[2].stride * t->o[2] - s[2].pad;
-                const blas_range in = blas_inside(start, 1, s[2].window, s[2].wide);
+                const tn_interval in = tn_inside(start, 1, s[2].window, s[2].wide);
                 if (in.begin < in.end)
                     N(spread_row)(row + start + in.begin, g[0], in.end - in.begin);
                 continue;
@@ -483,13 +449,13 @@ static void N(sum_back)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     T g[SOME];
     (void)worker;
     for (int64_t plane = begin; plane < end; plane++) {
-        const T *dy = (const T *)r->y + plane * p->narrow_points;
-        T *dx = (T *)r->out + plane * p->wide_points;
-        memset(dx, 0, (size_t)p->wide_points * sizeof *dx);
-        for (int64_t at = 0; at < p->narrow_points; at += t.n) {
+        const T *dy = (const T *)r->y + plane * p->of.narrow_points;
+        T *dx = (T *)r->out + plane * p->of.wide_points;
+        memset(dx, 0, (size_t)p->of.wide_points * sizeof *dx);
+        for (int64_t at = 0; at < p->of.narrow_points; at += t.n) {
             find_part(p, at, &t);
             for (int64_t i = 0; i < t.n; i++)
-                g[i] = p->mean ? (T)((double)dy[at + i] / t.divisor[i]) : dy[at + i];
+                g[i] = p->of.mean ? (T)((double)dy[at + i] / t.divisor[i]) : dy[at + i];
             N(spread_part)(p, &t, g, dx);
         }
     }

@@ -62,7 +62,7 @@ static void split(reduction *r, const tn_value_info *x, const bool gone[TN_MAX_N
 {
     for (int32_t axis = 0; axis < x->ndim; axis++)
         blas_box_add(gone[axis] ? &r->gone : &r->kept, x->dims[axis],
-                     blas_span(x, axis + 1, x->ndim));
+                     tn_span(x, axis + 1, x->ndim));
     r->n = blas_box_size(&r->gone);
     r->results = blas_box_size(&r->kept);
     blas_box_collapse(&r->gone);

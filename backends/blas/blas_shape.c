@@ -35,7 +35,7 @@ static void permute(tn_sdk_kernel *k, const int32_t order[TN_MAX_NDIM])
     const tn_value_info *x = k->call->in[0];
     blas_box *box = k->state;
     for (int32_t i = 0; i < x->ndim; i++)
-        blas_box_add(box, x->dims[order[i]], blas_span(x, order[i] + 1, x->ndim));
+        blas_box_add(box, x->dims[order[i]], tn_span(x, order[i] + 1, x->ndim));
     blas_box_collapse(box);
 }
 
@@ -81,7 +81,7 @@ static tn_status joint_setup(tn_sdk_kernel *k, const tn_value_info *whole, const
 {
     const int32_t axis = blas_axis_param(k->call, param, 1, whole->ndim);
     if (axis < 0) return blas_no_axis(k, param);
-    ((joint *)k->state)->outer = blas_span(whole, 0, axis);
+    ((joint *)k->state)->outer = tn_span(whole, 0, axis);
     return TN_OK;
 }
 

@@ -28,7 +28,7 @@ typedef struct ways {
 
 static void over_lines(const tn_sdk_kernel *k, const tn_run_args *a, softmax_run *r, ways way)
 {
-    const blas_line l = r->s->line;
+    const tn_line l = r->s->line;
     if (l.outer * l.n * l.inner == 0) return;
     if (l.inner == 1) {
         blas_items(k, a, l.outer, l.n, BLAS_COSTLY, way.lines, r);
@@ -52,7 +52,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_value_info *x = k->call->in[0];
     const int32_t axis = blas_axis_param(k->call, "axis", -1, x->ndim);
     if (axis < 0) return blas_no_axis(k, "axis");
-    s->line = blas_around(x, axis);
+    s->line = tn_around(x, axis);
     s->temperature = tn_call_f64(k->call, "temperature", NAN);
     if (isnan(s->temperature)) s->temperature = 1; // None
     s->logarithm = strstr(k->call->op->name, "log_softmax") != NULL;
@@ -222,7 +222,7 @@ static void N(block)(const T *x, T *y, const int64_t size[3], T scale, bool loga
 static void N(columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const softmax_run *r = ctx;
-    const blas_line l = r->s->line;
+    const tn_line l = r->s->line;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const int64_t j = i % r->blocks * BLAS_COLUMNS, at = i / r->blocks * l.n * l.inner + j;
@@ -296,7 +296,7 @@ static void N(backward_block)(const T *dy, const T *y, T *dx, const int64_t size
 static void N(backward_columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const softmax_run *r = ctx;
-    const blas_line l = r->s->line;
+    const tn_line l = r->s->line;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const int64_t j = i % r->blocks * BLAS_COLUMNS, at = i / r->blocks * l.n * l.inner + j;

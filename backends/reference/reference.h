@@ -7,7 +7,7 @@
 
 #include <math.h>
 #include <tenon/half.h>
-#include <tenon/kernel.h>
+#include <tenon/layers.h>
 
 #define REF_WHOLE (TN_INTEGERS | TN_BIT(TN_BOOL)) // dtypes that int64 holds
 
@@ -149,18 +149,10 @@ static inline void ref_box_add(ref_box *b, int64_t dim, int64_t stride)
     b->stride[b->ndim++] = stride;
 }
 
-// Product of the extents of the axes begin … end-1.
-static inline int64_t ref_span(const tn_value_info *v, int32_t begin, int32_t end)
-{
-    int64_t n = 1;
-    for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
-    return n;
-}
-
 // Row-major strides of a value's axes.
 static inline void ref_strides(const tn_value_info *v, int64_t stride[TN_MAX_NDIM])
 {
-    for (int32_t axis = 0; axis < v->ndim; axis++) stride[axis] = ref_span(v, axis + 1, v->ndim);
+    for (int32_t axis = 0; axis < v->ndim; axis++) stride[axis] = tn_span(v, axis + 1, v->ndim);
 }
 
 // The box of value `to`, in value `from` broadcast to it: right-aligned, extents of 1 repeat.
@@ -175,19 +167,9 @@ static inline ref_box ref_broadcast(const tn_value_info *from, const tn_value_in
     for (int32_t axis = 0; axis < to->ndim; axis++) {
         const int32_t at = axis - shift;
         const bool repeats = at < 0 || from->dims[at] == 1;
-        ref_box_add(&b, to->dims[axis], repeats ? 0 : ref_span(from, at + 1, from->ndim));
+        ref_box_add(&b, to->dims[axis], repeats ? 0 : tn_span(from, at + 1, from->ndim));
     }
     return b;
-}
-
-// The value seen as (outer, n, inner) around one axis.
-typedef struct ref_line {
-    int64_t outer, n, inner;
-} ref_line;
-
-static inline ref_line ref_around(const tn_value_info *v, int32_t axis)
-{
-    return (ref_line){ref_span(v, 0, axis), v->dims[axis], ref_span(v, axis + 1, v->ndim)};
 }
 
 // ------------------------------------------------------------------ kernels

@@ -2,7 +2,7 @@
 #include "reference.h"
 
 typedef struct along {
-    ref_line line;  // of the value that the index looks into, around the axis
+    tn_line line;   // of the value that the index looks into, around the axis
     int64_t n_part; // extent of the axis in the part
     ref_box index;  // of the part's elements, in the index
 } along;
@@ -13,7 +13,7 @@ static tn_status along_setup(tn_sdk_kernel *k, const tn_value_info *whole,
     along *s = k->state;
     const int32_t axis = ref_axis_param(k->call, "axis", 0, whole->ndim);
     if (axis < 0) return ref_no_axis(k, "axis");
-    s->line = ref_around(whole, axis);
+    s->line = tn_around(whole, axis);
     s->n_part = part->dims[axis];
     s->index = ref_broadcast(k->call->in[1], part);
     return TN_OK;
@@ -92,7 +92,7 @@ static tn_status positions_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     along *s = k->state;
     const int32_t axis = ref_axis_param(k->call, "axis", 0, k->call->in[0]->ndim);
     if (axis < 0) return ref_no_axis(k, "axis");
-    s->line = ref_around(k->call->in[0], axis);
+    s->line = tn_around(k->call->in[0], axis);
     return TN_OK;
 }
 

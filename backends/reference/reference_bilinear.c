@@ -17,10 +17,10 @@ static tn_status bilinear_setup(tn_sdk_kernel *k, const tn_value_info *data)
 {
     const tn_call *c = k->call;
     bilinear *s = k->state;
-    s->planes = ref_span(data, 0, 2);
+    s->planes = tn_span(data, 0, 2);
     s->in_batch = data->dims[1];
     for (int i = 0; i < 2; i++) s->extent[i] = data->dims[2 + i];
-    s->positions = ref_span(c->in[1], 1, c->in[1]->ndim);
+    s->positions = tn_span(c->in[1], 1, c->in[1]->ndim);
     s->by_plane = tn_call_bool(c, "by_plane", false);
     s->normalized = tn_call_bool(c, "normalized", false);
     s->slope[0] = tn_call_i64(c, "order_y", 0) == 1;

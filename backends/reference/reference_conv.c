@@ -9,10 +9,10 @@
 //     weight   w[f, c, j] = Σ_{n, o} y[n, f, o] · x[n, group(f) + c, s o + d j - p]
 //
 // A Convolution goes from wide to narrow, a Deconvolution from narrow to wide.
-#include "reference_window.h"
+#include "reference.h"
 
 typedef struct conv {
-    ref_slide axis[REF_SPATIAL];
+    tn_slide axis[TN_SPATIAL];
     int64_t batch, groups;
     int64_t wide, narrow;               // channels of both sides, in one group
     int64_t wide_points, narrow_points; // elements of one channel
@@ -21,45 +21,18 @@ typedef struct conv {
 
 // ------------------------------------------------------------------ setup
 
-// With target_shape T, the pad of a Deconvolution follows from the extents: of the
-// t = s (narrow - 1) + d (k - 1) + 1 - T elements beyond T, half are cut off in front, rounded up.
-static int64_t pad_of(const tn_call *c, int32_t i, const ref_slide *axis)
-{
-    if (ref_entry(tn_call_ints(c, "target_shape"), i, 0) == 0)
-        return ref_entry(tn_call_ints(c, "pad"), i, 0);
-    const int64_t reach = axis->stride * (axis->narrow - 1) + axis->dilate * (axis->window - 1) + 1;
-    return (reach - axis->wide + 1) / 2;
-}
-
-static void conv_axes(const tn_call *call, conv *c, const tn_value_info *x, const tn_value_info *y)
-{
-    const tn_ints kernel = tn_call_ints(call, "kernel"), stride = tn_call_ints(call, "stride");
-    const tn_ints dilate = tn_call_ints(call, "dilate");
-    const int32_t n = x->ndim - 2;
-    for (int32_t i = 0; i < REF_SPATIAL; i++) c->axis[i] = REF_STILL;
-    for (int32_t i = 0; i < n; i++) {
-        ref_slide *axis = &c->axis[REF_SPATIAL - n + i];
-        axis->wide = x->dims[2 + i];
-        axis->narrow = y->dims[2 + i];
-        axis->window = kernel.v[i];
-        axis->stride = ref_entry(stride, i, 1);
-        axis->dilate = ref_entry(dilate, i, 1);
-        axis->pad = pad_of(call, i, axis);
-    }
-}
-
 static tn_status conv_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn_value_info *w,
                             const tn_value_info *y)
 {
     conv *c = k->state;
-    conv_axes(k->call, c, x, y);
+    tn_conv_axes(k->call, x, y, c->axis);
     c->batch = x->dims[0];
     c->groups = tn_call_i64(k->call, "num_group", 1);
     c->wide = x->dims[1] / c->groups;
     c->narrow = y->dims[1] / c->groups;
-    c->wide_points = ref_span(x, 2, x->ndim);
-    c->narrow_points = ref_span(y, 2, y->ndim);
-    c->weight_points = ref_span(w, 2, w->ndim);
+    c->wide_points = tn_span(x, 2, x->ndim);
+    c->narrow_points = tn_span(y, 2, y->ndim);
+    c->weight_points = tn_span(w, 2, w->ndim);
     return TN_OK;
 }
 
@@ -91,7 +64,7 @@ static tn_status deconv_weight_setup(tn_sdk_kernel *k, tn_kernel_info *info) // 
 
 // A point of the spatial axes.
 typedef struct point {
-    int64_t at[REF_SPATIAL];
+    int64_t at[TN_SPATIAL];
 } point;
 
 // Element i, row-major, of axes whose last two have n1 and n2 elements.
@@ -109,13 +82,13 @@ typedef struct origin {
 // Σ_{c, j} w[f, c, j] · x[c, s o + d j - p] at one position o.
 static double narrow_sum(const conv *c, ref_array x, ref_array w, origin from, point o)
 {
-    const ref_slide *s = c->axis;
-    int64_t start[REF_SPATIAL];
-    ref_range j[REF_SPATIAL];
+    const tn_slide *s = c->axis;
+    int64_t start[TN_SPATIAL];
+    tn_interval j[TN_SPATIAL];
     double sum = 0;
-    for (int32_t i = 0; i < REF_SPATIAL; i++) {
+    for (int32_t i = 0; i < TN_SPATIAL; i++) {
         start[i] = s[i].stride * o.at[i] - s[i].pad;
-        j[i] = ref_inside(start[i], s[i].dilate, s[i].window, s[i].wide);
+        j[i] = tn_inside(start[i], s[i].dilate, s[i].window, s[i].wide);
     }
     for (int64_t channel = 0; channel < c->wide; channel++) {
         for (int64_t j0 = j[0].begin; j0 < j[0].end; j0++) {
@@ -164,7 +137,7 @@ static tn_status deconvolution_data(const tn_sdk_kernel *k, const tn_run_args *a
 // ------------------------------------------------------------------ from narrow to wide
 
 // The position o at which element j of the kernel lies on element i of the wide side; -1: none.
-static int64_t position(const ref_slide *s, int64_t i, int64_t j)
+static int64_t position(const tn_slide *s, int64_t i, int64_t j)
 {
     const int64_t t = i + s->pad - s->dilate * j;
     return t >= 0 && t % s->stride == 0 && t / s->stride < s->narrow ? t / s->stride : -1;
@@ -185,7 +158,7 @@ static double filter_sum(const conv *c, ref_array y, ref_array w, origin from)
 // Σ_{f, j, o: s o + d j - p = i} w[f, c, j] · y[f, o] for one element i.
 static double wide_sum(const conv *c, ref_array y, ref_array w, origin from, point i)
 {
-    const ref_slide *s = c->axis;
+    const tn_slide *s = c->axis;
     double sum = 0;
     for (int64_t j = 0; j < c->weight_points; j++) {
         const point at = point_of(j, s[1].window, s[2].window);
@@ -236,13 +209,13 @@ static tn_status convolution_data(const tn_sdk_kernel *k, const tn_run_args *a)
 // are the first elements of the two channels.
 static double weight_sum(const conv *c, ref_array x, int64_t x0, ref_array y, int64_t y0, point j)
 {
-    const ref_slide *s = c->axis;
-    int64_t start[REF_SPATIAL];
-    ref_range o[REF_SPATIAL];
+    const tn_slide *s = c->axis;
+    int64_t start[TN_SPATIAL];
+    tn_interval o[TN_SPATIAL];
     double sum = 0;
-    for (int32_t i = 0; i < REF_SPATIAL; i++) {
+    for (int32_t i = 0; i < TN_SPATIAL; i++) {
         start[i] = s[i].dilate * j.at[i] - s[i].pad;
-        o[i] = ref_inside(start[i], s[i].stride, s[i].narrow, s[i].wide);
+        o[i] = tn_inside(start[i], s[i].stride, s[i].narrow, s[i].wide);
     }
     for (int64_t o0 = o[0].begin; o0 < o[0].end; o0++) {
         for (int64_t o1 = o[1].begin; o1 < o[1].end; o1++) {

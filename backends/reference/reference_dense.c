@@ -25,11 +25,11 @@ static product dot_sizes(const tn_call *c, const tn_value_info *lhs, const tn_va
 {
     product p;
     if (tn_call_bool(c, "transpose_a", false))
-        p.k = ref_span(lhs, 0, 1), p.m = ref_span(lhs, 1, lhs->ndim);
+        p.k = tn_span(lhs, 0, 1), p.m = tn_span(lhs, 1, lhs->ndim);
     else
-        p.m = ref_span(lhs, 0, lhs->ndim - 1), p.k = ref_span(lhs, lhs->ndim - 1, lhs->ndim);
-    p.n = tn_call_bool(c, "transpose_b", false) ? ref_span(rhs, 0, rhs->ndim - 1)
-                                                : ref_span(rhs, 1, rhs->ndim);
+        p.m = tn_span(lhs, 0, lhs->ndim - 1), p.k = tn_span(lhs, lhs->ndim - 1, lhs->ndim);
+    p.n = tn_call_bool(c, "transpose_b", false) ? tn_span(rhs, 0, rhs->ndim - 1)
+                                                : tn_span(rhs, 1, rhs->ndim);
     return p;
 }
 
@@ -74,7 +74,7 @@ static tn_status N(fully_connected)(const tn_sdk_kernel *k, const tn_run_args *a
     const tn_value_info *weight = k->call->in[1];
     const ref_array x = ref_in(k, a, 0), w = ref_in(k, a, 1), y = ref_out(k, a, 0);
     const ref_array bias = a->n_in > 2 ? ref_in(k, a, 2) : (ref_array){0};
-    const int64_t m = ref_span(weight, 0, 1), inner = ref_span(weight, 1, weight->ndim);
+    const int64_t m = tn_span(weight, 0, 1), inner = tn_span(weight, 1, weight->ndim);
     const product size = {m ? y.n / m : 0, m, inner};
     N(multiply)
     (size, view(y, size.m, m, false), view(x, size.m, inner, false), view(w, inner, m, true), bias);

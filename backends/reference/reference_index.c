@@ -5,7 +5,7 @@
 
 // A look-up: the table as (outer, n, inner) around the axis that is looked into, and the indices.
 typedef struct look_up {
-    ref_line line;
+    tn_line line;
     int64_t indices;
     bool wrap, raise;
 } look_up;
@@ -14,7 +14,7 @@ static void look_up_of(const tn_sdk_kernel *k, const tn_value_info *table,
                        const tn_value_info *index)
 {
     look_up *l = k->state;
-    l->line = ref_around(table, (int32_t)tn_call_i64(k->call, "axis", 0));
+    l->line = tn_around(table, (int32_t)tn_call_i64(k->call, "axis", 0));
     l->indices = index->size;
     l->wrap = tn_call_is(k->call, "mode", "wrap");
     l->raise = tn_call_is(k->call, "mode", "raise");

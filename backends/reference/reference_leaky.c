@@ -11,7 +11,7 @@ static const double selu_alpha = 1.6732632423543772848170429916717;
 
 typedef struct leaky {
     enum { LEAKY, PRELU, RRELU, ELU, SELU, GELU } type;
-    ref_line line; // of prelu: (outer, channels, inner)
+    tn_line line; // of prelu: (outer, channels, inner)
     double slope, lower, upper;
 } leaky;
 
@@ -21,7 +21,7 @@ static tn_status leaky_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     leaky *l = k->state;
     for (int i = LEAKY; i <= GELU; i++)
         if (tn_call_is(k->call, "act_type", types[i])) l->type = i;
-    if (l->type == PRELU) l->line = ref_around(k->call->in[0], 1);
+    if (l->type == PRELU) l->line = tn_around(k->call->in[0], 1);
     l->slope = tn_call_f64(k->call, "slope", 0.25);
     l->lower = tn_call_f64(k->call, "lower_bound", 0.125);
     l->upper = tn_call_f64(k->call, "upper_bound", 0.334);

@@ -42,7 +42,7 @@ static tn_status potrf(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const ref_array x = ref_in(k, a, 0), y = ref_out(k, a, 0);
     const tn_value_info *v = k->call->in[0];
-    const int64_t n = v->dims[v->ndim - 1], count = ref_span(v, 0, v->ndim - 2);
+    const int64_t n = v->dims[v->ndim - 1], count = tn_span(v, 0, v->ndim - 2);
     double *l = a->scratch.host;
     int64_t bad = -1, minor = 0;
     if (y.n == 0) return TN_OK;
@@ -78,7 +78,7 @@ static tn_status trsm_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const int64_t rows = b->dims[b->ndim - 2], cols = b->dims[b->ndim - 1];
     systems *s = k->state;
     s->n = a->dims[a->ndim - 1];
-    s->count = ref_span(a, 0, a->ndim - 2);
+    s->count = tn_span(a, 0, a->ndim - 2);
     s->vectors = right ? rows : cols;
     s->step = right ? 1 : cols;
     s->next = right ? cols : 1;

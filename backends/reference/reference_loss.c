@@ -7,12 +7,12 @@
 // ------------------------------------------------------------------ SoftmaxOutput
 
 // How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
-static ref_line softmax_output_line(const tn_call *c)
+static tn_line softmax_output_line(const tn_call *c)
 {
     const tn_value_info *x = c->in[0];
-    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return ref_around(x, 1);
-    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return ref_around(x, x->ndim - 1);
-    return (ref_line){ref_span(x, 0, 1), ref_span(x, 1, x->ndim), 1};
+    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return tn_around(x, 1);
+    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return tn_around(x, x->ndim - 1);
+    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, x->ndim), 1};
 }
 
 static bool same_shape(const tn_value_info *a, const tn_value_info *b)
@@ -25,7 +25,7 @@ static bool same_shape(const tn_value_info *a, const tn_value_info *b)
 
 static tn_status softmax_output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    *(ref_line *)k->state = softmax_output_line(k->call);
+    *(tn_line *)k->state = softmax_output_line(k->call);
     ref_inplace(k, info, 0);
     return TN_OK;
 }
@@ -33,7 +33,7 @@ static tn_status softmax_output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *out = k->call->in[0], *label = k->call->in[1];
-    const ref_line l = softmax_output_line(k->call);
+    const tn_line l = softmax_output_line(k->call);
     if (out->size && !same_shape(out, label) && label->size < l.outer * l.inner)
         return tn_fail(k->host, TN_E_SHAPE, "%s: label: %lld elements, wanted %lld", k->call->name,
                        (long long)label->size, (long long)(l.outer * l.inner));
@@ -43,7 +43,7 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // p = exp(x − max) / Σ exp(x − max)
 static tn_status softmax_output(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const ref_line l = *(const ref_line *)k->state;
+    const tn_line l = *(const tn_line *)k->state;
     const ref_array x = ref_in(k, a, 0), p = ref_out(k, a, 0);
     for (int64_t i = 0; i < l.outer * l.inner; i++) {
         const int64_t first = i / l.inner * l.n * l.inner + i % l.inner;
@@ -61,7 +61,7 @@ static tn_status softmax_output(const tn_sdk_kernel *k, const tn_run_args *a)
 // What the gradient is multiplied by: s / D. D is 1, or the number of labels (batch), or the number
 // of labels that are not the ignored one (valid, at least 1). With multi_output there is one label
 // for each of the S = l.inner places of a sample, and null divides by S.
-static double softmax_output_scale(const tn_call *c, ref_array label, ref_line l, int64_t ignored)
+static double softmax_output_scale(const tn_call *c, ref_array label, tn_line l, int64_t ignored)
 {
     const double s = tn_call_f64(c, "grad_scale", 1);
     if (tn_call_is(c, "normalization", "batch"))
@@ -83,7 +83,7 @@ static double softmax_output_scale(const tn_call *c, ref_array label, ref_line l
 static tn_status softmax_output_backward(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const tn_call *c = k->call;
-    const ref_line l = *(const ref_line *)k->state;
+    const tn_line l = *(const tn_line *)k->state;
     const ref_array p = ref_in(k, a, 0), label = ref_in(k, a, 1), dx = ref_out(k, a, 0);
     const bool soft = same_shape(c->in[0], c->in[1]);
     const bool use_ignore = tn_call_bool(c, "use_ignore", false) && !soft;
@@ -130,7 +130,7 @@ static tn_status first_inplace(tn_sdk_kernel *k, tn_kernel_info *info)
 static double regression_scale(const tn_call *c)
 {
     const tn_value_info *label = c->in[1];
-    return tn_call_f64(c, "grad_scale", 1) / (double)ref_span(label, 1, label->ndim);
+    return tn_call_f64(c, "grad_scale", 1) / (double)tn_span(label, 1, label->ndim);
 }
 
 // Inputs out, label: dx = s / (outputs per sample) · (out − label)
@@ -165,7 +165,7 @@ static tn_status make_loss_backward(const tn_sdk_kernel *k, const tn_run_args *a
     const ref_array x = ref_in(k, a, 0), dx = ref_out(k, a, 0);
     int64_t share = 1;
     if (tn_call_is(c, "normalization", "batch")) {
-        share = ref_span(c->in[0], 0, c->in[0]->ndim - 1);
+        share = tn_span(c->in[0], 0, c->in[0]->ndim - 1);
     } else if (tn_call_is(c, "normalization", "valid")) {
         const double above = tn_call_f64(c, "valid_thresh", 0);
         share = 0;
@@ -177,10 +177,10 @@ static tn_status make_loss_backward(const tn_sdk_kernel *k, const tn_run_args *a
     return TN_OK;
 }
 
-#define SOFTMAX(op_, setup_, run_)                                                          \
-    {                                                                                       \
-        .op = op_, .dtypes = TN_FLOATS, .flags = REF_FLAGS, .state_size = sizeof(ref_line), \
-        .setup = setup_, .run = run_                                                        \
+#define SOFTMAX(op_, setup_, run_)                                                         \
+    {                                                                                      \
+        .op = op_, .dtypes = TN_FLOATS, .flags = REF_FLAGS, .state_size = sizeof(tn_line), \
+        .setup = setup_, .run = run_                                                       \
     }
 #define ROW(op_, run_)                                                                          \
     {                                                                                           \

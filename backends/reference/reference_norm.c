@@ -3,25 +3,9 @@
 
 // ------------------------------------------------------------------ BatchNorm
 
-typedef struct batch_norm {
-    ref_line line; // (outer, channels, inner) around the axis
-    int64_t n;     // elements of a channel
-    double eps, momentum;
-    bool fix_gamma, global_stats;
-} batch_norm;
-
 static tn_status batch_norm_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    batch_norm *b = k->state;
-    const tn_value_info *x = k->call->in[0];
-    const int32_t axis = ref_axis_param(k->call, "axis", 1, x->ndim);
-    if (axis < 0) return ref_no_axis(k, "axis");
-    b->line = ref_around(x, axis);
-    b->n = b->line.outer * b->line.inner;
-    b->eps = tn_call_f64(k->call, "eps", 0.001);
-    b->momentum = tn_call_f64(k->call, "momentum", 0.9);
-    b->fix_gamma = tn_call_bool(k->call, "fix_gamma", true);
-    b->global_stats = tn_call_bool(k->call, "use_global_stats", false);
+    if (!tn_norm_of(k->call, k->state)) return ref_no_axis(k, "axis");
     ref_inplace(k, info, 0); // each channel is read before it is written
     return TN_OK;
 }
@@ -34,16 +18,10 @@ static tn_status batch_norm_backward_setup(tn_sdk_kernel *k, tn_kernel_info *inf
     return s;
 }
 
-// Are mean and variance those of the batch in this run?
-static bool of_batch(const batch_norm *b, const tn_run_args *a)
-{
-    return (a->flags & TN_RUN_TRAIN) && !b->global_stats;
-}
-
 // Index of element i of channel c.
-static int64_t channel_at(const batch_norm *b, int64_t c, int64_t i)
+static int64_t channel_at(const tn_norm_call *b, int64_t c, int64_t i)
 {
-    const ref_line l = b->line;
+    const tn_line l = b->line;
     return (i / l.inner * l.n + c) * l.inner + i % l.inner;
 }
 
@@ -52,7 +30,7 @@ typedef struct moments {
 } moments;
 
 // Mean and biased variance of a channel of x; NaN if it has no elements.
-static moments moments_of(const batch_norm *b, ref_array x, int64_t c)
+static moments moments_of(const tn_norm_call *b, ref_array x, int64_t c)
 {
     moments m = {0, 0};
     for (int64_t i = 0; i < b->n; i++) m.mean += ref_get_real(x, channel_at(b, c, i));
@@ -70,12 +48,12 @@ static moments moments_of(const batch_norm *b, ref_array x, int64_t c)
 //     y = gamma (x - mean) / √(var + eps) + beta
 static tn_status batch_norm_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const batch_norm *b = k->state;
+    const tn_norm_call *b = k->state;
     const ref_array x = ref_in(k, a, 0), gamma = ref_in(k, a, 1), beta = ref_in(k, a, 2);
     const ref_array y = ref_out(k, a, 0);
     for (int64_t c = 0; c < b->line.n; c++) {
         const moments moving = {ref_get_real(ref_in(k, a, 3), c), ref_get_real(ref_in(k, a, 4), c)};
-        const moments m = of_batch(b, a) ? moments_of(b, x, c) : moving;
+        const moments m = tn_norm_of_batch(b, a) ? moments_of(b, x, c) : moving;
         const double scale = (b->fix_gamma ? 1 : ref_get_real(gamma, c)) / sqrt(m.var + b->eps);
         for (int64_t i = 0; i < b->n; i++) {
             const int64_t e = channel_at(b, c, i);
@@ -89,7 +67,7 @@ static tn_status batch_norm_run(const tn_sdk_kernel *k, const tn_run_args *a)
 }
 
 // moving ← momentum · moving + (1 - momentum) · batch
-static void move(const batch_norm *b, ref_array moving, ref_array batch, int64_t c)
+static void move(const tn_norm_call *b, ref_array moving, ref_array batch, int64_t c)
 {
     const double kept = b->momentum * ref_get_real(moving, c);
     ref_put_real(moving, c, kept + (1 - b->momentum) * ref_get_real(batch, c));
@@ -105,7 +83,7 @@ static void move(const batch_norm *b, ref_array moving, ref_array batch, int64_t
 // ones. The batch's own move the states.
 static tn_status batch_norm_backward(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const batch_norm *b = k->state;
+    const tn_norm_call *b = k->state;
     const ref_array dy = ref_in(k, a, 0), x = ref_in(k, a, 1), gamma = ref_in(k, a, 2);
     const ref_array mean = ref_in(k, a, 3), var = ref_in(k, a, 4), dx = ref_out(k, a, 0);
     for (int64_t c = 0; c < b->line.n; c++) {
@@ -120,12 +98,12 @@ static tn_status batch_norm_backward(const tn_sdk_kernel *k, const tn_run_args *
         for (int64_t i = 0; i < b->n; i++) {
             const int64_t e = channel_at(b, c, i);
             const double z = (ref_get_real(x, e) - m) * r;
-            const double through = of_batch(b, a) ? (sum + z * product) / (double)b->n : 0;
+            const double through = tn_norm_of_batch(b, a) ? (sum + z * product) / (double)b->n : 0;
             ref_put_real(dx, e, (ref_get_real(dy, e) - through) * scale);
         }
         ref_put_real(ref_out(k, a, 1), c, b->fix_gamma ? 0 : product);
         ref_put_real(ref_out(k, a, 2), c, sum);
-        if (!of_batch(b, a) || b->n == 0) continue;
+        if (!tn_norm_of_batch(b, a) || b->n == 0) continue;
         move(b, ref_in(k, a, 5), mean, c);
         move(b, ref_in(k, a, 6), var, c);
     }
@@ -135,8 +113,8 @@ static tn_status batch_norm_backward(const tn_sdk_kernel *k, const tn_run_args *
 // ------------------------------------------------------------------ LRN
 
 typedef struct lrn {
-    ref_line line; // (outer, channels, inner)
-    int64_t half;  // channels in the window on each side of its middle
+    tn_line line; // (outer, channels, inner)
+    int64_t half; // channels in the window on each side of its middle
     double scale, beta, knorm;
 } lrn;
 
@@ -145,7 +123,7 @@ static tn_status lrn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     lrn *l = k->state;
     const int64_t nsize = tn_call_i64(k->call, "nsize", 1);
     (void)info;
-    l->line = ref_around(k->call->in[0], 1);
+    l->line = tn_around(k->call->in[0], 1);
     l->half = nsize / 2;
     l->scale = tn_call_f64(k->call, "alpha", 1e-4) / (double)nsize; // the division is MXNet's
     l->beta = tn_call_f64(k->call, "beta", 0.75);
@@ -209,8 +187,8 @@ static tn_status lrn_backward(const tn_sdk_kernel *k, const tn_run_args *a)
     }
 
 const tn_kernel_row ref_norm[] = {
-    ROW("BatchNorm", batch_norm, batch_norm_setup, batch_norm_run),
-    ROW("_backward_BatchNorm", batch_norm, batch_norm_backward_setup, batch_norm_backward),
+    ROW("BatchNorm", tn_norm_call, batch_norm_setup, batch_norm_run),
+    ROW("_backward_BatchNorm", tn_norm_call, batch_norm_backward_setup, batch_norm_backward),
     ROW("LRN", lrn, lrn_setup, lrn_run),
     ROW("_backward_LRN", lrn, lrn_setup, lrn_backward),
     {0},

@@ -2,7 +2,7 @@
 #include "reference.h"
 
 typedef struct order {
-    ref_line line;
+    tn_line line;
     bool ascend;
 } order;
 
@@ -12,7 +12,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     order *s = k->state;
     const int32_t axis = ref_axis_param(k->call, "axis", -1, k->call->in[0]->ndim);
     if (axis < 0) return ref_no_axis(k, "axis");
-    s->line = ref_around(k->call->in[0], axis);
+    s->line = tn_around(k->call->in[0], axis);
     s->ascend = tn_call_bool(k->call, "is_ascend", true);
     info->scratch_bytes = (uint64_t)s->line.n * 2 * sizeof(int64_t);
     return TN_OK;

@@ -4,37 +4,12 @@
 // the data. A mean divides by the elements up to the end of the padded data, x + p, or without
 // count_include_pad by those taken. The maximum of none is -∞; a sum of none is 0, and is divided
 // all the same.
-#include "reference_window.h"
+#include "reference.h"
 
-typedef struct pool {
-    ref_slide axis[REF_SPATIAL];
-    int64_t planes;                     // batch times channels
-    int64_t wide_points, narrow_points; // elements of one plane of the data and of the result
-    bool mean, count_pad;
-} pool;
-
-// global_pool: one window over all, whatever kernel, stride and pad say.
 static tn_status pool_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn_value_info *y)
 {
-    pool *p = k->state;
-    const tn_ints kernel = tn_call_ints(k->call, "kernel"), pad = tn_call_ints(k->call, "pad");
-    const tn_ints stride = tn_call_ints(k->call, "stride");
-    const bool global = tn_call_bool(k->call, "global_pool", false);
-    const int32_t n = x->ndim - 2;
-    for (int32_t i = 0; i < REF_SPATIAL; i++) p->axis[i] = REF_STILL;
-    for (int32_t i = 0; i < n; i++) {
-        ref_slide *axis = &p->axis[REF_SPATIAL - n + i];
-        axis->wide = x->dims[2 + i];
-        axis->narrow = y->dims[2 + i];
-        axis->window = global ? axis->wide : kernel.v[i];
-        axis->stride = global ? 1 : ref_entry(stride, i, 1);
-        axis->pad = global ? 0 : ref_entry(pad, i, 0);
-    }
-    p->planes = ref_span(x, 0, 2);
-    p->wide_points = ref_span(x, 2, x->ndim);
-    p->narrow_points = ref_span(y, 2, y->ndim);
-    p->mean = tn_call_is(k->call, "pool_type", "avg");
-    p->count_pad = tn_call_bool(k->call, "count_include_pad", true);
+    tn_pool_call *p = k->state;
+    *p = tn_pool_of(k->call, x, y);
     return TN_OK;
 }
 
@@ -54,7 +29,7 @@ static tn_status backward_sum_setup(tn_sdk_kernel *k, tn_kernel_info *info) // d
 static tn_status backward_max_setup(tn_sdk_kernel *k, tn_kernel_info *info) // dy, data, result
 {
     const tn_status s = pool_setup(k, k->call->out[0], k->call->in[0]);
-    const pool *p = k->state;
+    const tn_pool_call *p = k->state;
     info->scratch_bytes = (uint64_t)p->wide_points * sizeof(double);
     return s;
 }
@@ -63,28 +38,24 @@ static tn_status backward_max_setup(tn_sdk_kernel *k, tn_kernel_info *info) // d
 
 // The elements that a window takes on each axis, and what a mean divides by.
 typedef struct window {
-    ref_range i[REF_SPATIAL];
+    tn_interval i[TN_SPATIAL];
     double divisor;
 } window;
 
 // The window of result o, counted row-major within a plane.
-static window window_of(const pool *p, int64_t o)
+static window window_of(const tn_pool_call *p, int64_t o)
 {
     window w = {.divisor = 1};
-    for (int32_t axis = REF_SPATIAL; axis-- > 0; o /= p->axis[axis].narrow) {
-        const ref_slide *s = &p->axis[axis];
-        const int64_t start = s->stride * (o % s->narrow) - s->pad;
-        const int64_t padded_end =
-            start + s->window < s->wide + s->pad ? start + s->window : s->wide + s->pad;
-        const int64_t begin = start > 0 ? start : 0;
-        const int64_t end = padded_end < s->wide ? padded_end : s->wide;
-        w.i[axis] = (ref_range){begin, end > begin ? end : begin};
-        w.divisor *= (double)(p->count_pad ? padded_end - start : w.i[axis].end - begin);
+    for (int32_t axis = TN_SPATIAL; axis-- > 0; o /= p->axis[axis].narrow) {
+        const tn_slide *s = &p->axis[axis];
+        int64_t counted;
+        w.i[axis] = tn_pool_taken(p, s, o % s->narrow, &counted);
+        w.divisor *= (double)counted;
     }
     return w;
 }
 
-static double pool_sum(const pool *p, ref_array x, int64_t plane, const window *w)
+static double pool_sum(const tn_pool_call *p, ref_array x, int64_t plane, const window *w)
 {
     double sum = 0;
     for (int64_t i0 = w->i[0].begin; i0 < w->i[0].end; i0++)
@@ -101,7 +72,7 @@ static bool beats(double v, double best)
 }
 
 // Index within the plane of the first maximum; -1 if the window takes nothing.
-static int64_t pool_max(const pool *p, ref_array x, int64_t plane, const window *w)
+static int64_t pool_max(const tn_pool_call *p, ref_array x, int64_t plane, const window *w)
 {
     int64_t best = -1;
     for (int64_t i0 = w->i[0].begin; i0 < w->i[0].end; i0++)
@@ -118,9 +89,9 @@ static int64_t pool_max(const pool *p, ref_array x, int64_t plane, const window 
 
 static tn_status pooling(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const pool *p = k->state;
+    const tn_pool_call *p = k->state;
     const ref_array x = ref_in(k, a, 0), y = ref_out(k, a, 0);
-    const bool max = tn_call_is(k->call, "pool_type", "max");
+    const bool max = p->max;
     for (int64_t i = 0; i < y.n; i++) {
         const int64_t plane = i / p->narrow_points * p->wide_points;
         const window w = window_of(p, i % p->narrow_points);
@@ -138,7 +109,7 @@ static tn_status pooling(const tn_sdk_kernel *k, const tn_run_args *a)
 // dx = the sum of dy over the windows whose first maximum it was
 static tn_status pooling_max_backward(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const pool *p = k->state;
+    const tn_pool_call *p = k->state;
     const ref_array dy = ref_in(k, a, 0), x = ref_in(k, a, 1), dx = ref_out(k, a, 0);
     double *sums = a->scratch.host;
     for (int64_t plane = 0; plane < p->planes; plane++) {
@@ -155,19 +126,19 @@ static tn_status pooling_max_backward(const tn_sdk_kernel *k, const tn_run_args 
 }
 
 // The windows o that hold element i of an axis: s o - p <= i < s o - p + k.
-static ref_range windows_around(const ref_slide *s, int64_t i)
+static tn_interval windows_around(const tn_slide *s, int64_t i)
 {
-    const int64_t first = ref_ceil_div(i + s->pad - s->window + 1, s->stride);
+    const int64_t first = tn_ceil_div(i + s->pad - s->window + 1, s->stride);
     const int64_t end = (i + s->pad) / s->stride + 1;
-    return (ref_range){first > 0 ? first : 0, end < s->narrow ? end : s->narrow};
+    return (tn_interval){first > 0 ? first : 0, end < s->narrow ? end : s->narrow};
 }
 
 // Σ dy / divisor over the windows that hold element i of a plane; y0: dy's first of that plane.
-static double spread_sum(const pool *p, ref_array dy, int64_t y0, int64_t i)
+static double spread_sum(const tn_pool_call *p, ref_array dy, int64_t y0, int64_t i)
 {
-    ref_range o[REF_SPATIAL];
+    tn_interval o[TN_SPATIAL];
     double sum = 0;
-    for (int32_t axis = REF_SPATIAL; axis-- > 0; i /= p->axis[axis].wide)
+    for (int32_t axis = TN_SPATIAL; axis-- > 0; i /= p->axis[axis].wide)
         o[axis] = windows_around(&p->axis[axis], i % p->axis[axis].wide);
     for (int64_t o0 = o[0].begin; o0 < o[0].end; o0++)
         for (int64_t o1 = o[1].begin; o1 < o[1].end; o1++)
@@ -180,7 +151,7 @@ static double spread_sum(const pool *p, ref_array dy, int64_t y0, int64_t i)
 
 static tn_status pooling_sum_backward(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const pool *p = k->state;
+    const tn_pool_call *p = k->state;
     const ref_array dy = ref_in(k, a, 0), dx = ref_out(k, a, 0);
     for (int64_t i = 0; i < dx.n; i++) {
         const int64_t y0 = i / p->wide_points * p->narrow_points;
@@ -189,10 +160,10 @@ static tn_status pooling_sum_backward(const tn_sdk_kernel *k, const tn_run_args 
     return TN_OK;
 }
 
-#define ROW(op_, setup_, run_)                                                          \
-    {                                                                                   \
-        .op = op_, .dtypes = TN_FLOATS, .flags = REF_FLAGS, .state_size = sizeof(pool), \
-        .setup = setup_, .run = run_                                                    \
+#define ROW(op_, setup_, run_)                                                                  \
+    {                                                                                           \
+        .op = op_, .dtypes = TN_FLOATS, .flags = REF_FLAGS, .state_size = sizeof(tn_pool_call), \
+        .setup = setup_, .run = run_                                                            \
     }
 
 const tn_kernel_row ref_pool[] = {

@@ -6,13 +6,13 @@
 static tn_status cumsum_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     (void)info;
-    ref_line *line = k->state;
+    tn_line *line = k->state;
     const tn_value_info *x = k->call->in[0];
     const int64_t axis = tn_call_i64(k->call, "axis", TN_NONE_I64);
-    *line = (ref_line){1, x->size, 1};
+    *line = (tn_line){1, x->size, 1};
     if (axis == TN_NONE_I64) return TN_OK;
     if (tn_axis(axis, x->ndim) < 0) return ref_no_axis(k, "axis");
-    *line = ref_around(x, tn_axis(axis, x->ndim));
+    *line = tn_around(x, tn_axis(axis, x->ndim));
     return TN_OK;
 }
 
@@ -39,7 +39,7 @@ const tn_kernel_row ref_scan[] = {
     {.op = "cumsum",
      .dtypes = TN_ALL_DTYPES,
      .flags = REF_FLAGS,
-     .state_size = sizeof(ref_line),
+     .state_size = sizeof(tn_line),
      .setup = cumsum_setup,
      .run = cumsum},
     {0},
@@ -64,7 +64,7 @@ static void N(scan)(ref_array x, ref_array y, int64_t at, const int64_t n_step[2
 
 static tn_status N(cumsum)(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const ref_line *l = k->state;
+    const tn_line *l = k->state;
     const bool how[] = {tn_call_bool(k->call, "exclusive", false),
                         tn_call_bool(k->call, "reverse", false)};
     for (int64_t o = 0; o < l->outer; o++)

@@ -71,7 +71,7 @@ static tn_status joint_setup(tn_sdk_kernel *k, const tn_value_info *whole, const
 {
     const int32_t axis = ref_axis_param(k->call, param, 1, whole->ndim);
     if (axis < 0) return ref_no_axis(k, param);
-    ((joint *)k->state)->outer = ref_span(whole, 0, axis);
+    ((joint *)k->state)->outer = tn_span(whole, 0, axis);
     return TN_OK;
 }
 

@@ -22,7 +22,7 @@ static void slice_box(tn_sdk_kernel *k, const tn_value_info *whole, const tn_val
     const tn_ints begin = tn_call_ints(k->call, "begin"), steps = tn_call_ints(k->call, "step");
     ref_box *box = k->state;
     for (int32_t axis = 0; axis < whole->ndim; axis++) {
-        const int64_t stride = ref_span(whole, axis + 1, whole->ndim);
+        const int64_t stride = tn_span(whole, axis + 1, whole->ndim);
         const int64_t step = entry(steps, axis, 1);
         const int64_t first = first_of(entry(begin, axis, TN_NONE_I64), step, whole->dims[axis]);
         box->start += first * stride;
@@ -52,7 +52,7 @@ static tn_status axis_box(tn_sdk_kernel *k, const tn_value_info *whole, const tn
     ref_box *box = k->state;
     if (at < 0) return ref_no_axis(k, "axis");
     for (int32_t axis = 0; axis < whole->ndim; axis++)
-        ref_box_add(box, part->dims[axis], ref_span(whole, axis + 1, whole->ndim));
+        ref_box_add(box, part->dims[axis], tn_span(whole, axis + 1, whole->ndim));
     box->start = first_of(begin, 1, whole->dims[at]) * box->stride[at];
     return TN_OK;
 }

@@ -2,7 +2,7 @@
 #include "reference.h"
 
 typedef struct softmax {
-    ref_line line;
+    tn_line line;
     double temperature;
 } softmax;
 
@@ -12,7 +12,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_value_info *x = k->call->in[0];
     const int32_t axis = ref_axis_param(k->call, "axis", -1, x->ndim);
     if (axis < 0) return ref_no_axis(k, "axis");
-    s->line = ref_around(x, axis);
+    s->line = tn_around(x, axis);
     s->temperature = tn_call_f64(k->call, "temperature", NAN);
     if (isnan(s->temperature)) s->temperature = 1; // None
     for (uint32_t i = 0; i < k->call->n_in; i++) ref_inplace(k, info, i);
@@ -26,7 +26,7 @@ typedef struct strip {
 
 static strip strip_of(const softmax *s, int64_t i)
 {
-    const ref_line l = s->line;
+    const tn_line l = s->line;
     return (strip){i / l.inner * l.n * l.inner + i % l.inner, l.inner, l.n};
 }
 

@@ -2,14 +2,14 @@
 #include "reference.h"
 
 typedef struct sparse_reg {
-    ref_line line; // (n, units, places)
+    tn_line line; // (n, units, places)
     double target, penalty, momentum;
 } sparse_reg;
 
 static tn_status sparse_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     sparse_reg *s = k->state;
-    s->line = ref_around(k->call->in[1], 1);
+    s->line = tn_around(k->call->in[1], 1);
     s->target = tn_call_f64(k->call, "sparseness_target", 0.1);
     s->penalty = tn_call_f64(k->call, "penalty", 0.001);
     s->momentum = tn_call_f64(k->call, "momentum", 0.9);
@@ -25,7 +25,7 @@ static tn_status sparse_run(const tn_sdk_kernel *k, const tn_run_args *a)
     const sparse_reg *s = k->state;
     const ref_array dy = ref_in(k, a, 0), x = ref_in(k, a, 1), moving = ref_in(k, a, 2);
     const ref_array dx = ref_out(k, a, 0);
-    const ref_line l = s->line;
+    const tn_line l = s->line;
     const int64_t n = l.outer * l.inner; // of a unit
     for (int64_t c = 0; n && c < l.n; c++) {
         double sum = 0;
