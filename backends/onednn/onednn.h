@@ -44,7 +44,9 @@ tn_status od_fail(const tn_sdk_kernel *k, dnnl_status_t status, const char *what
 // what it gave before, for od_leave. 0: leave it as it is.
 int od_enter(uint32_t workers);
 void od_leave(int before);
-uint32_t od_workers(const tn_sdk_kernel *k); // that its runs may use
+// Threads that pay for a call: one if it has few elements, else what its bind allows (0: all).
+uint32_t od_threads(const tn_call *call);
+uint32_t od_workers(const tn_sdk_kernel *k); // that its runs use
 // May and can this call of float32 values be computed in bfloat16?
 bool od_may_narrow(const tn_call *call);
 
@@ -90,6 +92,7 @@ typedef struct od_state {
     dnnl_stream_t stream;
     od_step *steps;
     uint32_t n_steps, room;
+    uint32_t workers; // od_threads() of the call
     char impl[64];
 } od_state;
 

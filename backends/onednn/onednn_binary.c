@@ -85,7 +85,7 @@ static pair pair_of(const tn_call *c, const od_tail *tail, bool plain)
         p.a = p.y = od_dense(v.n, v.whole, y->dtype);
         p.b = od_dense(v.n, v.part, y->dtype);
     }
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (dnnl_binary_desc_init(&d, kind, &p.a, &p.b, &p.y) == dnnl_success)
         p.pd = od_descriptor_with(&d, tail, NULL);
     od_leave(before);

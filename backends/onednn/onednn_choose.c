@@ -67,7 +67,7 @@ static bool try_way(const od_problem *p, int way, bool fit, od_choice *c)
     dnnl_memory_desc_t md[OD_VALUES];
     *c = (od_choice){0};
     for (int i = 0; i < p->n; i++) md[i] = offer(p, &p->v[i], way);
-    const int before = od_enter(p->call->max_workers);
+    const int before = od_enter(od_threads(p->call));
     c->pd = p->make(p, md, &c->hint);
     od_leave(before);
     bool ok = c->pd != NULL;

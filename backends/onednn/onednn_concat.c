@@ -65,7 +65,7 @@ static dnnl_primitive_desc_t concat_pd(const tn_call *c, order o, dnnl_memory_de
     *parts = calloc(c->n_in, sizeof **parts);
     if (!*parts || !od_engine()) return NULL;
     for (uint32_t i = 0; i < c->n_in; i++) (*parts)[i] = md_of(c->in[i], o);
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (dnnl_concat_primitive_desc_create(&pd, whole, (int)c->n_in, axis_of(c, c->out[0]), *parts,
                                           od_attributes(), od_engine()) != dnnl_success)
         pd = NULL;
@@ -117,7 +117,7 @@ static dnnl_primitive_desc_t part_pd(const tn_call *c, const dnnl_memory_desc_t 
                                      const dnnl_memory_desc_t *to)
 {
     dnnl_primitive_desc_t pd = NULL;
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (!od_engine() || dnnl_reorder_primitive_desc_create(&pd, from, od_engine(), to, od_engine(),
                                                            od_attributes()) != dnnl_success)
         pd = NULL;

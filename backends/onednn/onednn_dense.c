@@ -191,7 +191,7 @@ enum { PLAIN, WISH, AS_IT_IS };
 
 static void make(const question *q, int how, matrices *x)
 {
-    const int before = od_enter(q->c->max_workers);
+    const int before = od_enter(od_threads(q->c));
     if (x->packed)
         make_inner(q, how == WISH, x);
     else

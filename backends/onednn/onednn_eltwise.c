@@ -72,7 +72,7 @@ static dnnl_primitive_desc_t descriptor(const tn_call *c, const function *f,
                                         const dnnl_memory_desc_t *md, dnnl_primitive_desc_t *hint)
 {
     dnnl_eltwise_desc_t d;
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     dnnl_primitive_desc_t pd = NULL;
     *hint = NULL;
     if (dnnl_eltwise_forward_desc_init(&d, dnnl_forward_training, f->kind, md, f->alpha, f->beta) ==

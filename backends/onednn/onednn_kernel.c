@@ -51,6 +51,7 @@ static tn_status begin(tn_sdk_kernel *k)
 {
     od_state *s = k->state;
     dnnl_status_t status = dnnl_success;
+    s->workers = od_threads(k->call);
     s->room = k->call->n_out > MOST_STEPS ? k->call->n_out : MOST_STEPS;
     s->steps = k->host->alloc(k->host->host, s->room * sizeof *s->steps, 8);
     if (!s->steps) return no_memory(k);
@@ -121,7 +122,7 @@ dnnl_status_t od_execute(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t 
     const od_state *s = k->state;
     const od_step *step = &s->steps[which];
     dnnl_status_t status = dnnl_success;
-    const int before = od_enter(a->max_workers);
+    const int before = od_enter(s->workers == 1 ? 1 : a->max_workers);
     for (int32_t i = 0; i < step->n && status == dnnl_success; i++) {
         void *at = address(&step->places[i], a);
         if (at == step->places[i].at) continue;

@@ -54,7 +54,7 @@ static dnnl_primitive_desc_t descriptor(const tn_call *c, bool last, dnnl_memory
     dnnl_primitive_desc_t pd = NULL;
     *md = last ? od_dense(3, (const int64_t[]){l.outer, l.inner, l.n}, TN_F32)
                : od_dense(3, (const int64_t[]){l.outer, l.n, l.inner}, TN_F32);
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (dnnl_softmax_v2_forward_desc_init(&d, dnnl_forward_inference, dnnl_softmax_accurate, md, md,
                                           last ? 2 : 1) == dnnl_success)
         pd = od_descriptor(&d, NULL);

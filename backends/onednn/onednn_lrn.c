@@ -45,7 +45,7 @@ static bool is_backward(const tn_call *c)
 // Row-major, or with channels last: whichever oneDNN has fast code for. false: neither.
 static bool is_fast(const tn_call *c, const dnnl_memory_desc_t *x)
 {
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     dnnl_primitive_desc_t pd = forward_pd(c, x);
     dnnl_primitive_desc_t back = is_backward(c) ? backward_pd(c, x, pd) : NULL;
     const bool fast = pd && od_score(pd) > 0 && (!is_backward(c) || (back && od_score(back) > 0));

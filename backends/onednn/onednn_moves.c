@@ -59,7 +59,7 @@ static dnnl_primitive_desc_t descriptor(const tn_call *c, const walk *given, siz
         dnnl_memory_desc_init_by_strides(&md[1], w.n, w.dims, type, w.to) != dnnl_success ||
         dnnl_primitive_attr_clone(&attr, od_attributes()) != dnnl_success)
         return NULL;
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if ((factor != 1 &&
          dnnl_primitive_attr_set_output_scales(attr, 1, 0, &factor) != dnnl_success) ||
         dnnl_reorder_primitive_desc_create(&pd, &md[0], od_engine(), &md[1], od_engine(), attr) !=

@@ -72,7 +72,7 @@ static const char *norm_cannot(const tn_call *c)
     const tn_value_info *x = data_info(c);
     if (od_empty(c)) return od_no_elements;
     const dnnl_memory_desc_t md = data_of(c, x, true);
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     const char *why = NULL;
     for (int batch = GLOBAL; batch <= BATCH && !why; batch++) {
         dnnl_primitive_desc_t pd = forward_pd(c, NULL, &md, batch), back = NULL;
@@ -163,7 +163,7 @@ static const char *leader_cannot(const tn_call *c, const od_tail *tail)
     if (!(c->flags & TN_CALL_INFERENCE)) return "statistics may be those of the batch";
     if (od_empty(c)) return od_no_elements;
     const dnnl_memory_desc_t md = data_of(c, c->in[0], true);
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     dnnl_primitive_desc_t pd = forward_pd(c, tail, &md, GLOBAL);
     const char *why = !pd ? od_no_primitive : od_score(pd) == 0 ? od_only_loops : NULL;
     if (pd) dnnl_primitive_desc_destroy(pd);

@@ -144,7 +144,7 @@ static backward backward_of(const tn_call *c, bool plain)
     b.dx = b.x = plain ? od_plain(x, 0) : od_md(x, 0);
     b.dy = b.y = plain ? od_plain(y, 0) : gradient_md(y, x);
     b.again = b.max && !c->forward;
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (c->forward && !plain) { // the very descriptor of the forward kernel
         const od_problem p = problem_of(c->forward);
         od_choice choice;

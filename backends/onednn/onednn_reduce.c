@@ -88,7 +88,7 @@ static dnnl_primitive_desc_t descriptor(const tn_call *c, bool last, dnnl_memory
                                         int64_t *inner)
 {
     const bool by_ones = is_sum(c) && c->in[0]->dtype == TN_F32 && leaves_innermost(c, last, inner);
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     dnnl_primitive_desc_t pd = by_ones ? ones_pd(c, *inner, md) : reduce_pd(c, md);
     if (!by_ones) *inner = 0;
     od_leave(before);

@@ -16,7 +16,7 @@ static dnnl_primitive_desc_t descriptor(const tn_call *c, const dnnl_memory_desc
     dnnl_softmax_v2_desc_t d;
     dnnl_primitive_desc_t pd = NULL;
     *hint = NULL;
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (dnnl_softmax_v2_forward_desc_init(&d, dnnl_forward_training, kind, md, md, axis) ==
         dnnl_success)
         pd = od_descriptor(&d, NULL);

@@ -22,7 +22,7 @@ static dnnl_primitive_desc_t descriptor(const tn_call *c, bool plain, terms *t)
         t->md[i] = plain ? od_plain(c->in[i], 0) : od_md(c->in[i], 0);
         t->ones[i] = 1;
     }
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (dnnl_sum_primitive_desc_create(&pd, &t->md[0], (int)c->n_in, t->ones, t->md,
                                        od_attributes(), od_engine()) != dnnl_success)
         pd = NULL;
