@@ -11,23 +11,25 @@
 
 // ------------------------------------------------------------------ tables
 
-extern const tn_kernel_row onednn_conv[];    // onednn_conv.c
-extern const tn_kernel_row onednn_dense[];   // onednn_dense.c
-extern const tn_kernel_row onednn_pool[];    // onednn_pool.c
-extern const tn_kernel_row onednn_norm[];    // onednn_norm.c
-extern const tn_kernel_row onednn_lrn[];     // onednn_lrn.c
-extern const tn_kernel_row onednn_softmax[]; // onednn_softmax.c
-extern const tn_kernel_row onednn_eltwise[]; // onednn_eltwise.c
-extern const tn_kernel_row onednn_binary[];  // onednn_binary.c
-extern const tn_kernel_row onednn_sum[];     // onednn_sum.c
-extern const tn_kernel_row onednn_reduce[];  // onednn_reduce.c
-extern const tn_kernel_row onednn_concat[];  // onednn_concat.c
-extern const tn_kernel_row onednn_moves[];   // onednn_moves.c
-extern const tn_kernel_row onednn_loss[];    // onednn_loss.c
-extern const tn_kernel_row onednn_loops[];   // onednn_loops.c
-extern const tn_kernel_row onednn_dropout[]; // onednn_dropout.c
-extern const tn_kernel_row onednn_fused[];   // onednn_fused.c
-extern const tn_kernel_row onednn_reorder[]; // onednn_reorder.c: one row
+extern const tn_kernel_row onednn_conv[];     // onednn_conv.c
+extern const tn_kernel_row onednn_dense[];    // onednn_dense.c
+extern const tn_kernel_row onednn_pool[];     // onednn_pool.c
+extern const tn_kernel_row onednn_norm[];     // onednn_norm.c
+extern const tn_kernel_row onednn_lrn[];      // onednn_lrn.c
+extern const tn_kernel_row onednn_softmax[];  // onednn_softmax.c
+extern const tn_kernel_row onednn_eltwise[];  // onednn_eltwise.c
+extern const tn_kernel_row onednn_binary[];   // onednn_binary.c
+extern const tn_kernel_row onednn_sum[];      // onednn_sum.c
+extern const tn_kernel_row onednn_reduce[];   // onednn_reduce.c
+extern const tn_kernel_row onednn_concat[];   // onednn_concat.c
+extern const tn_kernel_row onednn_moves[];    // onednn_moves.c
+extern const tn_kernel_row onednn_loss[];     // onednn_loss.c
+extern const tn_kernel_row onednn_loops[];    // onednn_loops.c
+extern const tn_kernel_row onednn_dropout[];  // onednn_dropout.c
+extern const tn_kernel_row onednn_rnn[];      // onednn_rnn.c
+extern const tn_kernel_row onednn_rnn_back[]; // onednn_rnn_back.c
+extern const tn_kernel_row onednn_fused[];    // onednn_fused.c
+extern const tn_kernel_row onednn_reorder[];  // onednn_reorder.c: one row
 
 #define OD_FLAGS TN_K_REENTRANT
 #define OD_FLOATS (TN_BIT(TN_F32) | TN_BIT(TN_BF16))
@@ -72,11 +74,11 @@ int od_score(const_dnnl_primitive_desc_t pd);
 
 typedef enum od_from { OD_IN, OD_OUT, OD_SCRATCH, OD_STASH, OD_KEPT } od_from;
 
-// Where an argument of a primitive is: input or output `index`, or `index` bytes into scratch or
-// stash; OD_KEPT: at a place that does not change.
+// Where an argument of a primitive is: input or output `index` from byte `offset` on, or `index`
+// bytes into scratch or stash; OD_KEPT: at a place that does not change.
 typedef struct od_place {
     od_from from;
-    uint64_t index;
+    uint64_t index, offset;
     void *at; // the address that the memory object has
 } od_place;
 
@@ -101,6 +103,8 @@ tn_status od_add(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_de
 // Gives the last step an argument.
 tn_status od_bind(tn_sdk_kernel *k, int arg, const dnnl_memory_desc_t *md, od_from from,
                   uint64_t index);
+tn_status od_bind_at(tn_sdk_kernel *k, int arg, const dnnl_memory_desc_t *md, od_from from,
+                     uint64_t index, uint64_t offset);
 // Room in the scratch memory; its offset.
 uint64_t od_scratch(tn_kernel_info *info, const dnnl_memory_desc_t *md);
 dnnl_status_t od_execute(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t step);

@@ -44,7 +44,7 @@ uint64_t od_scratch(tn_kernel_info *info, const dnnl_memory_desc_t *md)
     return at;
 }
 
-enum { MOST_STEPS = 2 }; // or one for each output
+enum { FIRST_STEPS = 2 }; // or one for each output
 
 // The stream and room for the steps.
 static tn_status begin(tn_sdk_kernel *k)
@@ -52,7 +52,7 @@ static tn_status begin(tn_sdk_kernel *k)
     od_state *s = k->state;
     dnnl_status_t status = dnnl_success;
     s->workers = od_threads(k->call);
-    s->room = k->call->n_out > MOST_STEPS ? k->call->n_out : MOST_STEPS;
+    s->room = k->call->n_out > FIRST_STEPS ? k->call->n_out : FIRST_STEPS;
     s->steps = k->host->alloc(k->host->host, s->room * sizeof *s->steps, 8);
     if (!s->steps) return no_memory(k);
     status = dnnl_stream_create(&s->stream, od_engine(), dnnl_stream_default_flags);
@@ -61,13 +61,27 @@ static tn_status begin(tn_sdk_kernel *k)
     return od_fail(k, status, "a stream");
 }
 
+// Twice as much room for steps; false: no memory.
+static bool grow(tn_sdk_kernel *k)
+{
+    od_state *s = k->state;
+    const tn_host_api *h = k->host;
+    od_step *steps = h->alloc(h->host, 2 * s->room * sizeof *steps, 8);
+    if (!steps) return false;
+    memcpy(steps, s->steps, s->n_steps * sizeof *steps);
+    h->free(h->host, s->steps, s->room * sizeof *steps, 8);
+    s->steps = steps;
+    s->room *= 2;
+    return true;
+}
+
 tn_status od_add(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_desc_t pd, int32_t n)
 {
     od_state *s = k->state;
     const tn_host_api *h = k->host;
     const tn_status begun = s->steps ? TN_OK : begin(k);
     if (begun != TN_OK) return begun;
-    if (s->n_steps == s->room) return tn_fail(h, TN_E_INTERNAL, "more primitives than said");
+    if (s->n_steps == s->room && !grow(k)) return no_memory(k);
     od_step *step = &s->steps[s->n_steps++];
     dnnl_status_t status;
     *step = (od_step){0};
@@ -94,6 +108,12 @@ tn_status od_add(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_de
 tn_status od_bind(tn_sdk_kernel *k, int arg, const dnnl_memory_desc_t *md, od_from from,
                   uint64_t index)
 {
+    return od_bind_at(k, arg, md, from, index, 0);
+}
+
+tn_status od_bind_at(tn_sdk_kernel *k, int arg, const dnnl_memory_desc_t *md, od_from from,
+                     uint64_t index, uint64_t offset)
+{
     od_state *s = k->state;
     od_step *step = &s->steps[s->n_steps - 1];
     dnnl_memory_t memory = NULL;
@@ -102,15 +122,15 @@ tn_status od_bind(tn_sdk_kernel *k, int arg, const dnnl_memory_desc_t *md, od_fr
     const dnnl_status_t status = dnnl_memory_create(&memory, md, od_engine(), DNNL_MEMORY_NONE);
     if (status != dnnl_success) return od_fail(k, status, "a memory object");
     step->args[step->n] = (dnnl_exec_arg_t){arg, memory};
-    step->places[step->n++] = (od_place){from, index, NULL};
+    step->places[step->n++] = (od_place){from, index, offset, NULL};
     return TN_OK;
 }
 
 static void *address(const od_place *p, const tn_run_args *a)
 {
     switch (p->from) {
-    case OD_IN: return a->in[p->index].host;
-    case OD_OUT: return a->out[p->index].host;
+    case OD_IN: return (char *)a->in[p->index].host + p->offset;
+    case OD_OUT: return (char *)a->out[p->index].host + p->offset;
     case OD_SCRATCH: return (char *)a->scratch.host + p->index;
     case OD_STASH: return (char *)a->stash.host + p->index;
     default: return p->at;

@@ -22,14 +22,14 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0], *y = k->call->out[0];
     const int64_t gx = od_groups(&x->layout), gy = od_groups(&y->layout);
-    const od_place in = {OD_IN, 0, NULL}, out = {OD_OUT, 0, NULL};
+    const od_place in = {OD_IN, 0, 0, NULL}, out = {OD_OUT, 0, 0, NULL};
     if (!gx || !gy || gx == gy) {
         const dnnl_memory_desc_t from = od_md(x, gy ? gy : gx), to = od_md(y, gx ? gx : gy);
         return od_end(k, add_reorder(k, info, &from, &to, &in, &out));
     }
     const dnnl_memory_desc_t from = od_md(x, gx), to = od_md(y, gy);
     const dnnl_memory_desc_t plain[] = {od_plain(x, gx), od_plain(x, gy)};
-    const od_place between = {OD_SCRATCH, od_scratch(info, &plain[0]), NULL};
+    const od_place between = {OD_SCRATCH, od_scratch(info, &plain[0]), 0, NULL};
     tn_status s = add_reorder(k, info, &from, &plain[0], &in, &between);
     if (s == TN_OK) s = add_reorder(k, info, &plain[1], &to, &between, &out);
     return od_end(k, s);
