@@ -56,4 +56,80 @@ static void every_cell_agrees_with_the_reference(void)
             }
 }
 
-TN_TEST_MAIN({"every cell agrees with the reference", every_cell_agrees_with_the_reference})
+// A gradient that is part of a network finds nothing that a forward kernel left.
+static tn_symbol net_of_gradients(void)
+{
+    const tn_symbol y = net_rnn();
+    tn_symbol dx[2];
+    const tn_symbol all = tn_internals(bench.g, y);
+    const tn_symbol x[] = {tn_output_named(bench.g, all, "data"),
+                           tn_output_named(bench.g, all, "rnn_parameters")};
+    if (tn_gradient(bench.g, TN_SYMS(y), (tn_symbols){0}, (tn_symbols){2, x}, dx) != TN_OK)
+        return y;
+    return tn_group(bench.g, TN_SYMS(dx[0], dx[1]));
+}
+
+static void gradients_may_stand_alone(void)
+{
+    static const char *const modes[] = {"rnn_relu", "rnn_tanh", "lstm", "gru"};
+    if (!onednn_ready()) return;
+    kind.layers = 2;
+    kind.bidirectional = 1;
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
+        kind.mode = modes[m];
+        tn_exec *got = bind_net(net_of_gradients, TN_DIMS(5, 4, 7), "onednn,reference", false, 0);
+        tn_exec *wanted = bind_net(net_of_gradients, TN_DIMS(5, 4, 7), "reference", false, 0);
+        step(got, false);
+        step(wanted, false);
+        if (got && wanted) CU_ASSERT(all_near(got, wanted, 1e-4));
+        if (got) TN_CHECK_HAS(tn_exec_report_text(got), "onednn: rnn");
+        tn_exec_free(got);
+        tn_exec_free(wanted);
+    }
+}
+
+static tn_symbol net_narrow(void)
+{
+    const tn_symbol x = layer("RNN", "rnn",
+                              "state_size=64; num_layers=2; mode=lstm; "
+                              "state_outputs=1; bidirectional=1",
+                              tn_var("data"));
+    return tn_group(bench.g, TN_SYMS(tn_output(bench.g, x, 0), tn_output(bench.g, x, 1),
+                                     tn_output(bench.g, x, 2)));
+}
+
+static void lstm_is_computed_in_bfloat16(void)
+{
+    if (!narrow_ready()) return;
+    tn_exec *e[2];
+    for (int i = 0; i < 2; i++) {
+        tn_fresh();
+        e[i] = tn_simple_bind(bench.g, net_narrow(), .backends = "onednn,reference",
+                              .compute = i ? TN_BF16 : TN_DTYPE_NONE, .grad_req = TN_NULL,
+                              .shapes = TN_SHAPES({"data", TN_DIMS(6, 5, 32)}));
+        if (!TN_CHECK_EXEC(e[i])) return;
+        fill(e[i]);
+        tn_tensor_fill(tn_exec_arg(e[i], "rnn_parameters"), 0.02);
+        tn_forward(e[i], false);
+        TN_CHECK_EXEC(e[i]);
+    }
+    CU_ASSERT(all_near(e[1], e[0], 0.02));
+    CU_ASSERT(difference(tn_exec_output(e[1], 0), tn_exec_output(e[0], 0)) > 0);
+    for (int i = 0; i < 2; i++) tn_exec_free(e[i]);
+}
+
+static void few_steps_are_left_to_others(void)
+{
+    if (!onednn_ready()) return;
+    kind.mode = "lstm";
+    kind.layers = 1;
+    kind.bidirectional = 0;
+    tn_exec *e = bind_net(net_rnn, TN_DIMS(3, 4, 7), "onednn,reference", false, 0);
+    if (e) TN_CHECK_HAS(tn_exec_report_text(e), "too few steps and sequences");
+    tn_exec_free(e);
+}
+
+TN_TEST_MAIN({"every cell agrees with the reference", every_cell_agrees_with_the_reference},
+             {"gradients may stand alone", gradients_may_stand_alone},
+             {"LSTM is computed in bfloat16", lstm_is_computed_in_bfloat16},
+             {"few steps are left to others", few_steps_are_left_to_others})
