@@ -11,25 +11,27 @@
 
 // ------------------------------------------------------------------ tables
 
-extern const tn_kernel_row onednn_conv[];     // onednn_conv.c
-extern const tn_kernel_row onednn_dense[];    // onednn_dense.c
-extern const tn_kernel_row onednn_pool[];     // onednn_pool.c
-extern const tn_kernel_row onednn_norm[];     // onednn_norm.c
-extern const tn_kernel_row onednn_lrn[];      // onednn_lrn.c
-extern const tn_kernel_row onednn_softmax[];  // onednn_softmax.c
-extern const tn_kernel_row onednn_eltwise[];  // onednn_eltwise.c
-extern const tn_kernel_row onednn_binary[];   // onednn_binary.c
-extern const tn_kernel_row onednn_sum[];      // onednn_sum.c
-extern const tn_kernel_row onednn_reduce[];   // onednn_reduce.c
-extern const tn_kernel_row onednn_concat[];   // onednn_concat.c
-extern const tn_kernel_row onednn_moves[];    // onednn_moves.c
-extern const tn_kernel_row onednn_loss[];     // onednn_loss.c
-extern const tn_kernel_row onednn_loops[];    // onednn_loops.c
-extern const tn_kernel_row onednn_dropout[];  // onednn_dropout.c
-extern const tn_kernel_row onednn_rnn[];      // onednn_rnn.c
-extern const tn_kernel_row onednn_rnn_back[]; // onednn_rnn_back.c
-extern const tn_kernel_row onednn_fused[];    // onednn_fused.c
-extern const tn_kernel_row onednn_reorder[];  // onednn_reorder.c: one row
+extern const tn_kernel_row onednn_conv[];       // onednn_conv.c
+extern const tn_kernel_row onednn_dense[];      // onednn_dense.c
+extern const tn_kernel_row onednn_pool[];       // onednn_pool.c
+extern const tn_kernel_row onednn_norm[];       // onednn_norm.c
+extern const tn_kernel_row onednn_lrn[];        // onednn_lrn.c
+extern const tn_kernel_row onednn_softmax[];    // onednn_softmax.c
+extern const tn_kernel_row onednn_eltwise[];    // onednn_eltwise.c
+extern const tn_kernel_row onednn_binary[];     // onednn_binary.c
+extern const tn_kernel_row onednn_sum[];        // onednn_sum.c
+extern const tn_kernel_row onednn_reduce[];     // onednn_reduce.c
+extern const tn_kernel_row onednn_concat[];     // onednn_concat.c
+extern const tn_kernel_row onednn_moves[];      // onednn_moves.c
+extern const tn_kernel_row onednn_loss[];       // onednn_loss.c
+extern const tn_kernel_row onednn_loops[];      // onednn_loops.c
+extern const tn_kernel_row onednn_dropout[];    // onednn_dropout.c
+extern const tn_kernel_row onednn_rnn[];        // onednn_rnn.c
+extern const tn_kernel_row onednn_resample[];   // onednn_resample.c
+extern const tn_kernel_row onednn_layer_norm[]; // onednn_layer_norm.c
+extern const tn_kernel_row onednn_rnn_back[];   // onednn_rnn_back.c
+extern const tn_kernel_row onednn_fused[];      // onednn_fused.c
+extern const tn_kernel_row onednn_reorder[];    // onednn_reorder.c: one row
 
 #define OD_FLAGS TN_K_REENTRANT
 #define OD_FLOATS (TN_BIT(TN_F32) | TN_BIT(TN_BF16))
