@@ -82,6 +82,38 @@ static const op_row calls[] = {
     {"Concat", "num_args=2; dim=0", "2,3 1,3"},
 };
 
+// What onednn takes on every CPU.
+static const op_row taken_calls[] = {
+    {"softmax", "temperature=2.5", "4,9"},
+    {"log_softmax", "temperature=0.5; axis=1", "2,7,1"},
+    {"rsqrt", NULL, "3,5"},
+    {"reciprocal", NULL, "3,5"},
+    {"Flatten", NULL, "3,5,2,2"},
+    {"Reshape", "shape=(5,-1)", "3,5,2"},
+    {"expand_dims", "axis=1", "3,5"},
+    {"broadcast_to", "shape=(2,3,4,5)", "1,3,1,5"},
+    {"broadcast_axis", "axis=(0,2); size=(2,4)", "1,3,1,5"},
+    {"broadcast_like", NULL, "3,1 2,3,4"},
+    {"broadcast_mul", NULL, "4,1,1 4,3,5"},
+    {"broadcast_add", NULL, "5 2,3,5"},
+    {"broadcast_sub", NULL, "2,3,4,5 3,4,1"},
+    {"transpose", NULL, "3,5,4"},
+    {"transpose", "axes=(0,3,1,2)", "2,3,4,5"},
+    {"SwapAxis", "dim1=0; dim2=2", "2,3,4"},
+    {"SoftmaxOutput", NULL, "4,9 4"},
+    {"SoftmaxOutput", "multi_output=1; use_ignore=1; ignore_label=1", "2,7,3,4 2,3,4"},
+    {"SoftmaxOutput", "preserve_shape=1; grad_scale=3", "2,3,7 2,3"},
+    {"SoftmaxOutput", "multi_output=1; normalization=valid; use_ignore=1", "2,7,3 2,3"},
+    {"SoftmaxOutput", "normalization=batch; out_grad=1", "4,9 4"},
+    {"SoftmaxOutput", NULL, "4,9 4,9"},
+    {"Dropout", "p=0.4", "3,500"},
+    {"UpSampling", "scale=2; sample_type=nearest; num_args=1", "2,5,4,3"},
+    {"UpSampling", "scale=3; sample_type=nearest; num_args=1", "2,1,4,3"},
+    {"LayerNorm", NULL, "4,33 33 33"},
+    {"LayerNorm", "eps=0.1; axis=2", "2,3,16 16 16"},
+};
+enum { N_TAKEN = sizeof taken_calls / sizeof *taken_calls };
+
 enum { N_CALLS = sizeof calls / sizeof *calls };
 
 static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
@@ -151,6 +183,30 @@ static void operators_agree_with_the_reference(void)
     CU_ASSERT(taken >= N_CALLS - 12); // seven where there is AVX-512
 }
 
+static void these_are_always_taken(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < N_TAKEN; i++)
+        if (!check_call(&taken_calls[i], TN_F32, 1e-5)) TN_CHECK_STR(taken_calls[i].op, "taken");
+}
+
+// Several images: the others become as large as the first one's result.
+static void images_are_enlarged(void)
+{
+    static const op_row rows[] = {
+        {"UpSampling", "scale=2; sample_type=nearest; num_args=2", "2,5,4,6 2,3,2,3"},
+        {"UpSampling", "scale=2; sample_type=nearest; num_args=2; multi_input_mode=sum",
+         "1,5,4,4 1,5,2,2"},
+    };
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        check_call(&rows[i], TN_F32, 1e-5);
+        tn_exec *e = run_call(&rows[i], "onednn,reference", TN_F32);
+        if (e) TN_CHECK_HAS(tn_exec_report_text(e), "_backward_enlarge");
+        tn_exec_free(e);
+    }
+}
+
 // On CPUs without bfloat16 everything of it goes to the reference backend, and still agrees.
 static void bfloat16_agrees_with_the_reference(void)
 {
@@ -195,7 +251,13 @@ static const refusal refusals[] = {
     {{"Pooling", "kernel=(2,2); pool_type=sum", "2,5,4,5"}, "oneDNN does not sum over windows"},
     {{"Pooling", "kernel=(2,2); stride=(2,2); pool_type=avg; pooling_convention=full", "2,5,9,9"},
      "a mean over windows that reach beyond the padding: oneDNN counts all of it"},
-    {{"softmax", "temperature=2", "4,9"}, "oneDNN's softmax has no temperature"},
+    {{"broadcast_div", NULL, "1,5 3,5"}, "the first side is broadcast"},
+    {{"LayerNorm", "axis=0", "4,9 4 4"}, "oneDNN normalises along the last axis only"},
+    {{"UpSampling", "scale=2; sample_type=nearest; num_args=2", "2,5,4,6 2,3,2,3"},
+     "several images"},
+    {{"Dropout", "axes=(1,)", "3,5"}, "draws that are shared along axes"},
+    {{"RNN", "state_size=2; num_layers=1; mode=gru", "3,4,2 36 1,4,2"},
+     "too few steps and sequences"},
     {{"Activation", "act_type=softrelu", "3,5"}, "oneDNN has no such function"},
     {{"broadcast_add", NULL, "3,1 1,5"}, "both sides are broadcast"},
     {{"Convolution", "kernel=(1,1); num_filter=2; no_bias=1", "0,3,4,4 2,3,1,1"},
@@ -243,6 +305,8 @@ static void doubles_go_elsewhere(void)
 }
 
 TN_TEST_MAIN({"operators agree with the reference", operators_agree_with_the_reference},
+             {"these are always taken", these_are_always_taken},
+             {"images are enlarged", images_are_enlarged},
              {"bfloat16 agrees with the reference", bfloat16_agrees_with_the_reference},
              {"the first maximum gets the gradient", the_first_maximum_gets_the_gradient},
              {"refusals say why", refusals_say_why}, {"doubles go elsewhere", doubles_go_elsewhere})
