@@ -35,6 +35,7 @@ extern const tn_kernel_row onednn_reorder[];    // onednn_reorder.c: one row
 
 #define OD_FLAGS TN_K_REENTRANT
 #define OD_FLOATS (TN_BIT(TN_F32) | TN_BIT(TN_BF16))
+#define OD_WHOLE (TN_BIT(TN_I8) | TN_BIT(TN_U8) | TN_BIT(TN_I32))
 
 // ------------------------------------------------------------------ the library (onednn_base.c)
 

@@ -158,11 +158,11 @@ static tn_status parts_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return od_end(k, s);
 }
 
-#define ROW(op_, prefix_)                                                                         \
-    {                                                                                             \
-        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS | TN_K_DETERMINISTIC, .impl = "concat", \
-        .state_size = sizeof(od_state), .cannot = prefix_##_cannot, .setup = prefix_##_setup,     \
-        .run = od_run, .teardown = od_stop, .layouts = layouts                                    \
+#define ROW(op_, prefix_)                                                                  \
+    {                                                                                      \
+        .op = op_, .dtypes = OD_FLOATS | OD_WHOLE, .flags = OD_FLAGS | TN_K_DETERMINISTIC, \
+        .impl = "concat", .state_size = sizeof(od_state), .cannot = prefix_##_cannot,      \
+        .setup = prefix_##_setup, .run = od_run, .teardown = od_stop, .layouts = layouts   \
     }
 
 const tn_kernel_row onednn_concat[] = {

@@ -98,6 +98,8 @@ static const char *cannot(const tn_call *c)
 {
     const function f = function_of(c);
     if (!f.op) return "oneDNN has no such function, or it means something else at some x";
+    if (!(OD_FLOATS & TN_BIT(c->in[0]->dtype)) && (f.kind != dnnl_eltwise_relu || f.backward))
+        return "of bytes only relu, which is exact";
     if (od_empty(c)) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
     dnnl_primitive_desc_t hint;
@@ -149,16 +151,18 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return od_end(k, s);
 }
 
-#define ROW(op_)                                                                                 \
-    {                                                                                            \
-        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS | TN_K_DETERMINISTIC | TN_ROW_INPLACE, \
-        .impl = "eltwise", .state_size = sizeof(od_state), .cannot = cannot, .setup = setup,     \
-        .run = od_run, .teardown = od_stop, .layouts = layouts                                   \
+#define BYTES (TN_BIT(TN_I8) | TN_BIT(TN_U8))
+#define ROW(op_) ROW_OF(op_, OD_FLOATS)
+#define ROW_OF(op_, dtypes_)                                                                   \
+    {                                                                                          \
+        .op = op_, .dtypes = dtypes_, .flags = OD_FLAGS | TN_K_DETERMINISTIC | TN_ROW_INPLACE, \
+        .impl = "eltwise", .state_size = sizeof(od_state), .cannot = cannot, .setup = setup,   \
+        .run = od_run, .teardown = od_stop, .layouts = layouts                                 \
     }
 
 const tn_kernel_row onednn_eltwise[] = {
-    ROW("Activation"),
-    ROW("relu"),
+    ROW_OF("Activation", OD_FLOATS | BYTES),
+    ROW_OF("relu", OD_FLOATS | BYTES),
     ROW("sigmoid"),
     ROW("tanh"),
     ROW("abs"),

@@ -125,6 +125,47 @@ static tn_status copy(const tn_sdk_kernel *k, const tn_run_args *a)
     return a->in[0].host == a->out[0].host ? TN_OK : od_run(k, a);
 }
 
+// ------------------------------------------------------------------ Cast
+
+// Whole numbers to float32, and between float32 and bfloat16: where oneDNN's rounding is ours. To
+// whole numbers it rounds, where C cuts off.
+static dnnl_primitive_desc_t cast_pd(const tn_call *c, dnnl_memory_desc_t md[2])
+{
+    dnnl_primitive_desc_t pd = NULL;
+    md[0] = od_dense(1, &c->in[0]->size, c->in[0]->dtype);
+    md[1] = od_dense(1, &c->out[0]->size, c->out[0]->dtype);
+    const int before = od_enter(od_threads(c));
+    if (!od_engine() ||
+        dnnl_reorder_primitive_desc_create(&pd, &md[0], od_engine(), &md[1], od_engine(),
+                                           od_attributes()) != dnnl_success)
+        pd = NULL;
+    od_leave(before);
+    return pd;
+}
+
+static const char *cast_cannot(const tn_call *c)
+{
+    const tn_dtype from = c->in[0]->dtype, to = c->out[0]->dtype;
+    dnnl_memory_desc_t md[2];
+    if (c->in[0]->size == 0) return od_no_elements;
+    if (to != TN_F32 && !(to == TN_BF16 && from == TN_F32))
+        return "a cast that rounds otherwise, or to a dtype that oneDNN has not";
+    dnnl_primitive_desc_t pd = cast_pd(c, md);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    return pd ? NULL : od_no_primitive;
+}
+
+static tn_status cast_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    dnnl_memory_desc_t md[2];
+    dnnl_primitive_desc_t pd = cast_pd(k->call, md);
+    tn_status s = pd ? od_add(k, info, pd, 2) : od_fail(k, dnnl_unimplemented, "Cast");
+    if (s == TN_OK) s = od_bind(k, DNNL_ARG_FROM, &md[0], OD_IN, 0);
+    if (s == TN_OK) s = od_bind(k, DNNL_ARG_TO, &md[1], OD_OUT, 0);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    return od_end(k, s);
+}
+
 // ------------------------------------------------------------------ repeated along axes
 
 // A value that lacks axes on the left, or has extents of 1, as it is seen in a larger one.
@@ -258,6 +299,15 @@ const tn_kernel_row onednn_moves[] = {
     COPY("expand_dims"),
     COPY("squeeze"),
     COPY("_identity_with_attr_like_rhs"),
+    {.op = "Cast",
+     .dtypes = OD_FLOATS | OD_WHOLE,
+     .flags = OD_FLAGS | TN_K_DETERMINISTIC,
+     .impl = "reorder",
+     .state_size = sizeof(od_state),
+     .cannot = cast_cannot,
+     .setup = cast_setup,
+     .run = od_run,
+     .teardown = od_stop},
     ROW("broadcast_to", move_cannot, repeat_setup),
     ROW("broadcast_axis", move_cannot, repeat_setup),
     ROW("broadcast_like", move_cannot, repeat_setup),

@@ -224,16 +224,24 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return od_end(k, s);
 }
 
-#define ROW(op_, prefix_)                                                                          \
-    {                                                                                              \
-        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS | TN_K_DETERMINISTIC, .impl = "pooling", \
-        .state_size = sizeof(od_state), .cannot = prefix_##_cannot, .setup = prefix_##_setup,      \
-        .run = od_run, .teardown = od_stop, .layouts = prefix_##_layouts                           \
+// Of whole numbers the maximum only, which needs no rounding.
+static const char *whole_cannot(const tn_call *c)
+{
+    if (!tn_call_is(c, "pool_type", "max")) return "sums and means of whole numbers";
+    return pool_cannot(c);
+}
+
+#define ROW(op_, dtypes_, cannot_, prefix_)                                                      \
+    {                                                                                            \
+        .op = op_, .dtypes = dtypes_, .flags = OD_FLAGS | TN_K_DETERMINISTIC, .impl = "pooling", \
+        .state_size = sizeof(od_state), .cannot = cannot_, .setup = prefix_##_setup,             \
+        .run = od_run, .teardown = od_stop, .layouts = prefix_##_layouts                         \
     }
 
 const tn_kernel_row onednn_pool[] = {
-    ROW("Pooling", pool),
-    ROW("_backward_Pooling_max", backward),
-    ROW("_backward_Pooling_sum", backward),
+    ROW("Pooling", OD_FLOATS, pool_cannot, pool),
+    ROW("Pooling", OD_WHOLE, whole_cannot, pool),
+    ROW("_backward_Pooling_max", OD_FLOATS, backward_cannot, backward),
+    ROW("_backward_Pooling_sum", OD_FLOATS, backward_cannot, backward),
     {0},
 };
