@@ -292,6 +292,60 @@ static void refusals_say_why(void)
     }
 }
 
+// ------------------------------------------------------------------ whole numbers
+
+// One forward on these backends of whole numbers from -100 on, or, of uint8, from 0; in dtype `as`.
+static tn_exec *run_whole(const op_row *row, const char *backends, tn_dtype dtype, tn_dtype as)
+{
+    tn_shape s[8];
+    tn_symbol x[8];
+    size_t n = 0;
+    const tni_entry y = op_row_call(row, x, &n, as);
+    shapes_of(row, s);
+    const tn_symbol call = {y.node, 0, x[0].graph};
+    tn_exec *e = tn_simple_bind(bench.g, call, .backends = backends, .grad_req = TN_NULL);
+    if (!TN_CHECK_EXEC(e)) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        const double low = dtype == TN_U8 ? 0 : -100;
+        tn_tensor *t =
+            tn_sample(dtype, (tn_dims){(size_t)s[i].ndim, s[i].dim}, low, low + 227, 7 + i);
+        float *wide = as == dtype ? NULL : tn_tensor_data(tn_exec_arg(e, names[i]));
+        for (int64_t j = 0; wide && j < tn_tensor_size(t); j++) wide[j] = (float)tn_tensor_at(t, j);
+        if (!wide) tn_exec_set_all(e, TN_TENSORS({names[i], t}), false);
+        tn_tensor_release(t);
+    }
+    tn_forward(e, false);
+    TN_CHECK_EXEC(e);
+    return e;
+}
+
+// The reference backend pools floats only.
+static void whole_numbers_are_exact(void)
+{
+    static const op_row rows[] = {
+        {"Pooling", "kernel=(3,3); stride=(2,2); pad=(1,1); pool_type=max", "2,5,9,9"},
+        {"Pooling", "kernel=(2,2); pool_type=max; pooling_convention=full", "1,16,5,7"},
+        {"Concat", "num_args=2; dim=1", "2,3,4,4 2,5,4,4"},
+        {"Activation", "act_type=relu", "3,5,4"},
+        {"Cast", "dtype=float32", "3,100"},
+        {"Flatten", NULL, "3,5,2"},
+        {"transpose", NULL, "3,5,7"},
+    };
+    static const tn_dtype dtypes[] = {TN_I8, TN_U8, TN_I32};
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t d = 0; d < 3; d++) {
+            if (dtypes[d] == TN_I32 && strcmp(rows[i].op, "Activation") == 0) continue;
+            tn_exec *got = run_whole(&rows[i], "onednn,reference", dtypes[d], dtypes[d]);
+            tn_exec *wanted =
+                run_whole(&rows[i], "reference", dtypes[d], i < 2 ? TN_F32 : dtypes[d]);
+            if (got && wanted) CU_ASSERT(all_near(got, wanted, 0));
+            if (got && !is_taken(got)) TN_CHECK_STR(rows[i].op, "taken");
+            tn_exec_free(got);
+            tn_exec_free(wanted);
+        }
+}
+
 static void doubles_go_elsewhere(void)
 {
     if (!onednn_ready()) return;
@@ -309,4 +363,6 @@ TN_TEST_MAIN({"operators agree with the reference", operators_agree_with_the_ref
              {"images are enlarged", images_are_enlarged},
              {"bfloat16 agrees with the reference", bfloat16_agrees_with_the_reference},
              {"the first maximum gets the gradient", the_first_maximum_gets_the_gradient},
-             {"refusals say why", refusals_say_why}, {"doubles go elsewhere", doubles_go_elsewhere})
+             {"refusals say why", refusals_say_why},
+             {"whole numbers are exact", whole_numbers_are_exact},
+             {"doubles go elsewhere", doubles_go_elsewhere})
