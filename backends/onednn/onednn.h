@@ -27,6 +27,8 @@ extern const tn_kernel_row onednn_loss[];       // onednn_loss.c
 extern const tn_kernel_row onednn_loops[];      // onednn_loops.c
 extern const tn_kernel_row onednn_dropout[];    // onednn_dropout.c
 extern const tn_kernel_row onednn_rnn[];        // onednn_rnn.c
+extern const tn_kernel_row onednn_index[];      // onednn_index.c
+extern const tn_kernel_row onednn_slice[];      // onednn_slice.c
 extern const tn_kernel_row onednn_resample[];   // onednn_resample.c
 extern const tn_kernel_row onednn_layer_norm[]; // onednn_layer_norm.c
 extern const tn_kernel_row onednn_rnn_back[];   // onednn_rnn_back.c

@@ -109,6 +109,10 @@ static const op_row taken_calls[] = {
     {"Dropout", "p=0.4", "3,500"},
     {"UpSampling", "scale=2; sample_type=nearest; num_args=1", "2,5,4,3"},
     {"UpSampling", "scale=3; sample_type=nearest; num_args=1", "2,1,4,3"},
+    {"SliceChannel", "num_outputs=3; axis=1", "2,6,4"},
+    {"SliceChannel", "num_outputs=4; axis=-1; squeeze_axis=1", "2,3,4"},
+    {"SliceChannel", "num_outputs=2; axis=0", "6,5"},
+    {"Embedding", "input_dim=3; output_dim=5", "7 3,5"},
     {"LayerNorm", NULL, "4,33 33 33"},
     {"LayerNorm", "eps=0.1; axis=2", "2,3,16 16 16"},
 };
