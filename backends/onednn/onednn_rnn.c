@@ -351,7 +351,6 @@ const char *od_rnn_cannot(const tn_call *c)
     od_rnn_sizes(c, &r);
     if (r.backward ? tn_call_bool(c, "dropout", false) : tn_call_f64(c, "p", 0) > 0 && r.layers > 1)
         return "dropout between layers";
-    if (r.t * r.n < 16) return "too few steps and sequences to bring weights into its layout";
     for (int64_t layer = 0; layer < 2 && layer < r.layers; layer++) {
         od_rnn_layer l;
         if (!od_rnn_open(&r, layer, c->max_workers, &l)) return od_no_primitive;

@@ -71,6 +71,44 @@ static tn_symbol net_smooth_resnet50(void)
     return resnet50();
 }
 
+// ------------------------------------------------------------------ LSTM
+
+static tn_symbol two(const char *op, tn_symbol a, tn_symbol b)
+{
+    return tn_call(bench.g, op, .inputs = TN_SYMS(a, b));
+}
+
+// One step: gates (n, 4 h) → i f g o;  c' = σ(f) c + σ(i) tanh(g);  h' = σ(o) tanh(c')
+static tn_symbol cell(tn_symbol x, tn_symbol *h, tn_symbol *c, int t)
+{
+    char name[24];
+    snprintf(name, sizeof name, "i2h%d", t);
+    tn_symbol gates = layer("FullyConnected", name, "num_hidden=64", x);
+    snprintf(name, sizeof name, "h2h%d", t);
+    gates = two("elemwise_add", gates, layer("FullyConnected", name, "num_hidden=64", *h));
+    const tn_symbol all = layer("SliceChannel", NULL, "num_outputs=4; axis=1", gates);
+    tn_symbol gate[4];
+    for (size_t i = 0; i < 4; i++)
+        gate[i] = layer(i == 2 ? "tanh" : "sigmoid", NULL, NULL, tn_output(bench.g, all, i));
+    *c = two("elemwise_add", two("_mul", gate[1], *c), two("_mul", gate[0], gate[2]));
+    *h = two("_mul", gate[3], layer("tanh", NULL, NULL, *c));
+    return *h;
+}
+
+// Three steps of letters (n, 3), which are 0, 1 and 2 like labels.
+static tn_symbol net_unrolled(void)
+{
+    const tn_symbol letters =
+        layer("Embedding", "embed", "input_dim=3; output_dim=8", tn_var("data"));
+    const tn_symbol x =
+        layer("SliceChannel", NULL, "num_outputs=3; axis=1; squeeze_axis=1", letters);
+    tn_symbol h = tn_call(bench.g, "_zeros", .params = TN_ATTRS({"shape", "(5,16)"})), c = h, y[3];
+    for (int t = 0; t < 3; t++) y[t] = cell(tn_output(bench.g, x, (size_t)t), &h, &c, t);
+    const tn_symbol out = tn_call(bench.g, "Concat", .inputs = TN_SYMS(y[0], y[1], y[2]),
+                                  .params = TN_ATTRS({"dim", "0"}));
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=3", out));
+}
+
 // ------------------------------------------------------------------ what reports say
 
 // The operators that run in loops, each once, in order of the report.
@@ -136,6 +174,14 @@ static void resnet50_runs_alone(void)
     tn_exec_free(e);
 }
 
+static void unrolled_lstm_runs_alone(void)
+{
+    if (!onednn_ready()) return;
+    check_strict(net_unrolled, TN_DIMS(5, 3), false, "Embedding _zeros");
+    check_strict(net_unrolled, TN_DIMS(5, 3), true,
+                 "Embedding _zeros _backward_SoftmaxOutput _backward_Embedding");
+}
+
 static tn_symbol squeezenet(void)
 {
     return tn_symbol_load(bench.g, tn_data("squeezenet/squeezenet-symbol.json"));
@@ -194,5 +240,6 @@ static void resnet50_is_reordered_at_its_ends(void)
 }
 
 TN_TEST_MAIN({"LeNet runs alone", lenet_runs_alone}, {"ResNet-50 runs alone", resnet50_runs_alone},
+             {"an unrolled LSTM runs alone", unrolled_lstm_runs_alone},
              {"SqueezeNet runs alone", squeezenet_runs_alone},
              {"ResNet-50 is reordered at its ends", resnet50_is_reordered_at_its_ends})
