@@ -18,7 +18,8 @@ static void cut_narrow(blas_conv *c)
     if (c->direct) return;
     blas_grid_plan(c, c->wide, c->groups, true);
     c->pieces = tn_ceil_div(c->batch, c->grid.images) * c->grid.bands;
-    c->blocks = blas_conv_cut(c->narrow, c->groups * c->pieces, BLAS_CONV_SIDE / 2, c->narrow);
+    c->blocks = blas_conv_cut(c->narrow, c->items, c->groups * c->pieces,
+                              (const int64_t[]){BLAS_CONV_SIDE / 2, c->narrow});
     c->channels = tn_ceil_div(c->narrow, c->blocks);
     c->blocks = tn_ceil_div(c->narrow, tn_most(c->channels, 1));
     const int64_t panel = tn_extent_times(rows + c->channels + 1, BLAS_PANEL);
@@ -29,6 +30,7 @@ static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of x, w
 {
     blas_conv *c = k->state;
     blas_conv_sizes(k->call, c, k->call->in[0], k->call->in[1], k->call->out[0]);
+    c->items = blas_conv_items(k);
     cut_narrow(c);
     return blas_conv_finish(k, c, info);
 }
@@ -222,7 +224,9 @@ static void cut_wide(blas_conv *c)
     const int64_t least = tn_ceil_div(BLAS_CONV_SIDE / 2, c->weight_points);
     const int64_t most =
         BLAS_CONV_CACHED / (int64_t)c->size / BLAS_CONV_SIDE / 4 / c->weight_points;
-    c->blocks = c->direct ? c->wide : blas_conv_cut(c->wide, others, least, most);
+    c->blocks =
+        c->direct ? c->wide
+                  : blas_conv_cut(c->wide, BLAS_CONV_ITEMS, others, (const int64_t[]){least, most});
     c->channels = tn_ceil_div(c->wide, c->blocks);
     c->blocks = tn_ceil_div(c->wide, tn_most(c->channels, 1));
     if (c->direct) return;
@@ -235,6 +239,7 @@ static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info) // of y, w
 {
     blas_conv *c = k->state, plain;
     blas_conv_sizes(k->call, c, k->call->out[0], k->call->in[1], k->call->in[0]);
+    c->items = blas_conv_items(k);
     bool steps = true;
     for (int i = 0; i < TN_SPATIAL; i++) steps = steps && c->axis[i].stride == 1;
     plain = *c;

@@ -37,6 +37,7 @@ typedef struct blas_conv {
     int64_t wide_points, narrow_points; // elements of one channel
     int64_t weight_points;
     bool direct;              // so few filters share a column that making it would not pay
+    int64_t items;            // narrow: as many at least. They change no sum, so threads may count
     bool turned;              // wide: it is worked out as a sum from wide to narrow
     blas_grid grid;           // not for direct sums, and for wide only if turned
     int64_t points;           // wide, weight: positions whose columns are there at a time
@@ -49,7 +50,7 @@ typedef struct blas_conv {
 
 enum {
     BLAS_CONV_CACHED = 1 << 19, // bytes of columns at a time: half of a second-level cache
-    BLAS_CONV_ITEMS = 8,        // as many items at least, where the sizes permit
+    BLAS_CONV_ITEMS = 8,        // as many items at least, where the sizes permit; or c->items
     BLAS_CONV_SIDE = 64,        // filters or columns below which an item is not cut
     BLAS_CONV_POINTS = 512      // positions at a time, at most
 };
@@ -60,9 +61,11 @@ void blas_conv_sizes(const tn_call *call, blas_conv *c, const tn_value_info *x,
                      const tn_value_info *w, const tn_value_info *y);
 const char *blas_conv_cannot(const tn_call *call, const tn_value_info *x, const tn_value_info *w,
                              const tn_value_info *y);
-// How many items are made of n, so that there are BLAS_CONV_ITEMS of them with the `others`, none
-// has more than `most`, and none is cut below `least`.
-int64_t blas_conv_cut(int64_t n, int64_t others, int64_t least, int64_t most);
+// Items that are enough for the threads there are, at most BLAS_CONV_ITEMS.
+int64_t blas_conv_items(const tn_sdk_kernel *k);
+// How many items are made of n, so that there are `items` of them with the `others`, none has more
+// than size[1], and none is cut below size[0].
+int64_t blas_conv_cut(int64_t n, int64_t items, int64_t others, const int64_t size[2]);
 // Positions whose columns, `rows` of them, are made at a time: whole panels.
 int64_t blas_conv_points(const blas_conv *c, int64_t rows);
 // Fills info from what c says of scratch.

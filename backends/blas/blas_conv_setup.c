@@ -20,10 +20,10 @@ void blas_conv_sizes(const tn_call *call, blas_conv *c, const tn_value_info *x,
     c->direct = c->narrow <= 2 && c->weight_points > 1;
 }
 
-int64_t blas_conv_cut(int64_t n, int64_t others, int64_t least, int64_t most)
+int64_t blas_conv_cut(int64_t n, int64_t items, int64_t others, const int64_t size[2])
 {
-    int64_t pieces = tn_most(1, tn_ceil_div(n, tn_most(most, 1)));
-    while (pieces * others < BLAS_CONV_ITEMS && n / (2 * pieces) >= least) pieces *= 2;
+    int64_t pieces = tn_most(1, tn_ceil_div(n, tn_most(size[1], 1)));
+    while (pieces * others < items && n / (2 * pieces) >= size[0]) pieces *= 2;
     return pieces;
 }
 
@@ -37,6 +37,12 @@ int64_t blas_conv_points(const blas_conv *c, int64_t rows)
 static uint32_t workers(const tn_sdk_kernel *k)
 {
     return k->host->threads(k->host->host);
+}
+
+int64_t blas_conv_items(const tn_sdk_kernel *k)
+{
+    const int64_t n = workers(k);
+    return n > 1 ? tn_least(2 * n, BLAS_CONV_ITEMS) : 1;
 }
 
 tn_status blas_conv_finish(const tn_sdk_kernel *k, const blas_conv *c, tn_kernel_info *info)

@@ -27,7 +27,8 @@ static void cut_weight(blas_conv *c, int64_t sums)
     const int64_t fit =
         BLAS_CONV_CACHED / (int64_t)c->size / tn_most(filters, BLAS_CONV_POINTS / 2);
     const int64_t least = tn_ceil_div(BLAS_CONV_SIDE, c->weight_points);
-    c->blocks = blas_conv_cut(c->wide, c->groups, least, fit / c->weight_points);
+    c->blocks = blas_conv_cut(c->wide, BLAS_CONV_ITEMS, c->groups,
+                              (const int64_t[]){least, fit / c->weight_points});
     c->channels = tn_ceil_div(c->wide, c->blocks);
     c->blocks = tn_ceil_div(c->wide, tn_most(c->channels, 1));
     while (c->chunks * c->groups * c->blocks < BLAS_CONV_ITEMS && 2 * c->chunks <= c->batch &&

@@ -76,12 +76,12 @@ void blas_grid_plan(blas_conv *c, int64_t channels, int64_t others, bool several
     set_band(c, g, tn_most(c->axis[g->axis].narrow, 1));
     while (g->band > 1 && !g->in_place && bytes(c, g, channels) > GRID_BYTES)
         set_band(c, g, (g->band + 1) / 2);
-    while (g->band > 1 && c->batch * g->bands * others < BLAS_CONV_ITEMS &&
+    while (g->band > 1 && c->batch * g->bands * others < c->items &&
            g->band * step_points(c, g) >= GRID_POINTS)
         set_band(c, g, (g->band + 1) / 2);
     while (several && g->bands == 1 && g->images * c->narrow_points < GRID_POINTS &&
            2 * bytes(c, g, channels) <= GRID_BYTES &&
-           c->batch / (2 * g->images) * others >= BLAS_CONV_ITEMS)
+           c->batch / (2 * g->images) * others >= c->items)
         g->images *= 2;
     g->channel_step = g->in_place ? c->wide_points : g->images * g->plane;
     g->image_step = g->in_place ? c->groups * c->wide * c->wide_points : g->plane;
