@@ -128,7 +128,8 @@ static void add_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     const bool is_real = blas_is_float(dtype);
     (void)worker;
     memset(real + begin * all, 0, (size_t)((end - begin) * all) * 8); // 0 and 0.0 alike
-    blas_walk w = blas_walk_from(&s->index, begin * rows);
+    blas_walk w = {0};
+    if (rows) w = blas_walk_from(&s->index, begin * rows); // dy may be empty
     for (int64_t row = begin * rows; row < end * rows; row++, blas_walk_next(&s->index, &w)) {
         const place_row r = row_of(s, row, &w);
         for (int64_t j = 0; j < s->row; j++) {
