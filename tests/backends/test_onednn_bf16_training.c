@@ -124,6 +124,31 @@ static void residual_network(void)
     if (narrow_ready()) check_training(net_residual(), TN_DIMS(8, 3, 16, 16), 0.02, 0.2);
 }
 
+// y = tanh(c2(tanh(c1(x))) + x), whose gradients are products: those of the weights come out
+// row-major, unless there are many points and few weights.
+static tn_symbol net_points(void)
+{
+    tn_symbol x = layer("Convolution", "c0", "kernel=(3,3); num_filter=40", tn_var("data"));
+    x = layer("tanh", "t0", NULL, x);
+    tn_symbol y = layer("Convolution", "c1", "kernel=(1,1); num_filter=24; no_bias=1", x);
+    y = layer("Convolution", "c2", "kernel=(1,1); num_filter=40", layer("tanh", "t1", NULL, y));
+    y = layer("tanh", "t2", NULL, tn_call(bench.g, "elemwise_add", .inputs = TN_SYMS(y, x)));
+    return layer("Convolution", "c3", "kernel=(1,1); num_filter=2; no_bias=1", y);
+}
+
+static void single_points(void)
+{
+    if (!narrow_ready()) return;
+    const tn_symbol s = net_points();
+    check_training(s, TN_DIMS(4, 3, 9, 9), 0.02, 0.03);
+    tn_exec *e = bind_as(s, TN_DIMS(4, 3, 9, 9), TN_BF16);
+    if (!e) return;
+    CU_ASSERT(count(tn_exec_report_text(e), "\"c1_backward1_0_reorder\"") == 0);
+    CU_ASSERT(count(tn_exec_report_text(e), "\"c2_backward1_0_reorder\"") == 0);
+    CU_ASSERT(count(tn_exec_report_text(e), "\"c3_backward1_0_reorder\"") == 1);
+    tn_exec_free(e);
+}
+
 // Smooth all the way. Means, parts that are joined, a convolution in groups, a transposed one,
 // functions and sums.
 static tn_symbol net_many_kinds(void)
@@ -236,5 +261,6 @@ static void digits_are_learned_as_well(void)
 }
 
 TN_TEST_MAIN({"perceptron", perceptron}, {"few conversions", few_conversions}, {"LeNet", lenet},
-             {"residual network", residual_network}, {"many kinds of layers", many_kinds},
+             {"residual network", residual_network}, {"single points", single_points},
+             {"many kinds of layers", many_kinds},
              {"digits are learned as well", digits_are_learned_as_well})
