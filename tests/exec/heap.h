@@ -32,6 +32,9 @@ __attribute__((unused)) static long heap_rest(void)
 }
 
 #if TN_SANITIZER == 0
+// Tests hide their symbols; these the C library and the plugins are to find.
+#define HEAP_SEEN __attribute__((visibility("default")))
+
 // The C library's own, under the names that interposers use.
 extern void *__libc_malloc(size_t n);
 extern void *__libc_calloc(size_t n, size_t size);
@@ -56,36 +59,36 @@ static void *heap_note(void *p)
     return p;
 }
 
-void *malloc(size_t n)
+HEAP_SEEN void *malloc(size_t n)
 {
     return heap_fails() ? NULL : heap_note(__libc_malloc(n));
 }
 
-void *calloc(size_t n, size_t size)
+HEAP_SEEN void *calloc(size_t n, size_t size)
 {
     return heap_fails() ? NULL : heap_note(__libc_calloc(n, size));
 }
 
-void *realloc(void *p, size_t n)
+HEAP_SEEN void *realloc(void *p, size_t n)
 {
     if (heap_fails()) return NULL;
     void *q = __libc_realloc(p, n);
     return p ? q : heap_note(q);
 }
 
-void *aligned_alloc(size_t align, size_t n)
+HEAP_SEEN void *aligned_alloc(size_t align, size_t n)
 {
     return heap_fails() ? NULL : heap_note(__libc_memalign(align, n));
 }
 
-int posix_memalign(void **p, size_t align, size_t n)
+HEAP_SEEN int posix_memalign(void **p, size_t align, size_t n)
 {
     void *q = heap_fails() ? NULL : heap_note(__libc_memalign(align, n));
     if (q) *p = q;
     return q ? 0 : ENOMEM;
 }
 
-void free(void *p)
+HEAP_SEEN void free(void *p)
 {
     if (!p) return;
     atomic_fetch_sub_explicit(&heap_live, 1, memory_order_relaxed);
