@@ -31,14 +31,6 @@ static void add_workload(bench_options *o, const char *name, struct argp_state *
     o->workloads[o->n_workloads++] = name;
 }
 
-static tn_dtype dtype(const char *option, const char *name, struct argp_state *state)
-{
-    if (strcmp(name, "bf16") == 0) return TN_BF16;
-    const tn_dtype d = tn_dtype_find(name);
-    if (!d) argp_error(state, "%s: no dtype \"%s\"", option, name);
-    return d;
-}
-
 static void choose_mode(bench_options *o, const char *mode, struct argp_state *state)
 {
     o->inference = strcmp(mode, "training") != 0;
@@ -55,7 +47,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'b': o->backends = arg; break;
     case 'B': o->batch = tool_long(arg, "--batch", 1, state); break;
-    case 'T': o->dtype = dtype("--dtype", arg, state); break;
+    case 'T': o->dtype = tool_dtype(arg, "--dtype", state); break;
     case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 't': o->threads = tool_long(arg, "--threads", 1, state); break;
     case 'm': choose_mode(o, arg, state); break;

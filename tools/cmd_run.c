@@ -36,10 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!tool_group_parse(&o->groups, arg))
             argp_error(state, "--group: wanted NAME=DEVICE, got \"%s\"", arg);
         break;
-    case 'T':
-        o->dtype = tn_dtype_find(arg);
-        if (!o->dtype) argp_error(state, "--dtype: no dtype \"%s\"", arg);
-        break;
+    case 'T': o->dtype = tool_dtype(arg, "--dtype", state); break;
     case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 'i':
         if (!strchr(arg, '=') || arg[0] == '=' || o->n_inputs == MAX_INPUTS)

@@ -55,6 +55,11 @@ tn_env *tool_env(void)
         fprintf(stderr, "tenon: out of memory\n");
         exit(EXIT_FAILED);
     }
+    if (tn_env_status(env) != TN_OK) { // TENON_NUM_THREADS makes no sense
+        fprintf(stderr, "tenon: %s\n", tn_env_error(env));
+        tn_env_free(env);
+        exit(EXIT_USAGE);
+    }
     return env;
 }
 
@@ -224,4 +229,18 @@ tn_dtype tool_compute(const char *text, struct argp_state *state)
     if (strcmp(text, "bfloat16") != 0 && strcmp(text, "bf16") != 0)
         argp_error(state, "--compute: wanted float32 or bfloat16, got \"%s\"", text);
     return TN_BF16;
+}
+
+tn_dtype tool_dtype(const char *text, const char *what, struct argp_state *state)
+{
+    char names[256] = "";
+    const tn_dtype found = strcmp(text, "bf16") == 0 ? TN_BF16 : tn_dtype_find(text);
+    if (found) return found;
+    for (int d = TN_DTYPE_NONE + 1; d < TN_DTYPE_END; d++) {
+        if (!tn_dtype_size((tn_dtype)d)) continue;
+        const size_t n = strlen(names);
+        snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", tn_dtype_name((tn_dtype)d));
+    }
+    argp_error(state, "%s: no dtype \"%s\"; there are %s", what, text, names);
+    return TN_DTYPE_NONE;
 }

@@ -83,5 +83,7 @@ int tool_columns(FILE *f);
 // `least`.
 long tool_long(const char *text, const char *what, long least, struct argp_state *state);
 double tool_double(const char *text, const char *what, struct argp_state *state);
+// A dtype by its name; "bf16" is one too.
+tn_dtype tool_dtype(const char *text, const char *what, struct argp_state *state);
 
 #endif

@@ -75,19 +75,36 @@ static void host_free(tn_host *host, void *p, uint64_t bytes, uint64_t align)
 
 // ------------------------------------------------------------------ threads
 
+enum { MOST_THREADS = 4096 };
+
+// What was asked for cannot be: the env says so, the log too, and takes what is usual.
+static void refuse_threads(tn_env *env, const char *what, const char *got, uint32_t used)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%s=%.32s: wanted a number of threads, 1 to %d; %u %s used", what,
+             got, MOST_THREADS, used, used == 1 ? "is" : "are");
+    tni_log(env, TN_LOG_WARN, text);
+    tni_env_fail(env, TN_E_INVALID, "%s", text);
+}
+
 uint32_t tni_threads_choose(tn_env *env, int32_t asked)
 {
     const char *text = secure_getenv("TENON_NUM_THREADS");
-    if (asked > 0) return (uint32_t)asked;
-    if (asked < 0) tni_log(env, TN_LOG_WARN, "threads = %d is ignored: wanted 0 or more", asked);
-    if (text && *text) {
-        char *end;
-        const long n = strtol(text, &end, 10);
-        if (*end == 0 && n > 0 && n <= 4096) return (uint32_t)n;
-        tni_log(env, TN_LOG_WARN, "TENON_NUM_THREADS=%.32s is ignored: wanted 1 to 4096", text);
+    const int all = omp_get_max_threads(); // OMP_NUM_THREADS, or all CPUs
+    const uint32_t usual = all > 0 ? (uint32_t)all : 1;
+    if (asked > 0 && asked <= MOST_THREADS) return (uint32_t)asked;
+    if (asked != 0) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", asked);
+        refuse_threads(env, "tn_env_options.threads", number, usual);
+        return usual;
     }
-    const int n = omp_get_max_threads(); // OMP_NUM_THREADS, or all CPUs
-    return n > 0 ? (uint32_t)n : 1;
+    if (!text || !*text) return usual;
+    char *end;
+    const long n = strtol(text, &end, 10);
+    if (*end == 0 && n > 0 && n <= MOST_THREADS) return (uint32_t)n;
+    refuse_threads(env, "TENON_NUM_THREADS", text, usual);
+    return usual;
 }
 
 static uint32_t host_threads(tn_host *host)

@@ -23,12 +23,8 @@ static bool no_memory(const making *m)
 
 // ------------------------------------------------------------------ operators and names
 
-const tni_op *tni_op_wanted(tn_graph *g, const char *name)
+void tni_op_nearest(const tni_registry *r, const char *name, tni_text *t)
 {
-    const tni_registry *r = g->registry;
-    const tni_op *op = r && name ? tni_op_find(r, name) : NULL;
-    if (op) return op;
-    tni_text t = {0};
     const char **names = r && name ? malloc((r->by_name.n + 1) * sizeof *names) : NULL;
     size_t n = 0;
     for (uint32_t i = 0; names && i < r->n_ops; i++) {
@@ -37,11 +33,20 @@ const tni_op *tni_op_wanted(tn_graph *g, const char *name)
         for (const char **a = r->ops[i]->aliases; *a && n < r->by_name.n; a++) names[n++] = *a;
         if (n >= r->by_name.n) break;
     }
-    if (n) tni_text_nearest(&t, name, names, n);
+    if (n) tni_text_nearest(t, name, names, n);
+    free(names);
+}
+
+const tni_op *tni_op_wanted(tn_graph *g, const char *name)
+{
+    const tni_registry *r = g->registry;
+    const tni_op *op = r && name ? tni_op_find(r, name) : NULL;
+    if (op) return op;
+    tni_text t = {0};
+    tni_op_nearest(r, name, &t);
     tni_graph_fail(g, TN_E_NOT_FOUND, 0, "no operator %s%s", name ? name : "NULL",
                    t.s ? t.s : " (none is registered)");
     tni_text_free(&t);
-    free(names);
     return NULL;
 }
 

@@ -217,6 +217,8 @@ tn_symbol tni_call_make(tn_graph *g, const tni_call *call);
 
 // The operator of that name; NULL, and an error with the nearest names.
 const tni_op *tni_op_wanted(tn_graph *g, const char *name);
+// Appends " — did you mean …", the operators whose names are nearest, or nothing.
+void tni_op_nearest(const tni_registry *r, const char *name, tni_text *t);
 
 // ------------------------------------------------------------------ walking (walk.c)
 

@@ -18,6 +18,19 @@ static bool ends_with(const char *text, const char *end)
 
 // ------------------------------------------------------------------ operators
 
+// Operators of one file for which near names are looked for: each takes a walk over all names.
+enum { MOST_NEAREST = 20 };
+
+// The operators of nearly that name, if there are any; a list of others would be too long here.
+static void add_near(const tni_file_graph *f, const char *name, tni_text *t)
+{
+    tni_text near = {0};
+    tni_op_nearest(f->g->registry, name, &near);
+    if (near.s && strstr(near.s, "did you mean")) tni_text_add(t, near.s);
+    if (near.failed) t->failed = true;
+    tni_text_free(&near);
+}
+
 // All operators that are not registered, in one error.
 static bool resolve(tni_file_graph *f)
 {
@@ -34,6 +47,7 @@ static bool resolve(tni_file_graph *f)
         ok = tni_map_put(&seen, node->op_name, id);
         tni_text_printf(&missing, "%s%s (node %u \"%.100s\")", n_missing++ ? ", " : "",
                         node->op_name, id - 1, node->name);
+        if (n_missing <= MOST_NEAREST) add_near(f, node->op_name, &missing);
     }
     tni_map_free(&seen);
     if (!ok || missing.failed) {

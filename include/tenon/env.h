@@ -22,7 +22,8 @@ typedef struct tn_env_options {
     const char *const *paths; // files or directories searched first; NULL-terminated, or NULL
     tn_log_fn log;            // where messages go; NULL: nowhere (the library never prints)
     void *log_ctx;            // first argument of log
-    int32_t threads;          // of the pool; 0: TENON_NUM_THREADS, else OMP_NUM_THREADS or all CPUs
+    // Of the pool, up to 4096; 0: TENON_NUM_THREADS, else OMP_NUM_THREADS or all CPUs.
+    int32_t threads;
     int32_t reserved;
 } tn_env_options;
 enum {
@@ -37,6 +38,8 @@ enum {
 // process with elevated privileges.
 // A plugin that cannot be used is a record (tn_env_candidate), not a failure; of two of one name
 // the first is used.
+// A number of threads that cannot be (TENON_NUM_THREADS=abc, 0, -3, 5000) is TN_E_INVALID in
+// tn_env_status(); the env can be used, with as many threads as if nothing had been said.
 // NULL only when out of memory. Free it with tn_env_free().
 TN_API tn_env *tn_env_new(const tn_env_options *options);
 

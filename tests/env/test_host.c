@@ -153,16 +153,23 @@ static void keep(void *ctx, uint32_t severity, const char *text)
 
 static uint32_t threads_of(int32_t asked, messages *m)
 {
+    const size_t before = m ? strlen(m->text) : 0;
     tn_env *env = env_with(asked, m ? keep : NULL, m);
     const uint32_t n = host_of(env)->threads(host_of(env)->host);
     CU_ASSERT_EQUAL(n, tni_env_threads(env));
+    // What the log says, the env says too.
+    const bool said = m && strstr(m->text + before, "wanted a number of threads");
+    CU_ASSERT_EQUAL(tn_env_status(env), said ? TN_E_INVALID : TN_OK);
+    if (said) TN_CHECK_HAS(m->text, tn_env_error(env));
     tn_env_free(env);
     return n;
 }
 
 static void the_budget_is_asked_for_or_from_the_environment(void)
 {
+    static const char *const wrong[] = {"many", "0", "-3", "2x", "5000", "99999999999999999999"};
     messages m = {"", 0};
+    char said[128];
     unsetenv("TENON_NUM_THREADS");
     const uint32_t all = threads_of(0, NULL);
     CU_ASSERT(all >= 1);
@@ -171,14 +178,20 @@ static void the_budget_is_asked_for_or_from_the_environment(void)
     CU_ASSERT_EQUAL(threads_of(3, NULL), 3);
     setenv("TENON_NUM_THREADS", "", 1);
     CU_ASSERT_EQUAL(threads_of(0, NULL), all);
-    setenv("TENON_NUM_THREADS", "many", 1);
-    CU_ASSERT_EQUAL(threads_of(0, &m), all);
-    TN_CHECK_HAS(m.text, "[2] TENON_NUM_THREADS=many is ignored: wanted 1 to 4096");
-    setenv("TENON_NUM_THREADS", "0", 1);
-    CU_ASSERT_EQUAL(threads_of(0, NULL), all);
+    TN_CHECK_STR(m.text, "");
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        setenv("TENON_NUM_THREADS", wrong[i], 1);
+        CU_ASSERT_EQUAL(threads_of(0, &m), all);
+        CU_ASSERT_EQUAL(threads_of(3, &m), 3); // nobody looks at it
+        snprintf(said, sizeof said, "TENON_NUM_THREADS=%s: wanted a number of threads, 1 to 4096",
+                 wrong[i]);
+        TN_CHECK_HAS(m.text, said);
+    }
     unsetenv("TENON_NUM_THREADS");
     CU_ASSERT_EQUAL(threads_of(-1, &m), all);
-    TN_CHECK_HAS(m.text, "threads = -1 is ignored");
+    TN_CHECK_HAS(m.text, "tn_env_options.threads=-1: wanted");
+    CU_ASSERT_EQUAL(threads_of(4097, &m), all);
+    TN_CHECK_HAS(m.text, "tn_env_options.threads=4097: wanted");
 }
 
 // ------------------------------------------------------------------ reasons of callbacks

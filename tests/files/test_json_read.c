@@ -166,8 +166,15 @@ static void all_unregistered_operators_are_named_in_one_error(void)
         VAR("x") ", {\"op\": \"Convolve\", \"name\": \"c1\", \"inputs\": [[0, 0]]}, "
                  "{\"op\": \"Convolve\", \"name\": \"c2\", \"inputs\": [[1, 0]]}, "
                  "{\"op\": \"Pool\", \"name\": \"p\", \"inputs\": [[2, 0]]}";
-    refuses(file_of(nodes, "0", "[3, 0]", "10500"), TN_E_NOT_FOUND,
-            "2 operators are not registered: Convolve (node 1 \"c1\"), Pool (node 3 \"p\")");
+    refuses(
+        file_of(nodes, "0", "[3, 0]", "10500"), TN_E_NOT_FOUND,
+        "2 operators are not registered: Convolve (node 1 \"c1\"), Pool (node 3 \"p\") — did you "
+        "mean ");
+    static const char near[] =
+        VAR("x") ", {\"op\": \"FullyConected\", \"name\": \"f\", \"inputs\": [[0, 0]]}";
+    refuses(file_of(near, "0", "[1, 0]", "10500"), TN_E_NOT_FOUND,
+            "1 operator is not registered: FullyConected (node 1 \"f\") — did you mean "
+            "FullyConnected?");
 }
 
 static void files_that_are_no_graph_are_refused(void)

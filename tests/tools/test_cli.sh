@@ -32,6 +32,12 @@ tenon 2 show a.json b.json && err 'one network at a time'
 tenon 2 backends x && err 'unexpected argument "x"'
 tenon 2 ops a b && err 'one operator at a time'
 
+for threads in abc 0 -3 2.5 5000; do
+    TENON_NUM_THREADS=$threads tenon 2 backends &&
+        err "^tenon: TENON_NUM_THREADS=$threads: wanted a number of threads, 1 to 4096"
+done
+TENON_NUM_THREADS=1 tenon 0 backends --names && quiet
+
 echo "== backends"
 tenon 0 backends && out '^reference  \(plugin reference ' && out 'device 0: cpu' &&
     out 'kernels: .*float32 [0-9]+' && out 'GiB of host memory$' &&

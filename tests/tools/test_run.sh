@@ -155,7 +155,8 @@ errors() {
     for input in data =data.npy; do
         tenon 2 run mlp.json --input $input && err 'wanted NAME=FILE.npy'
     done
-    tenon 2 run mlp.json --dtype float23 && err 'no dtype "float23"'
+    tenon 2 run mlp.json --dtype float23 &&
+        err 'no dtype "float23"; there are float32, float64, .*int8, .*bfloat16$'
     tenon 2 run mlp.json --compute float64 && err 'wanted float32 or bfloat16, got "float64"'
     tenon 2 run mlp.json --seed x && err '--seed: wanted a whole number'
 
