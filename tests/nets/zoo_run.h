@@ -32,6 +32,7 @@ typedef struct zoo_way {
     const char *backends;
     const char *const *pins;   // NULL, or backends that the nodes get in turn, NULL-terminated
     const char *first, *other; // NULL, or where the two halves of the network are to run
+    int32_t threads;           // most that a kernel may use; 0: the pool's size
 } zoo_way;
 
 // Node k of the network gets pins[k modulo their number] as __backend__, or the next of them that
@@ -73,8 +74,8 @@ static inline tn_exec *zoo_bind(const zoo_net *net, const zoo_way *way)
     if (TN_CHECK_GRAPH() && way->pins) zoo_pin(s, way->pins);
     if (way->first) zoo_halve(s);
     tn_exec *e =
-        tn_simple_bind(bench.g, s, .backends = way->backends, .grad_req = TN_WRITE,
-                       .shapes = {net->n_shapes, net->shapes},
+        tn_simple_bind(bench.g, s, .backends = way->backends, .threads = way->threads,
+                       .grad_req = TN_WRITE, .shapes = {net->n_shapes, net->shapes},
                        .groups = {way->first ? 2 : 0,
                                   (const tn_attr[]){{"first", way->first}, {"other", way->other}}});
     if (!TN_CHECK_EXEC(e)) return NULL;
