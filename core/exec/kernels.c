@@ -66,7 +66,7 @@ tn_status tni_kernel_prepare(tni_bind *b, uint32_t node, tn_kernel_info *info)
     const tni_place *p = &b->e->placed.at[node];
     const bool serial = p->device->info.flags & TN_DEV_SERIAL_PREPARE;
     tni_prepared *k = &b->e->kernels[node];
-    *info = (tn_kernel_info){.struct_size = sizeof *info};
+    *info = (tn_kernel_info){.struct_size = sizeof *info, .max_workers = p->call->max_workers};
     if (serial) pthread_mutex_lock(&prepare_lock);
     const tn_status status = ask(p, &k->kernel, info);
     if (serial) pthread_mutex_unlock(&prepare_lock);

@@ -62,7 +62,9 @@ static tn_status run(reorder *r, uint32_t value, const tn_tensor *out)
 
 static tn_tensor *reordered(tn_exec *e, uint32_t node, uint32_t value)
 {
-    reorder r = {.e = e, .at = &e->placed.at[node], .info = {.struct_size = sizeof r.info}};
+    reorder r = {.e = e,
+                 .at = &e->placed.at[node],
+                 .info = {.struct_size = sizeof r.info, .max_workers = e->workers}};
     const tn_backend_api *api = &r.at->device->backend->api;
     describe(&r, value);
     tni_storage *s = tni_storage_new(e->env, r.at->memory, r.to.bytes);

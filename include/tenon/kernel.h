@@ -368,7 +368,8 @@ static inline tn_status tn_sdk_prepare_reorder(tn_device *device, const tn_value
                         .n_in = 1,
                         .n_out = 1,
                         .in = &r->values[0],
-                        .out = &r->values[1]};
+                        .out = &r->values[1],
+                        .max_workers = info->max_workers};
     k->call = &r->call;
     return tn_row_setup(k, out, info);
 }

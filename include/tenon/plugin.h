@@ -319,7 +319,10 @@ typedef struct tn_kernel_info {
     uint64_t persistent_bytes;           // kept by the kernel itself: for the report only
     uint32_t scratch_align, stash_align; // 0: 64
     const char *impl; // implementation, "sgemm SkylakeX"; lives as long as the kernel
-    uint32_t n_inplace, reserved;
+    uint32_t n_inplace;
+    // Written by the core: threads that runs of the kernel may use; 0: all of the pool. The same as
+    // tn_call.max_workers; for prepare_reorder(), which has no call.
+    uint32_t max_workers;
     tn_inplace inplace[TN_MAX_INPLACE];
 } tn_kernel_info;
 
