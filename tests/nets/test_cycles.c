@@ -78,8 +78,9 @@ static void cycles_leave_nothing(void)
         resident = pages();
     }
     CU_ASSERT(settles_at(blocks));
-    // Executors of these networks take megabytes, so that 1 in 100 that stays would be seen.
-    CU_ASSERT(pages() - resident < (8 << 20) / sysconf(_SC_PAGESIZE));
+    // Executors of these networks take megabytes, so that 1 in 100 that stays would be seen. The
+    // address sanitizer keeps what is freed.
+    if (!TN_SANITIZER) CU_ASSERT(pages() - resident < (8 << 20) / sysconf(_SC_PAGESIZE));
     if (!device_counters()) return;
     CU_ASSERT_EQUAL(device_counters()->live_buffers, 0);
     CU_ASSERT_EQUAL(device_counters()->live_bytes, 0);
