@@ -67,17 +67,17 @@ static inline void zoo_halve(tn_symbol net)
 }
 
 // A new executor with its first values; NULL after reporting why not.
-static inline tn_exec *zoo_bind(const zoo_net *net, const zoo_way *way)
+static inline tn_exec *zoo_bind(const zoo_net *net, const zoo_way *how)
 {
     tn_fresh();
     const tn_symbol s = net->make();
-    if (TN_CHECK_GRAPH() && way->pins) zoo_pin(s, way->pins);
-    if (way->first) zoo_halve(s);
+    if (TN_CHECK_GRAPH() && how->pins) zoo_pin(s, how->pins);
+    if (how->first) zoo_halve(s);
     tn_exec *e =
-        tn_simple_bind(bench.g, s, .backends = way->backends, .threads = way->threads,
+        tn_simple_bind(bench.g, s, .backends = how->backends, .threads = how->threads,
                        .grad_req = TN_WRITE, .shapes = {net->n_shapes, net->shapes},
-                       .groups = {way->first ? 2 : 0,
-                                  (const tn_attr[]){{"first", way->first}, {"other", way->other}}});
+                       .groups = {how->first ? 2 : 0,
+                                  (const tn_attr[]){{"first", how->first}, {"other", how->other}}});
     if (!TN_CHECK_EXEC(e)) return NULL;
     zoo_fill(e);
     return e;
@@ -149,10 +149,10 @@ static inline void zoo_compare(const char *net, tn_exec *got, tn_exec *wanted, d
 }
 
 // The network bound this way, compared with the reference; the caller frees it.
-static inline tn_exec *zoo_check(const zoo_net *net, const zoo_way *way)
+static inline tn_exec *zoo_check(const zoo_net *net, const zoo_way *how)
 {
     tn_exec *wanted = zoo_bind(net, &(zoo_way){.backends = "reference"});
-    tn_exec *got = zoo_bind(net, way);
+    tn_exec *got = zoo_bind(net, how);
     zoo_compare(net->name, got, wanted, 1e-4);
     tn_exec_free(wanted);
     return got;
