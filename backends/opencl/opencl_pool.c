@@ -30,13 +30,18 @@ static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value
     return s;
 }
 
-static ocl_launch *add(ocl_plan *p, const char *name)
+static ocl_launch *add_from(ocl_plan *p, const char *text, const char *name)
 {
     const tn_dtype dtype = p->k->call->out[0]->dtype;
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, ocl_number(dtype), 1, &dtype);
-    ocl_append(&t, ocl_pool_cl);
+    ocl_append(&t, text);
     return ocl_add_text(p, &t, name);
+}
+
+static ocl_launch *add(ocl_plan *p, const char *name)
+{
+    return add_from(p, ocl_pool_cl, name);
 }
 
 static int mode_of(const tn_call *c)
@@ -53,12 +58,38 @@ static void pass(ocl_plan *p, ocl_launch *l, const slides *s, int64_t points, in
     ocl_over(p, l, points, planes, 1);
 }
 
+// Maxima of 2 by 2 side by side, on a CPU: lines of windows.
+static bool is_pairs(const ocl_plan *p, const slides *s)
+{
+    bool pairs = p->device->cpu && mode_of(p->k->call) == 0 && s->window[0] == 1 &&
+                 s->wide[0] == s->narrow[0] && s->stride[0] == 1 && s->pad[0] == 0;
+    for (int i = 1; i < 3; i++)
+        pairs = pairs && s->window[i] == 2 && s->stride[i] == 2 && s->pad[i] == 0 &&
+                s->wide[i] == 2 * s->narrow[i];
+    return pairs;
+}
+
+static void over_lines(ocl_plan *p, ocl_launch *l, const slides *s, int64_t planes)
+{
+    const int64_t lines = planes * s->narrow[0] * s->narrow[1];
+    ocl_int(p, l, lines);
+    ocl_int(p, l, s->narrow[2]);
+    ocl_over(p, l, s->narrow[2] ? lines : 0, 1, 1);
+}
+
 static tn_status pool_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0], *y = k->call->out[0];
     const slides s = slides_of(k->call, x, y);
     (void)info;
     ocl_plan *p = ocl_begin(k);
+    if (is_pairs(p, &s)) {
+        ocl_launch *pairs = add_from(p, ocl_pairs_cl, "max_pairs");
+        ocl_in(p, pairs, 0);
+        ocl_out(p, pairs, 0);
+        over_lines(p, pairs, &s, ocl_span(x, 0, 2));
+        return ocl_end(p);
+    }
     ocl_launch *l = add(p, "pool");
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
@@ -73,6 +104,13 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const slides s = slides_of(k->call, x, y);
     (void)info;
     ocl_plan *p = ocl_begin(k);
+    if (is_pairs(p, &s)) {
+        ocl_launch *pairs = add_from(p, ocl_pairs_cl, "max_pairs_backward");
+        for (uint32_t i = 0; i < 2; i++) ocl_in(p, pairs, i);
+        ocl_out(p, pairs, 0);
+        over_lines(p, pairs, &s, ocl_span(x, 0, 2));
+        return ocl_end(p);
+    }
     // Sums of narrow floats are not made in them.
     if (mode_of(k->call) == 0 && p->device->cpu && (OCL_REALS & TN_BIT(x->dtype))) {
         ocl_launch *planes = add(p, "pool_backward_planes");
