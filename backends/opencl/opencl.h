@@ -137,7 +137,8 @@ void ocl_complaints(ocl_text *t);
 extern const char ocl_gemm_cl[], ocl_conv_cl[], ocl_lines_cl[], ocl_pool_cl[], ocl_norm_cl[],
     ocl_move_cl[], ocl_index_cl[], ocl_random_cl[], ocl_functions_cl[], ocl_order_cl[],
     ocl_scan_cl[], ocl_linalg_cl[], ocl_draws_cl[], ocl_roi_cl[], ocl_ctc_cl[], ocl_boxes_cl[],
-    ocl_proposal_cl[], ocl_multibox_cl[], ocl_detection_cl[], ocl_sparse_reg_cl[], ocl_check_cl[], ocl_pairs_cl[];
+    ocl_proposal_cl[], ocl_multibox_cl[], ocl_detection_cl[], ocl_sparse_reg_cl[], ocl_check_cl[],
+    ocl_pairs_cl[];
 
 // ------------------------------------------------------------------ programs
 // (opencl_program.c)
