@@ -49,12 +49,14 @@ static const char *fill_cannot(const tn_call *c)
 
 // ------------------------------------------------------------------ parameter updates
 //
-// Weight and gradient, and the momentum as a state; the new weight is usually over the old one.
+// Weight and gradient, and states: the momentum, or mean and variance of an Adam. The new weight is
+// usually over the old one.
 
 typedef struct update {
     const float *weight, *grad;
-    float *momentum, *out;
+    float *momentum, *variance, *out;
     float lr, wd, rescale, bound, keep;
+    float beta1, rest1, beta2, rest2, epsilon;
 } update;
 
 // g within -bound … bound; NaN stays.
@@ -90,11 +92,29 @@ OD_CLONES static void od_sgd_mom(void *ctx, int64_t begin, int64_t end, uint32_t
     }
 }
 
+// g' = clip(rescale_grad g + wd w)
+// m' = β₁ m + (1 − β₁) g';  v' = β₂ v + (1 − β₂) g'²;  w' = w − lr m' / (√v' + ε)
+OD_CLONES static void od_adam(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const update u = *(const update *)ctx;
+    (void)worker;
+    OD_SIMD
+    for (int64_t i = begin; i < end; i++) {
+        const float w = u.weight[i], g = od_clip(u.rescale * u.grad[i] + u.wd * w, u.bound);
+        const float m = u.beta1 * u.momentum[i] + u.rest1 * g;
+        const float v = u.beta2 * u.variance[i] + u.rest2 * g * g;
+        u.momentum[i] = m;
+        u.variance[i] = v;
+        u.out[i] = w - u.lr * m / (sqrtf(v) + u.epsilon);
+    }
+}
+
 // clip_gradient below 0 clips nothing.
 static tn_status update_all(const tn_sdk_kernel *k, const tn_run_args *a, tn_range_fn fn)
 {
     const tn_call *c = k->call;
     const double bound = tn_call_f64(c, "clip_gradient", -1);
+    const double beta1 = tn_call_f64(c, "beta1", 0.9), beta2 = tn_call_f64(c, "beta2", 0.999);
     update u = {.weight = a->in[0].host,
                 .grad = a->in[1].host,
                 .momentum = c->n_in > 2 ? a->in[2].host : NULL,
@@ -103,7 +123,13 @@ static tn_status update_all(const tn_sdk_kernel *k, const tn_run_args *a, tn_ran
                 .wd = (float)tn_call_f64(c, "wd", 0),
                 .rescale = (float)tn_call_f64(c, "rescale_grad", 1),
                 .bound = bound < 0 ? INFINITY : (float)bound,
-                .keep = (float)tn_call_f64(c, "momentum", 0)};
+                .keep = (float)tn_call_f64(c, "momentum", 0),
+                .variance = c->n_in > 3 ? a->in[3].host : NULL,
+                .beta1 = (float)beta1,
+                .rest1 = (float)(1 - beta1),
+                .beta2 = (float)beta2,
+                .rest2 = (float)(1 - beta2),
+                .epsilon = (float)tn_call_f64(c, "epsilon", 1e-8)};
     od_items(k, a, c->out[0]->size, 1, fn, &u);
     return TN_OK;
 }
@@ -116,6 +142,11 @@ static tn_status sgd(const tn_sdk_kernel *k, const tn_run_args *a)
 static tn_status sgd_mom(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     return update_all(k, a, od_sgd_mom);
+}
+
+static tn_status adam(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    return update_all(k, a, od_adam);
 }
 
 static const char *update_cannot(const tn_call *c)
@@ -138,5 +169,6 @@ const tn_kernel_row onednn_loops[] = {
     ROW("_full", TN_BIT(TN_F32), 0, fill_cannot, full),
     ROW("sgd_update", TN_BIT(TN_F32), TN_ROW_INPLACE, update_cannot, sgd),
     ROW("sgd_mom_update", TN_BIT(TN_F32), TN_ROW_INPLACE, update_cannot, sgd_mom),
+    ROW("adam_update", TN_BIT(TN_F32), TN_ROW_INPLACE, update_cannot, adam),
     {0},
 };
