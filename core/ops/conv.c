@@ -143,7 +143,7 @@ static tn_status conv_gradient(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_convolution = TN_OP(
-        .name = "Convolution",
+        .name = "Convolution", .flags = TN_OP_KEEPS_NOTHING,
         .doc = "Convolution over 1 to 3 spatial axes (as cross-correlation: the kernel is not "
                "turned round). Output extents: floor((x + 2 pad - dilate (kernel - 1) - 1) / "
                "stride) + 1.",
@@ -193,7 +193,7 @@ static tn_status conv_v1_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_convolution_v1 = TN_OP(
-        .name = "Convolution_v1",
+        .name = "Convolution_v1", .flags = TN_OP_KEEPS_NOTHING,
         .doc = "Convolution over 2 or 3 spatial axes, under the name of its older registration.",
         .family = "layer",
         .formula = "y[n,f,o] = bias[f] + sum_{c,k} weight[f,c,k] * x[n,c,stride * o + dilate * k - "

@@ -71,7 +71,7 @@ static tn_status fc_expand(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_fully_connected =
-    TN_OP(.name = "FullyConnected",
+    TN_OP(.name = "FullyConnected", .flags = TN_OP_KEEPS_NOTHING,
           .doc = "Linear layer: output = data * transpose(weight) + bias.", .family = "layer",
           .formula =
               "y = x . weight^T + bias;  dx = dy . weight,  dweight = dy^T . x,  dbias = sum_n dy",
@@ -176,7 +176,7 @@ static tn_status dot_gradient(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_dot =
-    TN_OP(.name = "dot",
+    TN_OP(.name = "dot", .flags = TN_OP_KEEPS_NOTHING,
           .doc =
               "Product of matrices: the last axis of lhs with the first of rhs. Two vectors give "
               "their inner product, of shape (1,).",
@@ -350,7 +350,8 @@ static tn_status batch_dot_gradient(const tn_builder *b)
 }
 
 const tn_op_decl tni_op_batch_dot =
-    TN_OP(.name = "batch_dot", .doc = "Product of matrices, one for each entry of the first axis.",
+    TN_OP(.name = "batch_dot", .flags = TN_OP_KEEPS_NOTHING,
+          .doc = "Product of matrices, one for each entry of the first axis.",
           .family = "linear algebra",
           .formula =
               "y[b] = lhs[b] . rhs[b];  dlhs[b] = dy[b] . rhs[b]^T,  drhs[b] = lhs[b]^T . dy[b]",

@@ -277,6 +277,11 @@ static bool add_unit(finder *f, const group *g)
 
 // ------------------------------------------------------------------ the whole
 
+static bool keeps_nothing(const tni_node *n)
+{
+    return n->op->decl.flags & (TN_OP_ELEMENTWISE | TN_OP_KEEPS_NOTHING);
+}
+
 bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused)
 {
     const tni_placed *o = p->out;
@@ -290,7 +295,7 @@ bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused)
     const finder f = {.p = p, .g = o->g, .units = u};
     for (uint32_t id = 1; id <= o->g->n_nodes; id++) {
         const tni_node *n = tni_node_at(o->g, id);
-        u->linked[n->forward] = 1;
+        if (n->forward && !keeps_nothing(tni_node_at(o->g, n->forward))) u->linked[n->forward] = 1;
         for (uint32_t i = 0; i < n->n_in; i++) {
             u->readers[tni_value(o->g, n->in[i])]++;
             if (tni_port_flags(n, i) & TN_PORT_AUX && writes_states(&f, n))

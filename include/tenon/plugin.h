@@ -192,7 +192,10 @@ enum {                   // flags of an operator
     // Element i of the one output depends on elements i of the inputs only, all of one shape (where
     // shapes differ, e.g. by broadcasting, a call is not meant). Kernels of it leave no stash, so
     // the core may fuse it with its neighbours.
-    TN_OP_ELEMENTWISE = 128
+    TN_OP_ELEMENTWISE = 128,
+    // Kernels of it leave no stash, and no kernel of its gradient looks at `forward`, so the core may
+    // fuse it with what follows even if it has a gradient.
+    TN_OP_KEEPS_NOTHING = 256
 };
 
 // grow: one operator: everything the core knows of it stands here.

@@ -83,4 +83,16 @@ static void residual_networks_take_few_rows(void)
     tn_exec_free(e);
 }
 
-TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows})
+static void layers_take_their_activation(void)
+{
+    if (!onednn_ready()) return;
+    tn_exec *e = trained(net_lenet, TN_DIMS(6, 1, 28, 28));
+    if (!e) return;
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "Convolution + Activation"}), 2);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "FullyConnected + Activation"}), 1);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "Activation"}), 0);
+    tn_exec_free(e);
+}
+
+TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows},
+             {"layers take their activation", layers_take_their_activation})

@@ -211,14 +211,32 @@ static void a_layer_leaves_what_is_too_much(void)
     tn_exec_free(e);
 }
 
-// While training the gradient of the layer may use what its kernel keeps, so it stays itself.
-static void layers_with_a_gradient_stay_apart(void)
+// The kernel of a layer keeps nothing for its gradient, so it takes its activation while training,
+// too. The gradient of relu reads its result only, but that of a product what goes in.
+static void a_layer_with_a_gradient_takes_its_activation(void)
 {
     if (!load_fuser()) return;
     const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(4, 5));
-    tn_exec *e = compare(tn_op("relu", NULL, layer(x, "fc1", 6)), "fuser,reference", TN_WRITE);
+    const tn_symbol h = tn_op("relu", NULL, layer(x, "fc1", 6));
+    const tn_symbol y = tn_op("_mul", NULL, layer(h, "fc2", 6), h);
+    tn_exec *e = compare(y, "fuser,reference", TN_WRITE);
     if (!e) return;
-    TN_CHECK_HAS(tn_exec_report_text(e), "FullyConnected \"fc1\"");
+    TN_CHECK_HAS(tn_exec_report_text(e), "fused: FullyConnected \"fc1\" + relu \"relu0\"\n");
+    CU_ASSERT(!strstr(tn_exec_report_text(e), "FullyConnected \"fc2\" + "));
+    tn_exec_free(e);
+}
+
+// The gradient of another operator may use what its kernel keeps, so that stays itself.
+static void what_may_keep_something_stays_apart(void)
+{
+    if (!load_fuser()) return;
+    const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(4, 5));
+    const tn_symbol y = tn_op("relu", NULL, tn_op("softmax", NULL, x));
+    tn_exec *e = compare(y, "fuser,reference", TN_NULL);
+    if (e) TN_CHECK_HAS(tn_exec_report_text(e), "fused: softmax \"softmax0\" + relu");
+    tn_exec_free(e);
+    e = compare(y, "fuser,reference", TN_WRITE);
+    if (e) CU_ASSERT(!FUSED(e));
     tn_exec_free(e);
 }
 
@@ -315,7 +333,9 @@ TN_TEST_MAIN({"a chain is one node", a_chain_is_one_node},
              {"empty values are fused", empty_values_are_fused},
              {"a layer takes its activation", a_layer_takes_its_activation},
              {"a layer leaves what is too much", a_layer_leaves_what_is_too_much},
-             {"layers with a gradient stay apart", layers_with_a_gradient_stay_apart},
+             {"a layer with a gradient takes its activation",
+              a_layer_with_a_gradient_takes_its_activation},
+             {"what may keep something stays apart", what_may_keep_something_stays_apart},
              {"a layer that others read is still there", a_layer_that_others_read_is_still_there},
              {"what the first takes apart goes to the next",
               what_the_first_takes_apart_goes_to_the_next},

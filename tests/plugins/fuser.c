@@ -1,8 +1,9 @@
-// tests/plugins/fuser.c: the backend "fuser": runs fused calls that begin with FullyConnected, or
-// are elementwise, over float32, as plain as can be.
+// tests/plugins/fuser.c: the backend "fuser": runs fused calls that begin with FullyConnected or
+// softmax, or are elementwise, over float32, as plain as can be.
 //
 // It takes relu, _mul and elemwise_add as parts, one output, and no more than three parts after
-// FullyConnected: so the core has to leave something out of longer chains.
+// the first: so the core has to leave something out of longer chains.
+#include <math.h>
 #include <tenon/kernel.h>
 
 enum { MOST = 4, PLACES = 4096 };
@@ -30,6 +31,28 @@ static void connect(const tn_call *c, const float *x, const float *w, float *y)
             for (int64_t l = 0; l < k; l++) sum += (double)x[i * k + l] * (double)w[j * k + l];
             y[i * m + j] = (float)sum;
         }
+}
+
+// y(n, m) = softmax of the rows of x
+static void soften(const tn_call *c, const float *x, float *y)
+{
+    const int64_t n = c->out[0]->dims[0], m = c->out[0]->dims[1];
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (int64_t j = 0; j < m; j++) sum += exp((double)x[i * m + j]);
+        for (int64_t j = 0; j < m; j++) y[i * m + j] = (float)(exp((double)x[i * m + j]) / sum);
+    }
+}
+
+static const char *soften_cannot(const tn_call *c)
+{
+    return c->out[0]->ndim == 2 && c->out[0]->size <= PLACES ? NULL : "small matrices only";
+}
+
+static tn_status run_soften(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    soften(k->call, a->in[0].host, a->out[0].host);
+    return TN_OK;
 }
 
 static const char *connect_cannot(const tn_call *c)
@@ -64,6 +87,8 @@ static const char *fused_cannot(const tn_call *c)
         if (i == 0 && is(part, "FullyConnected")) {
             const char *why = connect_cannot(part);
             if (why) return why;
+        } else if (i == 0 && is(part, "softmax")) {
+            if (soften_cannot(part)) return soften_cannot(part);
         } else if (!is(part, "relu") && !is(part, "_mul") && !is(part, "elemwise_add")) {
             return "takes relu, _mul and elemwise_add";
         }
@@ -84,6 +109,10 @@ static tn_status run_fused(const tn_sdk_kernel *k, const tn_run_args *a)
             connect(part->call, in[0], in[1], result[p]);
             continue;
         }
+        if (is(part->call, "softmax")) {
+            soften(part->call, in[0], result[p]);
+            continue;
+        }
         const float *z = in[part->call->n_in - 1];
         for (int64_t i = 0; i < c->out[0]->size; i++)
             result[p][i] = elementwise(part->call, in[0][i], z[i]);
@@ -97,6 +126,7 @@ static tn_status run_fused(const tn_sdk_kernel *k, const tn_run_args *a)
         .op = (op_), .dtypes = TN_BIT(TN_F32), .cannot = (cannot_), .run = (run_) \
     }
 static const tn_kernel_row rows[] = {ROW("FullyConnected", connect_cannot, run_connect),
+                                     ROW("softmax", soften_cannot, run_soften),
                                      ROW("relu", NULL, run_elementwise),
                                      ROW("_mul", NULL, run_elementwise),
                                      ROW("elemwise_add", NULL, run_elementwise),
