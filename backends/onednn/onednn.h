@@ -164,6 +164,7 @@ typedef struct od_problem {
     od_value v[OD_VALUES];
     bool narrow;         // float32 is to be stored as bfloat16
     bool last_first;     // channels last is better than row-major
+    bool any_first;      // what oneDNN likes is worth reorders of the data
     const od_tail *tail; // NULL: none
     // A descriptor for these layouts, or NULL. A backward one may need a forward one as its hint,
     // which then stays alive as long.

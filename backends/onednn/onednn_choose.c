@@ -3,8 +3,9 @@
 // oneDNN says what layouts an implementation likes when it is asked with "any". But what it likes
 // best by itself differs from layer to layer, and a reorder between two layers costs more than what
 // is won. So values are first offered as they arrive, then with channels last, which oneDNN's
-// implementations for x86 take without loss, and only then is oneDNN free to choose. The best kind
-// of implementation wins, and of equals the first.
+// implementations for x86 take without loss, and only then is oneDNN free to choose; but first
+// where a problem is known to gain more than reorders cost. The best kind of implementation wins,
+// and of equals the first.
 #include "onednn.h"
 
 enum { ARRIVAL, LAST, ANY, WAYS };
@@ -98,11 +99,13 @@ void od_choose(const od_problem *p, bool fit, od_choice *c)
     for (int i = 0; i < p->n; i++)
         if (!p->v[i].out && p->v[i].role == OD_ACT && od_is_ours(&p->v[i].info->layout))
             arrives = true;
-    static const int orders[2][WAYS] = {{LAST, ANY, ARRIVAL}, {ARRIVAL, LAST, ANY}};
+    static const int orders[3][WAYS] = {
+        {LAST, ANY, ARRIVAL}, {ARRIVAL, LAST, ANY}, {ANY, ARRIVAL, LAST}};
+    const int *order = orders[p->any_first ? 2 : arrives];
     od_choice one;
     *c = (od_choice){.score = -1};
     for (int i = 0; i < WAYS && c->score < 2; i++) {
-        if (!try_way(p, orders[arrives][i], fit, &one)) continue;
+        if (!try_way(p, order[i], fit, &one)) continue;
         if (one.score > c->score) {
             od_choice_free(c);
             *c = one;

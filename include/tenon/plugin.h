@@ -193,7 +193,7 @@ enum {                   // flags of an operator
     // shapes differ, e.g. by broadcasting, a call is not meant). Kernels of it leave no stash, so
     // the core may fuse it with its neighbours.
     TN_OP_ELEMENTWISE = 128,
-    // Kernels of it leave no stash, and no kernel of its gradient looks at `forward`, so the core may
+    // Kernels of it leave no stash, and none of its gradient's looks at `forward`, so the core may
     // fuse it with what follows even if it has a gradient.
     TN_OP_KEEPS_NOTHING = 256
 };
