@@ -126,7 +126,7 @@ static dnnl_primitive_desc_t make_weight(const od_problem *p, const dnnl_memory_
 
 // The gradient of a weight whose windows lie apart: with channels last oneDNN 2.6 needs up to twice
 // the time that it needs with channels in blocks, reorders included. (For stride 1, and for
-// pictures of few channels, it is not so.)
+// pictures of few channels, it is not so; groups were not measured.)
 static bool likes_blocks(const tn_call *c, const od_value *x)
 {
     const tn_ints kernel = tn_call_ints(c, "kernel"), stride = tn_call_ints(c, "stride");

@@ -9,6 +9,8 @@ static const op_row calls[] = {
     {"Convolution", "kernel=(3,3); num_filter=8", "2,5,9,8 8,5,3,3 8"},
     {"Convolution", "kernel=(3,3); num_filter=40; pad=(1,1); no_bias=1", "2,17,9,8 40,17,3,3"},
     {"Convolution", "kernel=(1,1); num_filter=32; stride=(2,2); no_bias=1", "2,16,9,9 32,16,1,1"},
+    {"Convolution", "kernel=(3,3); num_filter=24; stride=(2,2); pad=(1,1)",
+     "2,17,9,8 24,17,3,3 24"},
     {"Convolution", "kernel=(3,2); num_filter=8; stride=(2,1); pad=(2,1); dilate=(1,2)",
      "2,3,11,10 8,3,3,2 8"},
     {"Convolution", "kernel=(3,3); num_filter=24; num_group=3", "2,12,8,8 24,4,3,3 24"},

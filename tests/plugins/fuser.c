@@ -38,14 +38,18 @@ static void soften(const tn_call *c, const float *x, float *y)
 {
     const int64_t n = c->out[0]->dims[0], m = c->out[0]->dims[1];
     for (int64_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (int64_t j = 0; j < m; j++) sum += exp((double)x[i * m + j]);
-        for (int64_t j = 0; j < m; j++) y[i * m + j] = (float)(exp((double)x[i * m + j]) / sum);
+        double most = (double)x[i * m], sum = 0;
+        for (int64_t j = 1; j < m; j++) most = fmax(most, (double)x[i * m + j]);
+        for (int64_t j = 0; j < m; j++) sum += exp((double)x[i * m + j] - most);
+        for (int64_t j = 0; j < m; j++)
+            y[i * m + j] = (float)(exp((double)x[i * m + j] - most) / sum);
     }
 }
 
 static const char *soften_cannot(const tn_call *c)
 {
+    const int64_t axis = tn_call_i64(c, "axis", -1);
+    if ((axis != -1 && axis != 1) || !isnan(tn_call_f64(c, "temperature", NAN))) return "rows only";
     return c->out[0]->ndim == 2 && c->out[0]->size <= PLACES ? NULL : "small matrices only";
 }
 
