@@ -335,6 +335,57 @@ static void a_program_that_does_not_build_gives_the_log(void)
     unsetenv("TENON_OPT_OPENCL_CACHE");
 }
 
+// ------------------------------------------------------------------ devices and errors
+
+static tn_exec *bind_relu(const char *backends)
+{
+    tn_fresh();
+    return tn_simple_bind(bench.g, tn_op("relu", NULL, tn_var("x")), .backends = backends,
+                          .shapes = TN_SHAPES({"x", TN_DIMS(2)}));
+}
+
+static void devices_are_chosen_by_number_and_kind(void)
+{
+    char name[64];
+    if (!has_device()) return;
+    tn_exec *e = bind_relu("opencl:99");
+    CU_ASSERT_PTR_NULL(e);
+    TN_CHECK_HAS(tn_graph_error(bench.g), "has no device \"99\"");
+    tn_exec_free(e);
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
+        if (strcmp(tn_env_backend(bench.env, i)->name, "opencl") != 0) continue;
+        const tn_device_info *d = tn_env_device(bench.env, i, 0);
+        if (d->unusable) continue;
+        snprintf(name, sizeof name, "opencl:%s", d->kind);
+        e = bind_relu(name);
+        TN_CHECK_EXEC(e);
+        tn_exec_free(e);
+    }
+}
+
+// The kernel notes it, and the end of the run returns it; other executors are not concerned.
+static void an_index_outside_is_an_error_of_its_run(void)
+{
+    if (!has_device()) return;
+    for (int good = 0; good < 2; good++) {
+        tn_fresh();
+        const tn_symbol y = tn_op("take", "mode=raise", tn_var("x"), tn_var("i"));
+        tn_tensor *x = TN_TENSOR(TN_F32, TN_DIMS(3), 1, 2, 3);
+        tn_tensor *at = TN_TENSOR(TN_F32, TN_DIMS(2), 1, good ? 2 : 7);
+        tn_exec *e = tn_simple_bind(bench.g, y, .backends = "opencl",
+                                    .args = TN_TENSORS({"x", x}, {"i", at}));
+        if (!TN_CHECK_EXEC(e)) return;
+        CU_ASSERT_EQUAL(tn_forward(e, false), good ? TN_OK : TN_E_INVALID);
+        if (good)
+            TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 2, 3);
+        else
+            TN_CHECK_HAS(tn_exec_error(e), "index 7 at position 1: wanted 0 to 2");
+        tn_exec_free(e);
+        tn_tensor_release(x);
+        tn_tensor_release(at);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const tn_test_case tests[] = {
@@ -346,6 +397,8 @@ int main(int argc, char **argv)
         {"two processes fill one cache", two_processes_fill_one_cache},
         {"a program that does not build gives the log",
          a_program_that_does_not_build_gives_the_log},
+        {"devices are chosen by number and kind", devices_are_chosen_by_number_and_kind},
+        {"an index outside is an error of its run", an_index_outside_is_an_error_of_its_run},
     };
     program = argv[0];
     return tn_test_run(argc, argv, __FILE__, tests, sizeof tests / sizeof tests[0]);
