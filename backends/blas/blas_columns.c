@@ -180,11 +180,47 @@ static void N(element)(const blas_conv *c, int64_t i, int64_t j[3])
     j[0] = i / c->axis[1].window;
 }
 
+// Without pads a column's rows of positions meet whole rows of the data, the same ones for all
+// columns but for a distance.
+BLAS_CLONES static void N(add_rows)(const blas_conv *c, const blas_patch *p, T *x, const T *col,
+                                    int64_t row)
+{
+    const tn_slide *s = c->axis;
+    int64_t o[3], j[3];
+    for (int64_t channel = 0; channel < p->channels; channel++, x += c->wide_points)
+        for (int64_t i = 0; i < c->weight_points; i++, col += row) {
+            N(element)(c, i, j);
+            const int64_t far = (s[0].dilate * j[0] * s[1].wide + s[1].dilate * j[1]) * s[2].wide +
+                                s[2].dilate * j[2];
+            N(position)(c, p->begin, o);
+            for (int64_t at = 0, all = p->end - p->begin; at < all; N(next_row)(c, o)) {
+                const int64_t n = tn_least(s[2].narrow - o[2], all - at);
+                T *to = x + far + (s[0].stride * o[0] * s[1].wide + s[1].stride * o[1]) * s[2].wide;
+                N(give)(to + o[2], col + at, n, 1);
+                at += n;
+            }
+        }
+}
+
+static bool N(without_pads)(const blas_conv *c)
+{
+    const tn_slide *s = c->axis;
+    for (int i = 0; i < 3; i++) {
+        const int64_t last = s[i].stride * (s[i].narrow - 1) + s[i].dilate * (s[i].window - 1);
+        if (s[i].pad != 0 || last >= s[i].wide) return false;
+    }
+    return s[2].stride == 1;
+}
+
 void N(blas_add_columns)(const blas_conv *c, const blas_patch *p, void *x, const void *col,
                          int64_t row)
 {
     int64_t j[3];
     const T *from = col;
+    if (N(without_pads)(c)) {
+        N(add_rows)(c, p, x, col, row);
+        return;
+    }
     for (int64_t channel = 0; channel < p->channels; channel++)
         for (int64_t i = 0; i < c->weight_points; i++, from += row) {
             N(element)(c, i, j);
