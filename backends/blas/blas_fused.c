@@ -19,13 +19,19 @@ enum {
 
 // Where an operand of a step is, or its result.
 typedef struct place {
-    enum { INPUT, OUTPUT, SLOT, NUMBERS } kind;
+    enum { INPUT, OUTPUT, SLOT, NUMBERS, SPREAD } kind;
     uint32_t index;
 } place;
+
+// An input that broadcasts: element i of the result has its element i / inner % count.
+typedef struct spread {
+    int64_t inner, count;
+} spread;
 
 typedef struct step {
     blas_loop loop;
     place in[3], to;
+    spread spreads[3]; // of SPREAD
     int32_t n_in;
     union {
         float f32[4];
@@ -61,18 +67,56 @@ static tn_status quiet_fail(tn_host *host, tn_status status, const char *text)
     return status;
 }
 
-// The loop of a part that works on its arguments as they are; false: it has none.
-static bool part_map(const tn_call *part, blas_map *m)
+// One run of axes of the input has the result's extents, the others are 1; aligned at the end.
+static bool spread_of(const tn_value_info *in, const tn_value_info *out, spread *s)
 {
+    int32_t d = in->ndim - 1, o = out->ndim - 1;
+    *s = (spread){1, 1};
+    if (d > o) return false;
+    for (; d >= 0 && in->dims[d] == 1; d--, o--) s->inner *= out->dims[o];
+    for (; d >= 0 && in->dims[d] == out->dims[o]; d--, o--) s->count *= in->dims[d];
+    for (; d >= 0; d--)
+        if (in->dims[d] != 1) return false;
+    return true;
+}
+
+static bool is_spread(const tn_call *part, uint32_t i)
+{
+    return part->in[i]->size != part->out[0]->size;
+}
+
+// The part as if nothing broadcast, with inputs from `in`; false: that cannot be.
+static bool as_spread(tn_call *part, const tn_value_info *in[3])
+{
+    const size_t size = tn_dtype_size(part->out[0]->dtype);
+    spread s;
+    if (strncmp(part->op->name, "broadcast_", 10) != 0 || part->n_in > 3) return false;
+    if (size != 4 && size != 8) return false;
+    for (uint32_t i = 0; i < part->n_in; i++) {
+        if (!spread_of(part->in[i], part->out[0], &s)) return false;
+        in[i] = part->out[0];
+    }
+    part->in = in;
+    return true;
+}
+
+// The loop of a part that works on its arguments as they are; false: it has none.
+static bool part_map(const tn_call *whole, blas_map *m)
+{
+    const tn_value_info *in[3];
+    tn_call alike = *whole, *part = &alike;
     static const tn_kernel_row *const families[] = {blas_elementwise, blas_pointwise, NULL};
     static const tn_host_api quiet = {.struct_size = sizeof quiet, .fail = quiet_fail};
     tn_verdict v = {.struct_size = sizeof v};
     tn_kernel_info info = {.struct_size = sizeof info};
+    for (uint32_t i = 0; i < whole->n_in; i++) {
+        if (blas_same_shape(whole->in[i], whole->out[0])) continue;
+        if (!as_spread(part, in)) return false;
+        break;
+    }
     const tn_kernel_row *row = tn_rows_find(families, part, &v);
     tn_sdk_kernel k = {.call = part, .row = row, .host = &quiet, .state = m};
     memset(m, 0, sizeof *m);
-    for (uint32_t i = 0; i < part->n_in; i++)
-        if (!blas_same_shape(part->in[i], part->out[0])) return false;
     if (!row || row->run != blas_map_run || row->setup(&k, &info) != TN_OK) return false;
     return m->direct && m->n_operands <= 3;
 }
@@ -91,6 +135,8 @@ static const char *parts_cannot(const tn_call *c, uint32_t first)
         if (!(c->parts[i].call->op->flags & TN_OP_ELEMENTWISE))
             return "fuses elementwise operators only";
         if (!part_map(c->parts[i].call, &m)) return "a part has no loop over this dtype";
+        for (uint32_t k = 0; first && k < c->parts[i].call->n_in; k++)
+            if (is_spread(c->parts[i].call, k)) return "a part behind a layer broadcasts";
     }
     return NULL;
 }
@@ -148,9 +194,15 @@ static void make_step(const tn_part *part, const blas_map *m, fused *f, step *s)
     place in[3] = {{0}};
     int32_t at = 0;
     if (m->constants_first) in[at++] = (place){NUMBERS, 0};
-    for (int32_t i = 0; i < n; i++)
-        in[at++] = part->from[i] >= 0 ? (place){INPUT, (uint32_t)part->from[i]}
-                                      : f->steps[-1 - part->from[i]].to;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t from = part->from[i];
+        in[at] = from >= 0 ? (place){INPUT, (uint32_t)from} : f->steps[-1 - from].to;
+        if (is_spread(part->call, (uint32_t)i)) {
+            in[at].kind = SPREAD;
+            spread_of(part->call->in[i], part->call->out[0], &s->spreads[at]);
+        }
+        at++;
+    }
     if (m->with_constants && !m->constants_first) in[at++] = (place){NUMBERS, 0};
     memcpy(s->in, in, sizeof in);
     s->loop = m->loop;
@@ -163,6 +215,7 @@ static void permit_inplace(const tn_call *c, tn_kernel_info *info)
 {
     for (uint32_t i = 0; i < c->n_in; i++) {
         uint32_t last = 0;
+        if (c->in[i]->size != c->out[0]->size) continue; // each element is read again and again
         for (uint32_t p = 0; p < c->n_parts; p++)
             for (uint32_t k = 0; k < c->parts[p].call->n_in; k++)
                 if (c->parts[p].from[k] == (int32_t)i) last = p;
@@ -227,6 +280,7 @@ static void stream_out(void *dst, const void *src, size_t bytes)
 
 typedef struct tiles {
     _Alignas(64) char slot[MOST_SLOTS][TILE * sizeof(double)];
+    _Alignas(64) char spread[3][TILE * sizeof(double)]; // inputs of the step at hand
 } tiles;
 
 // Steps, and what they run on.
@@ -242,9 +296,41 @@ static void *address(const stepping *r, const step *s, place p, int64_t at, tile
     case INPUT: return (char *)r->a->in[p.index].host + (size_t)at * size;
     case OUTPUT: return (char *)r->a->out[p.index].host + (size_t)at * size;
     case SLOT: return t->slot[p.index];
+    case SPREAD:
     case NUMBERS: break;
     }
     return (void *)(uintptr_t)&s->constants;
+}
+
+#define SPREAD_OUT(T, to, from, s, at, n)                                        \
+    for (int64_t i_ = 0; i_ < (n);) {                                            \
+        const int64_t rest_ = (s)->inner - ((at) + i_) % (s)->inner;             \
+        const int64_t end_ = i_ + rest_ < (n) ? i_ + rest_ : (n);                \
+        const T x_ = ((const T *)(from))[((at) + i_) / (s)->inner % (s)->count]; \
+        while (i_ < end_) ((T *)(to))[i_++] = x_;                                \
+    }
+
+// Elements at … of an input that broadcasts, as many as a tile has.
+static void *spread_out(const stepping *r, const step *s, int32_t k, int64_t at, int64_t n,
+                        tiles *t)
+{
+    const char *from = r->a->in[s->in[k].index].host;
+    const spread *p = &s->spreads[k];
+    const size_t size = r->f->size;
+    char *to = t->spread[k];
+    if (p->inner == 1) {
+        for (int64_t i = 0; i < n;) {
+            const int64_t first = (at + i) % p->count, rest = p->count - first;
+            const int64_t some = rest < n - i ? rest : n - i;
+            memcpy(to + (size_t)i * size, from + (size_t)first * size, (size_t)some * size);
+            i += some;
+        }
+    } else if (size == 4) {
+        SPREAD_OUT(uint32_t, to, from, p, at, n)
+    } else {
+        SPREAD_OUT(uint64_t, to, from, p, at, n)
+    }
+    return to;
 }
 
 // Steps first … of n elements, a tile at most.
@@ -253,7 +339,9 @@ static void run_steps(const stepping *r, uint32_t first, int64_t at, int64_t n, 
     for (uint32_t i = first; i < r->f->n_steps; i++) {
         const step *s = &r->f->steps[i];
         const void *in[3] = {NULL, NULL, NULL};
-        for (int32_t k = 0; k < s->n_in; k++) in[k] = address(r, s, s->in[k], at, t);
+        for (int32_t k = 0; k < s->n_in; k++)
+            in[k] = s->in[k].kind == SPREAD ? spread_out(r, s, k, at, n, t)
+                                            : address(r, s, s->in[k], at, t);
         s->loop(n, in, address(r, s, s->to, at, t));
     }
 }

@@ -122,6 +122,18 @@ static bool may_leave(const finder *f, uint32_t node)
     return !f->units->opaque[node];
 }
 
+// An input like the output, or one that broadcasts over it. Those are never made inside of the
+// unit, whose values are all like the output.
+static bool fits(const finder *f, uint32_t in, uint32_t out)
+{
+    const tni_types *t = &f->p->out->types;
+    const tn_shape *a = tni_types_shape(t, in), *b = tni_types_shape(t, out);
+    if (t->dtype[in] != t->dtype[out] || a->ndim > b->ndim) return false;
+    for (int32_t d = 1; d <= a->ndim; d++)
+        if (a->dim[a->ndim - d] != 1 && a->dim[a->ndim - d] != b->dim[b->ndim - d]) return false;
+    return true;
+}
+
 static bool is_elementwise(const finder *f, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
@@ -129,7 +141,7 @@ static bool is_elementwise(const finder *f, uint32_t node)
     if (!is_plain(f, node)) return false;
     for (uint32_t i = 0; i < n->n_in; i++) {
         if (tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) return false;
-        if (!same_types(f, tni_value(f->g, n->in[i]), n->value0)) return false;
+        if (!fits(f, tni_value(f->g, n->in[i]), n->value0)) return false;
     }
     return n->n_in > 0 && reaches(f, node) &&
            tni_support_may_fuse(&f->p->support, f->p->question[node], f->target, f->units->fused) &&

@@ -109,6 +109,41 @@ static void gradients_are_fused_too(void)
     tn_exec_free(e);
 }
 
+// Operands that broadcast: a number, a row, a channel, a column; on the left too.
+static void operands_may_broadcast(void)
+{
+    static const int64_t shapes[][4] = {{1, 1, 1, 1},  {1, 1, 1, 23},  {1, 7, 1, 1},
+                                        {1, 7, 19, 1}, {1, 1, 19, 23}, {5, 1, 1, 1}};
+    static const char *const ops[] = {"broadcast_mul", "broadcast_sub"};
+    for (size_t i = 0; i < 6; i++)
+        for (int left = 0; left < 2; left++) {
+            tn_graph_free(bench.g);
+            bench.g = tn_graph_new(bench.env);
+            const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(5, 7, 19, 23));
+            const tn_symbol w = tn_variable(bench.g, "w", .shape = {4, shapes[i]});
+            tn_symbol y = tn_op("relu", NULL, x);
+            for (int k = 0; k < 2; k++)
+                y = left ? tn_op(ops[k], NULL, w, y) : tn_op(ops[k], NULL, y, w);
+            tn_exec *e = compare(tn_op("square", NULL, y), "blas", TN_NULL);
+            if (!e) return;
+            TN_CHECK_HAS(tn_exec_report_text(e), "1 node: blas 1;");
+            tn_exec_free(e);
+        }
+}
+
+static void not_everything_broadcasts_in_a_unit(void)
+{
+    const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3, 1)),
+                    y = tn_variable(bench.g, "y", .shape = TN_DIMS(3, 4)),
+                    c = tn_variable(bench.g, "c", .shape = TN_DIMS(3));
+    const tn_symbol z = tn_op("exp", NULL, tn_op("broadcast_add", NULL, x, y));
+    tn_exec_free(compare(tn_op("where", NULL, c, z, tn_op("tanh", NULL, z)), "blas", TN_WRITE));
+    const tn_symbol a = tn_variable(bench.g, "a", .shape = TN_DIMS(3, 1, 2)),
+                    b = tn_variable(bench.g, "b", .shape = TN_DIMS(1, 4, 1));
+    const tn_symbol outer = tn_op("broadcast_mul", NULL, a, b);
+    tn_exec_free(compare(tn_op("square", NULL, tn_op("exp", NULL, outer)), "blas", TN_WRITE));
+}
+
 // The sum reads s, and b reads the sum: a, s and b cannot be one node.
 static void a_reader_between_keeps_them_apart(void)
 {
@@ -325,6 +360,8 @@ TN_TEST_MAIN({"a chain is one node", a_chain_is_one_node},
              {"a chain that nobody reads is no unit", a_chain_that_nobody_reads_is_no_unit},
              {"values that are wanted leave", values_that_are_wanted_leave},
              {"gradients are fused too", gradients_are_fused_too},
+             {"operands may broadcast", operands_may_broadcast},
+             {"not everything broadcasts in a unit", not_everything_broadcasts_in_a_unit},
              {"a reader between keeps them apart", a_reader_between_keeps_them_apart},
              {"shapes of inner values can be had", shapes_of_inner_values_can_be_had},
              {"long chains are cut", long_chains_are_cut},
