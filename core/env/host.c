@@ -83,7 +83,7 @@ static void refuse_threads(tn_env *env, const char *what, const char *got, uint3
     char text[160];
     snprintf(text, sizeof text, "%s=%.32s: wanted a number of threads, 1 to %d; %u %s used", what,
              got, MOST_THREADS, used, used == 1 ? "is" : "are");
-    tni_log(env, TN_LOG_WARN, text);
+    tni_log(env, TN_LOG_WARN, "%s", text);
     tni_env_fail(env, TN_E_INVALID, "%s", text);
 }
 
