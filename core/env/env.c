@@ -4,14 +4,18 @@
 #include "core/ops/ops.h"
 
 static pthread_mutex_t main_lock = PTHREAD_MUTEX_INITIALIZER;
+// This thread holds it. A plugin that calls the library from its init() must not wait for itself.
+static _Thread_local bool is_mine;
 
 void tni_main_lock(void)
 {
     pthread_mutex_lock(&main_lock);
+    is_mine = true;
 }
 
 void tni_main_unlock(void)
 {
+    is_mine = false;
     pthread_mutex_unlock(&main_lock);
 }
 
@@ -32,7 +36,7 @@ static tn_env_options options_of(const tn_env_options *theirs)
 tn_env *tn_env_new(const tn_env_options *options)
 {
     const tn_env_options chosen = options_of(options);
-    tn_env *env = calloc(1, sizeof *env);
+    tn_env *env = is_mine ? NULL : calloc(1, sizeof *env);
     if (!env) return NULL;
     if (pthread_mutex_init(&env->error_lock, NULL) != 0) {
         free(env);
@@ -52,7 +56,7 @@ tn_env *tn_env_new(const tn_env_options *options)
 
 void tn_env_free(tn_env *env)
 {
-    if (!env) return;
+    if (!env || is_mine) return;
     tni_main_lock();
     tni_devices_close(env);
     for (size_t i = env->n_plugins; i > 0; i--) {

@@ -40,7 +40,8 @@ enum {
 // the first is used.
 // A number of threads that cannot be (TENON_NUM_THREADS=abc, 0, -3, 5000) is TN_E_INVALID in
 // tn_env_status(); the env can be used, with as many threads as if nothing had been said.
-// NULL only when out of memory. Free it with tn_env_free().
+// NULL only when out of memory, and in a plugin's own init(), open() or shutdown(), where no env can
+// be made or freed. Free it with tn_env_free().
 TN_API tn_env *tn_env_new(const tn_env_options *options);
 
 // Shuts the plugins down, last loaded first, and frees env. The shared objects stay mapped until

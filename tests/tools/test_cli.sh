@@ -49,6 +49,11 @@ not_out '^null$'
 tenon 0 backends --json && valid_json out && out '"name": "reference"' && out '"candidates": \[' &&
     out '"abi": \{$' && out '"mem_total": [1-9]'
 
+# Here libtenon is a shared object, so that the functions it exports are found by a plugin that
+# calls them. From its init() it gets no env, and does not wait for itself.
+TENON_PLUGIN_PATH=$TENON_BUILD_DIR/tests/hostile/needs_host.so tenon 0 backends &&
+    out '^    needs_host .*built for ABI'
+
 mkdir plugins
 echo "this is no shared object" >plugins/broken.so
 : >plugins/empty.so
