@@ -28,7 +28,7 @@ row 0 variable data '\(2,3\)' float32
 row 1 variable fc1_weight '\(2,3\)' float32
 row 8 variable out_label '\(2\)' float32
 out '^Memory plan$' && out '^planned [0-9]+ bytes; at least needed [0-9]+; without reuse [0-9]+;'
-out '^Placement$' && out '^4 nodes: .*; 0 copies, 0 reorders$' && not_out '^backward$'
+out '^Placement$' && out '^[34] nodes: .*; 0 copies, 0 reorders$' && not_out '^backward$'
 tenon 0 show mlp.json --shape data=2,-1 --shape fc1_weight=-1,3 # unknown extents, found out
 row 0 variable data '\(2,3\)' float32
 tenon 0 show mlp.json --shape data=2,3 --train && out '^backward$' && out '_backward_SoftmaxOutput'
