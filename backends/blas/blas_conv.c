@@ -69,11 +69,15 @@ static void narrow_product(const blas_conv_run *r, const narrow_tile *t, const c
         blas_panel_multiply(&p, y, c->narrow_points, bias != NULL);
         return;
     }
-    blas_panel_multiply(&p, sums, width, false);
+    // The bias comes first here, too: which panels are whole depends on the number of threads.
+    for (int64_t i = 0; bias && i < t->filters; i++)
+        blas_conv_fill(c, blas_conv_move(sums, c, i * width), width,
+                       blas_conv_number(c, r->bias, f + i));
+    blas_panel_multiply(&p, sums, width, bias != NULL);
     for (int64_t i = 0; i < t->n;) {
         const int64_t left = c->narrow_points - (t->first + i) % c->narrow_points;
         const int64_t n = tn_least(left, t->n - i);
-        blas_conv_store(c, blas_conv_move(sums, c, i), bias, t->filters, n,
+        blas_conv_store(c, blas_conv_move(sums, c, i), NULL, t->filters, n,
                         tile_at(r, t, t->first + i));
         i += n;
     }

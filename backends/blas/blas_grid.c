@@ -32,7 +32,8 @@ static void set_band(const blas_conv *c, blas_grid *g, int64_t band)
     g->phase = 1;
     for (int i = 0; i < TN_SPATIAL; i++) {
         const tn_slide *s = &c->axis[i];
-        g->phases[i] = s->window > 1 ? s->stride : 1;
+        // Remainders that elements of the window leave: only those planes are read.
+        g->phases[i] = tn_least(s->stride, s->dilate * (s->window - 1) + 1);
         g->len[i] = (i == g->axis ? band : s->narrow) + s->dilate * (s->window - 1) / s->stride;
         g->phase = tn_extent_times(g->phase, g->len[i]);
         phases = tn_extent_times(phases, g->phases[i]);

@@ -115,12 +115,13 @@ void od_leave(int before)
 // through so many elements. oneDNN itself would give each thread one of two.
 enum { FEW = 8192 };
 
+// Of a fused call the leader counts, for which its primitive is made.
 uint32_t od_threads(const tn_call *call)
 {
+    const tn_call *c = call->n_parts ? call->parts[0].call : call;
     int64_t n = 0;
-    for (uint32_t i = 0; i < call->n_in && n < FEW; i++)
-        n += od_input(call, i) ? call->in[i]->size : 0;
-    for (uint32_t i = 0; i < call->n_out && n < FEW; i++) n += call->out[i]->size;
+    for (uint32_t i = 0; i < c->n_in && n < FEW; i++) n += od_input(c, i) ? c->in[i]->size : 0;
+    for (uint32_t i = 0; i < c->n_out && n < FEW; i++) n += c->out[i]->size;
     return n < FEW ? 1 : call->max_workers;
 }
 

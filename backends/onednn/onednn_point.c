@@ -116,7 +116,7 @@ static product product_of(const tn_call *c, const point *p, const od_tail *tail,
         r.b = od_narrow(&r.b);
         if (!p->weight) r.result = od_narrow(&r.result);
     }
-    const int before = od_enter(c->max_workers);
+    const int before = od_enter(od_threads(c));
     if (dnnl_matmul_desc_init(&d, &r.a, &r.b, NULL, &r.result) == dnnl_success)
         r.pd = od_descriptor_with(&d, tail, NULL);
     od_leave(before);

@@ -11,8 +11,9 @@ static const tni_op *op_of(const tn_call *c)
 static uint64_t hash_info(const tn_value_info *v, uint64_t h)
 {
     const size_t n = v->ndim > 0 ? (size_t)v->ndim : 0;
-    h = tni_hash(v->dims, n * sizeof *v->dims, h);
-    return tni_hash(&v->dtype, sizeof v->dtype, h + v->flags);
+    const uint32_t flags = v->flags & ~(uint32_t)TN_VALUE_STAYS; // known from layouts() on only
+    h = tni_hash(v->dims, n * sizeof *v->dims, tni_hash(&v->ndim, sizeof v->ndim, h));
+    return tni_hash(&v->dtype, sizeof v->dtype, h + flags);
 }
 
 // What two calls that are alike have in common, in whatever layout, in this bind and the next one.

@@ -189,9 +189,9 @@ enum {                   // flags of an operator
     TN_OP_LOSS = 16,     // gradient does not use the head gradient
     TN_OP_IDENTITY = 32, // output 0 has the bytes of input 0: the planner may drop the copy
     TN_OP_INTERNAL = 64, // not listed to users: backward operators and machinery
-    // Element i of the one output depends on elements i of the inputs only, all of one shape (where
-    // shapes differ, e.g. by broadcasting, a call is not meant). Kernels of it leave no stash, so
-    // the core may fuse it with its neighbours.
+    // Element i of the one output depends on elements i of the inputs only, once those of other
+    // shapes are broadcast to its own. Kernels of it leave no stash, so the core may fuse it with
+    // its neighbours; a backend whose loops want one shape refuses a fused call with others.
     TN_OP_ELEMENTWISE = 128,
     // Kernels of it leave no stash, and none of its gradient's looks at `forward`, so the core may
     // fuse it with what follows even if it has a gradient.

@@ -174,6 +174,73 @@ static void large_work_is_cut_in_fixed_parts(void)
     }
 }
 
+// An env with a pool of so many threads, in place of the one there is.
+static bool pool_of(int32_t threads)
+{
+    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
+    tn_graph_free(bench.g);
+    tn_env_free(bench.env);
+    bench.env = tn_env_new(&(tn_env_options){.size = sizeof(tn_env_options),
+                                             .flags = TN_ENV_NO_SEARCH,
+                                             .paths = paths,
+                                             .threads = threads});
+    bench.g = bench.env ? tn_graph_new(bench.env) : NULL;
+    CU_ASSERT_FATAL(bench.g != NULL);
+    return true;
+}
+
+// Panels that are whole for one number of threads are cut for another one.
+static void any_pool_gives_the_same_bits(void)
+{
+    static const random_row rows_[] = {
+        ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=8", "1,8,28,28 8,8,3,3 8"),
+        ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=16", "1,16,56,56 16,16,3,3 16"),
+        ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=16", "4,16,14,14 16,16,3,3 16"),
+        ROW("Convolution", "kernel=(3,3); pad=(1,1); num_filter=8", "16,8,7,7 8,8,3,3 8"),
+        ROW("Convolution", "kernel=(5,5); stride=(2,2); num_filter=9", "6,5,31,29 9,5,5,5 9"),
+        ROW("_backward_Convolution_data", "kernel=(3,3); pad=(1,1); num_filter=16",
+            "4,16,14,14 16,16,3,3 4,16,14,14"),
+        ROW("_backward_Convolution_weight", "kernel=(3,3); pad=(1,1); num_filter=16",
+            "4,16,14,14 4,16,14,14 16,16,3,3"),
+    };
+    if (!ready()) return;
+    for (size_t i = 0; i < sizeof rows_ / sizeof *rows_; i++) {
+        const drawn d = {.row = {rows_[i].op, rows_[i].params, rows_[i].shapes}};
+        static const int32_t pools[] = {1, 2, 4, 8};
+        void *wanted = NULL;
+        for (size_t p = 0; p < 4 && pool_of(pools[p]); p++) {
+            tn_exec *e = run_row(&rows_[i], &d, "blas", TN_F32, 0);
+            CU_ASSERT_FATAL(e != NULL);
+            tn_tensor *y = tn_exec_output(e, 0);
+            const size_t bytes = tn_tensor_bytes(y);
+            if (p == 0) wanted = malloc(bytes);
+            CU_ASSERT_FATAL(wanted != NULL);
+            if (p == 0) memcpy(wanted, tn_tensor_data(y), bytes);
+            const bool same = memcmp(tn_tensor_data(y), wanted, bytes) == 0;
+            CU_ASSERT(same);
+            if (!same) printf("\n    %s of %s: %d threads\n", d.row.op, d.row.shapes, pools[p]);
+            tn_exec_free(e);
+        }
+        free(wanted);
+    }
+    pool_of(0);
+}
+
+// Of a stride far wider than the picture only the places that the window reaches are kept.
+static void wide_strides_take_no_memory(void)
+{
+    static const random_row far =
+        ROW("Convolution", "kernel=(3,3); stride=(3000,3000); num_filter=16", "1,3,8,8 16,3,3,3 16",
+            .lo = -1, .hi = 1);
+    const drawn d = {.row = {far.op, far.params, far.shapes}};
+    if (!ready()) return;
+    compare_row(&far, &d, TN_F32);
+    tn_exec *e = bind_row(&d, "blas", TN_F32, 1);
+    CU_ASSERT_FATAL(e != NULL);
+    CU_ASSERT(tn_exec_memory(e).planned < 1 << 20);
+    tn_exec_free(e);
+}
+
 // Every layer here runs on blas in both precisions.
 static void nothing_is_left_to_the_reference(void)
 {
@@ -189,4 +256,6 @@ TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_refer
              {"any number of threads gives the same bits",
               any_number_of_threads_gives_the_same_bits},
              {"large work is cut in fixed parts", large_work_is_cut_in_fixed_parts},
+             {"any pool gives the same bits", any_pool_gives_the_same_bits},
+             {"wide strides take no memory", wide_strides_take_no_memory},
              {"nothing is left to the reference", nothing_is_left_to_the_reference})
