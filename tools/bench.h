@@ -77,7 +77,7 @@ void bench_net_free(bench_net *n);
 // One forward, or one step of training with its updates.
 int bench_net_step(bench_net *n);
 
-// An env with the pool's size that was asked for. Exits on out of memory.
+// An env with the pool's size that was asked for. Exits as tool_env() does.
 tn_env *bench_env(const bench_options *o);
 
 // ------------------------------------------------------------------ measuring (bench_measure.c)

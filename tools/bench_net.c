@@ -12,11 +12,7 @@
 
 tn_env *bench_env(const bench_options *o)
 {
-    tn_env *env = tn_env_new(
-        &(tn_env_options){.size = sizeof(tn_env_options), .threads = (int32_t)o->threads});
-    if (env) return env;
-    fprintf(stderr, "tenon bench: out of memory\n");
-    exit(EXIT_FAILED);
+    return tool_env((int32_t)o->threads);
 }
 
 // ------------------------------------------------------------------ values

@@ -156,7 +156,7 @@ int cmd_backends(int argc, char **argv)
 {
     options o = {0};
     tool_parse(&argp, argc, argv, &o);
-    tn_env *env = tool_env();
+    tn_env *env = tool_env(0);
     int code = EXIT_OK;
     if (o.json) {
         code = print_json(env);

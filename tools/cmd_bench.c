@@ -39,7 +39,24 @@ static void choose_mode(bench_options *o, const char *mode, struct argp_state *s
         argp_error(state, "--mode: wanted inference or training, got \"%s\"", mode);
 }
 
+// Groups of the networks, which both need a device once one of them has one.
+static void check_groups(const tool_groups *groups, struct argp_state *state)
+{
+    bool first = false, second = false;
+    for (size_t i = 0; i < groups->n; i++) {
+        first = first || strcmp(groups->v[i].key, "first") == 0;
+        second = second || strcmp(groups->v[i].key, "second") == 0;
+        if (strcmp(groups->v[i].key, "first") != 0 && strcmp(groups->v[i].key, "second") != 0)
+            argp_error(state, "--group: no group \"%s\"; there are first and second",
+                       groups->v[i].key);
+    }
+    if (first != second)
+        argp_error(state, "--group: wanted devices for both, first and second; %s has none",
+                   first ? "second" : "first");
+}
+
 enum { KEY_COMPUTE = 1000, KEY_NO_PEAK, KEY_QUICK };
+enum { MOST_THREADS = 4096 }; // as many as an env can have
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -49,7 +66,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'B': o->batch = tool_long(arg, "--batch", 1, state); break;
     case 'T': o->dtype = tool_dtype(arg, "--dtype", state); break;
     case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
-    case 't': o->threads = tool_long(arg, "--threads", 1, state); break;
+    case 't':
+        o->threads = tool_long(arg, "--threads", 1, state);
+        if (o->threads > MOST_THREADS)
+            argp_error(state, "--threads: wanted 1 to %d, got \"%s\"", MOST_THREADS, arg);
+        break;
     case 'm': choose_mode(o, arg, state); break;
     case 's':
         o->seconds = tool_double(arg, "--seconds", state);
@@ -69,6 +90,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: add_workload(o, arg, state); break;
     case ARGP_KEY_END:
         if (o->n_workloads == 0) argp_error(state, "wanted a workload, such as mlp, or all");
+        check_groups(&o->groups, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -125,7 +147,7 @@ static const struct argp argp = {
 
 typedef struct job {
     const bench_options *o;
-    const char *chain;        // overhead, graph or "peak", else:
+    const char *chain;        // overhead, graph, "peak" or "check", else:
     const bench_model *model; // a network
     bool training;
     int64_t batch;
@@ -133,10 +155,21 @@ typedef struct job {
     int number;
 } job;
 
+// Told once, before any workload: an environment, a backend or a device that cannot be.
+static json_t *check(const bench_options *o)
+{
+    tn_env *env = bench_env(o);
+    const bool ok = tool_devices_check("bench", env, NULL, o->backends) == EXIT_OK &&
+                    tool_groups_devices("bench", env, &o->groups) == EXIT_OK;
+    tn_env_free(env);
+    return ok ? json_object() : NULL;
+}
+
 static json_t *work(const job *j)
 {
     if (j->model) return bench_measure(j->model, j->o, j->training, j->batch, j->peak, j->number);
     if (strcmp(j->chain, "peak") == 0) return json_pack("{s:f}", "gflop_per_s", bench_peak(j->o));
+    if (strcmp(j->chain, "check") == 0) return check(j->o);
     return strcmp(j->chain, "graph") == 0 ? bench_graph(j->o) : bench_overhead(j->o);
 }
 
@@ -151,10 +184,11 @@ static _Noreturn void serve(const job *j, int out)
     exit(ok ? EXIT_OK : EXIT_FAILED);
 }
 
-// The result, or NULL after a message.
-static json_t *measure(const job *j)
+// The result, or NULL after a message, and the exit code of that.
+static json_t *measure(const job *j, int *failed)
 {
     int ends[2], status = 0;
+    *failed = EXIT_FAILED;
     fflush(stdout);
     if (pipe(ends) != 0) {
         tool_fail("bench", "pipe: %s", strerror(errno));
@@ -174,6 +208,7 @@ static json_t *measure(const job *j)
         tool_fail("bench", "%s: ended by signal %d (%s)", j->model ? j->model->name : j->chain,
                   WTERMSIG(status), strsignal(WTERMSIG(status)));
     if (child > 0 && status == 0) return result;
+    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status)) *failed = WEXITSTATUS(status);
     json_decref(result);
     return NULL;
 }
@@ -192,9 +227,10 @@ static void run(session *s, job j)
     j.o = s->o;
     j.peak = s->peak;
     j.number = ++s->number;
-    json_t *result = measure(&j);
+    int failed;
+    json_t *result = measure(&j, &failed);
     if (!result) {
-        s->code = EXIT_FAILED;
+        s->code = failed;
         return;
     }
     json_array_extend(s->events, json_object_get(result, "trace"));
@@ -238,20 +274,24 @@ static double find_peak(const bench_options *o)
 {
     bool wanted = false;
     for (size_t i = 0; i < o->n_workloads; i++) wanted = wanted || !is_chain(o->workloads[i]);
+    int failed;
     if (!wanted || o->no_peak) return 0.0;
-    json_t *result = measure(&(job){.o = o, .chain = "peak"});
+    json_t *result = measure(&(job){.o = o, .chain = "peak"}, &failed);
     const double peak = json_number_value(json_object_get(result, "gflop_per_s"));
     json_decref(result);
     return peak;
 }
 
-static int write_trace(const session *s)
+// Closes the file.
+static int write_trace(const session *s, FILE *f)
 {
     json_t *trace = json_pack("{s:O, s:s}", "traceEvents", s->events, "displayTimeUnit", "ms");
-    const bool ok = trace && json_dump_file(trace, s->o->trace, JSON_INDENT(1)) == 0;
-    const int reason = errno;
+    const bool ok = trace && json_dumpf(trace, f, JSON_INDENT(1)) == 0;
+    const int reason = trace ? errno : ENOMEM;
+    const bool closed = fclose(f) == 0;
     json_decref(trace);
-    return ok ? EXIT_OK : tool_fail("bench", "--trace %s: %s", s->o->trace, strerror(reason));
+    if (ok && closed) return EXIT_OK;
+    return tool_fail("bench", "--trace %s: %s", s->o->trace, strerror(ok ? errno : reason));
 }
 
 int cmd_bench(int argc, char **argv)
@@ -259,10 +299,17 @@ int cmd_bench(int argc, char **argv)
     static bench_options o = {.seconds = 2.0, .dtype = TN_F32, .inference = true, .training = true};
     tool_parse(&argp, argc, argv, &o);
     if (o.quick && o.seconds > 0.02) o.seconds = 0.02;
+    // What cannot be is told before measuring, not after.
+    int failed;
+    json_t *checked = measure(&(job){.o = &o, .chain = "check"}, &failed);
+    if (!checked) return failed;
+    json_decref(checked);
+    FILE *trace = o.trace ? fopen(o.trace, "w") : NULL;
+    if (o.trace && !trace) return tool_fail("bench", "--trace %s: %s", o.trace, strerror(errno));
     session s = {.o = &o, .results = json_array(), .events = json_array()};
     s.peak = find_peak(&o);
     for (size_t i = 0; i < o.n_workloads; i++) run_workload(&s, o.workloads[i]);
-    if (o.trace && write_trace(&s) != EXIT_OK) s.code = EXIT_FAILED;
+    if (trace && write_trace(&s, trace) != EXIT_OK) s.code = EXIT_FAILED;
     json_decref(s.events);
     if (!o.json)
         json_decref(s.results);

@@ -362,7 +362,7 @@ int cmd_ops(int argc, char **argv)
 {
     options o = {0};
     tool_parse(&argp, argc, argv, &o);
-    tn_env *env = tool_env();
+    tn_env *env = tool_env(0);
     const tn_op_decl *op = o.name ? tn_env_op_find(env, o.name) : NULL;
     int code = EXIT_OK;
     if (o.name && !op)

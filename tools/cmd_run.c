@@ -364,6 +364,7 @@ static int execute(run *r, const options *o)
     const tn_names inputs = tn_inputs(r->g, net);
     if (o->dtype) override_dtypes(r, o, inputs);
     if (tn_graph_status(r->g) != TN_OK) return tool_graph_fail("run", r->g, o->network, NULL);
+    if (tool_groups_check("run", r->g, r->net, &o->groups) != EXIT_OK) return EXIT_FAILED;
     if (load_inputs(r, o, inputs) != EXIT_OK || load_params(r, o, inputs) != EXIT_OK)
         return EXIT_FAILED;
     if (!o->dtype && match_dtypes(r) != EXIT_OK) return EXIT_FAILED;
@@ -381,7 +382,7 @@ int cmd_run(int argc, char **argv)
     static options o;
     static run r; // large, and zeroed
     tool_parse(&argp, argc, argv, &o);
-    r.env = tool_env();
+    r.env = tool_env(0);
     r.g = tn_graph_new(r.env);
     const int code = r.g ? execute(&r, &o) : tool_fail("run", "out of memory");
     tn_exec_free(r.exec);

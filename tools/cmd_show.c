@@ -274,7 +274,7 @@ int cmd_show(int argc, char **argv)
 {
     static options o; // large, and zeroed
     tool_parse(&argp, argc, argv, &o);
-    tn_env *env = tool_env();
+    tn_env *env = tool_env(0);
     tn_graph *g = tn_graph_new(env);
     const int code = g ? show(g, &o) : tool_fail("show", "out of memory");
     tn_graph_free(g);

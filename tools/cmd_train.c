@@ -164,7 +164,7 @@ static void draw(const dataset *d, int64_t i)
 static int ask(const train_options *o, const datasets *data, const char *symbol, const char *params)
 {
     train_options again = *o;
-    trainer t = {.env = tool_env()};
+    trainer t = {.env = tool_env(0)};
     tn_tensor_list stored = {0};
     score s;
     again.network = symbol;
@@ -221,7 +221,7 @@ static int train(const train_options *o)
     char symbol[4096], params[4096];
     datasets data;
     if (!can_save(o->save)) return tool_fail("train", "--save %s: %s", o->save, strerror(errno));
-    trainer t = {.env = tool_env()};
+    trainer t = {.env = tool_env(0)};
     FILE *log = o->losses ? fopen(o->losses, "w") : NULL;
     int code = o->losses && !log ? tool_fail("train", "%s: %s", o->losses, strerror(errno))
                                  : datasets_load(t.env, o->data, &data);

@@ -30,7 +30,8 @@ static int help(FILE *to, int code)
     fprintf(to, "\n`tenon COMMAND --help` explains one. Exit codes: 0, 1 failure, 2 usage.\n\n"
                 "TENON_PLUGIN_PATH  files and directories searched first for plugins, with colons\n"
                 "TENON_BACKENDS     backends in order of preference where --backend is not given\n"
-                "TENON_NUM_THREADS  threads of the kernels; as many as processors if not given\n");
+                "TENON_NUM_THREADS  threads of the kernels; as many as processors if not given\n"
+                "TENON_NAN          stop: a run ends at the first number that is not finite\n");
     return code;
 }
 

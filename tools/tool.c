@@ -48,19 +48,30 @@ int tool_graph_fail(const char *command, const tn_graph *g, const char *path, co
     return tool_fail(command, "%s%s%.*s with %s", path, colon, (int)(advice - text), text, option);
 }
 
-tn_env *tool_env(void)
+tn_env *tool_env(int32_t threads)
 {
-    tn_env *env = tn_env_new(NULL);
+    tn_env *env = tn_env_new(&(tn_env_options){.size = sizeof(tn_env_options), .threads = threads});
     if (!env) {
         fprintf(stderr, "tenon: out of memory\n");
         exit(EXIT_FAILED);
     }
-    if (tn_env_status(env) != TN_OK) { // TENON_NUM_THREADS makes no sense
+    if (tn_env_status(env) != TN_OK) { // TENON_NUM_THREADS or TENON_NAN makes no sense
         fprintf(stderr, "tenon: %s\n", tn_env_error(env));
         tn_env_free(env);
         exit(EXIT_USAGE);
     }
     return env;
+}
+
+int tool_devices_check(const char *command, tn_env *env, const char *option, const char *list)
+{
+    tn_graph *g = tn_graph_new(env);
+    const tn_symbol x = tn_variable(g, "x", .shape = TN_DIMS(1)); // no node, so no kernel either
+    tn_exec *e = tn_simple_bind(g, x, .backends = list);
+    const int code = e ? EXIT_OK : tool_graph_fail(command, g, option, NULL);
+    tn_exec_free(e);
+    tn_graph_free(g);
+    return code;
 }
 
 bool tool_shape_parse(tool_shapes *shapes, const char *text)
@@ -108,6 +119,46 @@ bool tool_group_parse(tool_groups *groups, char *text)
 tn_attrs tool_groups_of(const tool_groups *groups)
 {
     return (tn_attrs){groups->n, groups->v};
+}
+
+int tool_groups_devices(const char *command, tn_env *env, const tool_groups *groups)
+{
+    int code = EXIT_OK;
+    for (size_t i = 0; i < groups->n && code == EXIT_OK; i++) {
+        char option[128];
+        snprintf(option, sizeof option, "--group %.100s", groups->v[i].key);
+        code = tool_devices_check(command, env, option, groups->v[i].value);
+    }
+    return code;
+}
+
+// Appends " name" unless it is there already; what does not fit is left out.
+static void add_name(char *names, size_t size, const char *name)
+{
+    const size_t n = strlen(names), m = strlen(name);
+    for (const char *at = names; (at = strstr(at, name)); at += m)
+        if (at > names && at[-1] == ' ' && (at[m] == ' ' || at[m] == 0)) return;
+    if (n + m + 2 <= size) snprintf(names + n, size - n, " %s", name);
+}
+
+int tool_groups_check(const char *command, tn_graph *g, tn_symbol net, const tool_groups *groups)
+{
+    const tn_attr_dict_result all = groups->n ? tn_attr_dict(g, net) : (tn_attr_dict_result){0};
+    for (size_t i = 0; i < groups->n; i++) {
+        char names[512] = "";
+        bool found = false;
+        for (size_t k = 0; k < all.n; k++)
+            for (size_t a = 0; a < all.v[k].attrs.n; a++) {
+                const tn_attr *attr = &all.v[k].attrs.v[a];
+                if (strcmp(attr->key, "__ctx_group__") != 0) continue;
+                found = found || strcmp(attr->value, groups->v[i].key) == 0;
+                add_name(names, sizeof names, attr->value);
+            }
+        if (!found)
+            return tool_fail(command, "--group %s: no node has that __ctx_group__; there are:%s",
+                             groups->v[i].key, *names ? names : " none");
+    }
+    return tool_groups_devices(command, tn_graph_env(g), groups);
 }
 
 const char *tool_shape_text(const tn_shape *shape)

@@ -31,8 +31,14 @@ __attribute__((format(printf, 2, 3))) int tool_fail(const char *command, const c
 int tool_env_fail(const char *command, const tn_env *env);
 int tool_graph_fail(const char *command, const tn_graph *g, const char *path, const char *option);
 
-// The env of a command: plugins searched as documented in tenon/env.h. Exits on out of memory.
-tn_env *tool_env(void);
+// The env of a command: plugins searched as documented in tenon/env.h; threads of its pool, 0: as
+// many as is usual. Exits on out of memory, and where TENON_NUM_THREADS or TENON_NAN makes no
+// sense.
+tn_env *tool_env(int32_t threads);
+
+// Can a bind with that list of backends (NULL: the usual one) find and open its devices? EXIT_OK,
+// or a message, which begins with `option` unless that is NULL.
+int tool_devices_check(const char *command, tn_env *env, const char *option, const char *list);
 
 // Names given on the command line as NAME=1,3,224,224.
 typedef struct tool_shapes {
@@ -55,6 +61,9 @@ typedef struct tool_groups {
 // False if text is not of that form; it is cut in two.
 bool tool_group_parse(tool_groups *groups, char *text);
 tn_attrs tool_groups_of(const tool_groups *groups);
+// EXIT_OK if each device can be used (and some node of net is in each group), or a message.
+int tool_groups_devices(const char *command, tn_env *env, const tool_groups *groups);
+int tool_groups_check(const char *command, tn_graph *g, tn_symbol net, const tool_groups *groups);
 
 // "(64,784)" in a static buffer, for printf; "?" where unknown.
 const char *tool_shape_text(const tn_shape *shape);

@@ -45,6 +45,7 @@ tn_env *tn_env_new(const tn_env_options *options)
     env->log = chosen.log;
     env->log_ctx = chosen.log_ctx;
     env->threads = tni_threads_choose(env, chosen.threads);
+    tni_nan_check(env);
     tni_main_lock();
     const bool done =
         tni_load_table(env, &tni_core_plugin) != TN_E_NOMEM && tni_load_all(env, &chosen);
@@ -207,6 +208,11 @@ const char *tn_env_op_plugin(const tn_env *env, const tn_op_decl *decl)
     return op ? op->plugin : "";
 }
 
+uint32_t tn_env_num_threads(const tn_env *env)
+{
+    return env ? env->threads : 0;
+}
+
 // ------------------------------------------------------------------ for lower layers
 
 const tni_registry *tni_env_registry(const tn_env *env)
@@ -217,9 +223,4 @@ const tni_registry *tni_env_registry(const tn_env *env)
 const char *tni_plugin_name(const tni_plugin *plugin)
 {
     return plugin->name;
-}
-
-uint32_t tni_env_threads(const tn_env *env)
-{
-    return env->threads;
 }

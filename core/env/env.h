@@ -155,4 +155,7 @@ bool tni_options_read(tn_env *env, tni_plugin *plugin, tni_error *error);
 // Size of the pool: asked for, or TENON_NUM_THREADS, or what OpenMP would use.
 uint32_t tni_threads_choose(tn_env *env, int32_t asked);
 
+// A value of TENON_NAN that no bind will understand is told as the env's error, and logged.
+void tni_nan_check(tn_env *env);
+
 #endif

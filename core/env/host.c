@@ -77,13 +77,13 @@ static void host_free(tn_host *host, void *p, uint64_t bytes, uint64_t align)
 
 enum { MOST_THREADS = 4096 };
 
-// What was asked for cannot be: the env says so, the log too, and takes what is usual.
+// What was asked for cannot be: the env says so, and the log, which tells as well what is used.
 static void refuse_threads(tn_env *env, const char *what, const char *got, uint32_t used)
 {
     char text[160];
-    snprintf(text, sizeof text, "%s=%.32s: wanted a number of threads, 1 to %d; %u %s used", what,
-             got, MOST_THREADS, used, used == 1 ? "is" : "are");
-    tni_log(env, TN_LOG_WARN, "%s", text);
+    snprintf(text, sizeof text, "%s=%.32s: wanted a number of threads, 1 to %d", what, got,
+             MOST_THREADS);
+    tni_log(env, TN_LOG_WARN, "%s; %u %s used", text, used, used == 1 ? "is" : "are");
     tni_env_fail(env, TN_E_INVALID, "%s", text);
 }
 
@@ -105,6 +105,14 @@ uint32_t tni_threads_choose(tn_env *env, int32_t asked)
     if (*end == 0 && n > 0 && n <= MOST_THREADS) return (uint32_t)n;
     refuse_threads(env, "TENON_NUM_THREADS", text, usual);
     return usual;
+}
+
+void tni_nan_check(tn_env *env)
+{
+    const char *text = secure_getenv("TENON_NAN");
+    if (!text || !*text || strcmp(text, "stop") == 0) return;
+    tni_log(env, TN_LOG_WARN, "TENON_NAN=%.32s: wanted stop; it is ignored", text);
+    tni_env_fail(env, TN_E_INVALID, "TENON_NAN=%.32s: wanted stop", text);
 }
 
 static uint32_t host_threads(tn_host *host)

@@ -39,7 +39,7 @@ static bool keep_groups(tn_exec *e, tn_attrs groups)
 static bool keep_options(tni_bind *b)
 {
     tn_exec *e = b->e;
-    const uint32_t pool = tni_env_threads(e->env);
+    const uint32_t pool = tn_env_num_threads(e->env);
     const char *nan = secure_getenv("TENON_NAN");
     e->seed = b->o.seed ? b->o.seed : 1;
     e->flags = b->o.flags;

@@ -95,7 +95,6 @@ tn_status tni_device_open(tn_env *env, tni_device *device, tni_error *error);
 // Reading takes it away.
 const char *tni_host_take_error(const struct tni_plugin *plugin);
 const char *tni_plugin_name(const struct tni_plugin *plugin);
-uint32_t tni_env_threads(const tn_env *env);
 // A failed call that took the env: keeps status and text, returns status. [any thread]
 __attribute__((format(printf, 3, 4))) tn_status tni_env_fail(tn_env *env, tn_status status,
                                                              const char *format, ...);

@@ -39,9 +39,10 @@ enum {
 // A plugin that cannot be used is a record (tn_env_candidate), not a failure; of two of one name
 // the first is used.
 // A number of threads that cannot be (TENON_NUM_THREADS=abc, 0, -3, 5000) is TN_E_INVALID in
-// tn_env_status(); the env can be used, with as many threads as if nothing had been said.
-// NULL only when out of memory, and in a plugin's own init(), open() or shutdown(), where no env can
-// be made or freed. Free it with tn_env_free().
+// tn_env_status(); the env can be used, with as many threads as if nothing had been said. So is a
+// TENON_NAN other than "stop", which binds will ignore.
+// NULL only when out of memory, and in a plugin's own init(), open() or shutdown(), where no env
+// can be made or freed. Free it with tn_env_free().
 TN_API tn_env *tn_env_new(const tn_env_options *options);
 
 // Shuts the plugins down, last loaded first, and frees env. The shared objects stay mapped until
@@ -52,6 +53,9 @@ TN_API void tn_env_free(tn_env *env);
 // The text is valid until env is freed or eight more calls failed.
 TN_API tn_status tn_env_status(const tn_env *env);
 TN_API const char *tn_env_error(const tn_env *env);
+
+// Threads of the pool that kernels run on, the caller's own among them. 0 for NULL.
+TN_API uint32_t tn_env_num_threads(const tn_env *env);
 
 // Loads one plugin from an absolute path or an explicitly relative one ("./x.so"); a bare name is
 // refused. Explicit loading is required loading: a plugin that cannot be used is an error.

@@ -156,7 +156,7 @@ static uint32_t threads_of(int32_t asked, messages *m)
     const size_t before = m ? strlen(m->text) : 0;
     tn_env *env = env_with(asked, m ? keep : NULL, m);
     const uint32_t n = host_of(env)->threads(host_of(env)->host);
-    CU_ASSERT_EQUAL(n, tni_env_threads(env));
+    CU_ASSERT_EQUAL(n, tn_env_num_threads(env));
     // What the log says, the env says too.
     const bool said = m && strstr(m->text + before, "wanted a number of threads");
     CU_ASSERT_EQUAL(tn_env_status(env), said ? TN_E_INVALID : TN_OK);
@@ -188,6 +188,13 @@ static void the_budget_is_asked_for_or_from_the_environment(void)
         TN_CHECK_HAS(m.text, said);
     }
     unsetenv("TENON_NUM_THREADS");
+    CU_ASSERT_EQUAL(tn_env_num_threads(NULL), 0);
+    setenv("TENON_NAN", "stp", 1);
+    tn_env *env = env_with(0, keep, &m);
+    TN_CHECK_STR(tn_env_error(env), "TENON_NAN=stp: wanted stop");
+    TN_CHECK_HAS(m.text, "TENON_NAN=stp: wanted stop; it is ignored");
+    tn_env_free(env);
+    unsetenv("TENON_NAN");
     CU_ASSERT_EQUAL(threads_of(-1, &m), all);
     TN_CHECK_HAS(m.text, "tn_env_options.threads=-1: wanted");
     CU_ASSERT_EQUAL(threads_of(4097, &m), all);

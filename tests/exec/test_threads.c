@@ -104,7 +104,7 @@ static void executors_bound_here_run_elsewhere(void)
 
 static void the_budget_of_threads_reaches_the_kernels(void)
 {
-    const uint32_t pool = tni_env_threads(bench.env);
+    const uint32_t pool = tn_env_num_threads(bench.env);
     for (int32_t wanted = 0; wanted < 3; wanted++) {
         tn_graph *g = tn_graph_new(bench.env);
         tn_exec *e = tn_simple_bind(g, net_of(g), .backends = bench.backends, .threads = wanted,

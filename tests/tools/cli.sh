@@ -6,7 +6,7 @@
 # sanitizers, so that a crash is never taken for the failure that a test expects.
 set -u
 : "${TENON_SOURCE_DIR:?}" "${TENON_BUILD_DIR:?}"
-unset TENON_PLUGIN_PATH TENON_BACKENDS TENON_NUM_THREADS OMP_NUM_THREADS TERM
+unset TENON_PLUGIN_PATH TENON_BACKENDS TENON_NUM_THREADS TENON_NAN OMP_NUM_THREADS TERM
 # Threads that wait for work must not take the processors from other tests.
 export OMP_WAIT_POLICY=passive
 
@@ -68,6 +68,11 @@ shown() { # FILE WHETHER PATTERN
 out() { shown out yes "$1"; }
 not_out() { shown out no "$1"; }
 err() { shown err yes "$1"; }
+# once PATTERN: that is the one line of errors.
+once() {
+    err "$1" || return 1
+    [ "$(wc -l <err)" = 1 ] || fail "$command: not one line of errors: $(cat err)"
+}
 quiet() { [ ! -s err ] || fail "$command: says: $(head -n 5 err)"; }
 
 # valid_json FILE: with Python's reader, if there is one.

@@ -99,16 +99,28 @@ tenon 0 bench graph --quick && out '^bind .* ratio ' && out ' 50 +100 nodes'
 tenon 2 bench mlp --mode sideways && err '\-\-mode: wanted inference or training'
 tenon 2 bench mlp --dtype float31 && err 'no dtype "float31"'
 tenon 2 bench mlp --group first && err '\-\-group: wanted NAME=DEVICE'
-tenon 1 bench mlp --quick --backend absent && err 'absent'
-tenon 1 bench mlp --quick --seconds 0 --no-peak --trace absent/trace.json &&
-    err '\-\-trace absent/trace.json: No such file'
+# Told once, and before anything is measured.
+tenon 1 bench mlp lenet --quick --backend absent && once 'backends "absent": no backend' && not_out .
+tenon 1 bench mlp --quick --group first=absent --group second=blas && not_out . &&
+    once '^tenon bench: --group first: backends "absent": no backend'
+tenon 1 bench mlp --quick --trace absent/trace.json && not_out . &&
+    once '\-\-trace absent/trace.json: No such file'
+tenon 2 bench mlp --quick --group first=blas &&
+    err '\-\-group: wanted devices for both, first and second; second has none'
+tenon 2 bench mlp --group third=blas && err 'no group "third"; there are first and second'
 
 echo "== groups of a network in a file"
 network 2 "{\"op\": \"null\", \"name\": \"x\", \"attrs\": {\"__shape__\": \"(2, 3)\"}, \"inputs\": []},
     $(node tanh t '[[0, 0, 0]]' '"__ctx_group__": "early"'), $(node exp e '[[1, 0, 0]]')" >net.json
 tenon 0 run net.json --group early=reference --backend reference && out '^e_output \(2,3\)'
-tenon 1 run net.json --group early=absent --backend reference && err 'absent'
-tenon 1 run net.json --group late=reference --backend reference && err 'early'
+tenon 1 run net.json --group early=absent --backend reference &&
+    once '^tenon run: --group early: backends "absent": no backend "absent"'
+for device in reference absent; do
+    tenon 1 run net.json --group late=$device --backend reference &&
+        once '\-\-group late: no node has that __ctx_group__; there are: early$'
+done
+perceptron >plain.json
+tenon 1 run plain.json --group late=reference && once 'no node has that .*; there are: none$'
 tenon 2 run net.json --group early && err '\-\-group: wanted NAME=DEVICE'
 
 finish

@@ -34,8 +34,12 @@ tenon 2 ops a b && err 'one operator at a time'
 
 for threads in abc 0 -3 2.5 5000; do
     TENON_NUM_THREADS=$threads tenon 2 backends &&
-        err "^tenon: TENON_NUM_THREADS=$threads: wanted a number of threads, 1 to 4096"
+        err "^tenon: TENON_NUM_THREADS=$threads: wanted a number of threads, 1 to 4096\$"
 done
+TENON_NUM_THREADS=abc tenon 2 bench mlp --quick && once 'TENON_NUM_THREADS=abc: wanted' && not_out .
+TENON_NAN=stp tenon 2 backends && err '^tenon: TENON_NAN=stp: wanted stop$'
+TENON_NAN=stop tenon 0 backends --names && quiet
+tenon 0 --help && out "^TENON_NAN "
 TENON_NUM_THREADS=1 tenon 0 backends --names && quiet
 
 echo "== backends"
@@ -129,6 +133,7 @@ tenon 0 bench overhead --nodes 10 --runs 3 && out '^overhead: 10 scalar addition
 tenon 0 bench overhead --nodes 10 --runs 3 --json && valid_json out && out '"median_ns": [0-9]'
 tenon 0 bench graph --nodes 100 && out '^bind .* ratio '
 tenon 2 bench nothing && err 'no workload "nothing"'
+tenon 2 bench overhead --threads 4097 && err '\-\-threads: wanted 1 to 4096, got "4097"'
 tenon 2 bench overhead --runs 0 && err 'wanted a whole number of at least 1, got "0"'
 tenon 1 bench overhead --backend absent && err 'absent'
 
