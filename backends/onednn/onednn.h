@@ -11,6 +11,7 @@
 
 // ------------------------------------------------------------------ tables
 
+extern const tn_kernel_row onednn_columns[];    // onednn_columns.c
 extern const tn_kernel_row onednn_conv[];       // onednn_conv.c
 extern const tn_kernel_row onednn_dense[];      // onednn_dense.c
 extern const tn_kernel_row onednn_pool[];       // onednn_pool.c
@@ -105,6 +106,9 @@ typedef struct od_state {
 
 // Adds a primitive with room for n arguments, and its scratch memory to info.
 tn_status od_add(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_desc_t pd, int32_t n);
+// The same, where the primitive was described for so many threads.
+tn_status od_add_for(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_desc_t pd,
+                     int32_t n, uint32_t workers);
 // Gives the last step an argument.
 tn_status od_bind(tn_sdk_kernel *k, int arg, const dnnl_memory_desc_t *md, od_from from,
                   uint64_t index);

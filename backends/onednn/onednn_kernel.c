@@ -77,6 +77,12 @@ static bool grow(tn_sdk_kernel *k)
 
 tn_status od_add(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_desc_t pd, int32_t n)
 {
+    return od_add_for(k, info, pd, n, od_workers(k));
+}
+
+tn_status od_add_for(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_desc_t pd,
+                     int32_t n, uint32_t workers)
+{
     od_state *s = k->state;
     const tn_host_api *h = k->host;
     const tn_status begun = s->steps ? TN_OK : begin(k);
@@ -89,7 +95,7 @@ tn_status od_add(tn_sdk_kernel *k, tn_kernel_info *info, const_dnnl_primitive_de
     step->args = h->alloc(h->host, (uint64_t)step->room * sizeof *step->args, 8);
     step->places = h->alloc(h->host, (uint64_t)step->room * sizeof *step->places, 8);
     if (!step->args || !step->places) return no_memory(k);
-    const int before = od_enter(od_workers(k));
+    const int before = od_enter(workers);
     status = dnnl_primitive_create(&step->primitive, pd);
     od_leave(before);
     if (status != dnnl_success) {
