@@ -94,5 +94,62 @@ static void layers_take_their_activation(void)
     tn_exec_free(e);
 }
 
+// ------------------------------------------------------------------ columns
+
+// A convolution of these data, and whether the gradient of its data goes by columns, where products
+// are fast.
+typedef struct window {
+    const char *params;
+    int64_t data[4];
+    bool by_columns;
+} window;
+
+static const window windows[] = {
+    {"kernel=(5,5); num_filter=50", {13, 20, 12, 12}, true},
+    {"kernel=(3,2); num_filter=49; pad=(2,1); no_bias=1", {9, 5, 7, 9}, true},
+    {"kernel=(2,7); num_filter=48; pad=(0,5)", {12, 3, 9, 6}, true},
+    {"kernel=(2,2); num_filter=48; pad=(3,3)", {11, 1, 4, 5}, true}, // windows outside the picture
+    {"kernel=(7,7); num_filter=48; pad=(3,3)", {8, 12, 15, 15}, true}, // 8 rows a block, of 15
+    {"kernel=(3,3); num_filter=48; pad=(1,1)", {7, 12, 8, 8}, false},  // few pictures
+    {"kernel=(3,3); num_filter=48; pad=(1,1)", {8, 13, 8, 8}, false},  // little filling
+    {"kernel=(3,3); num_filter=48; stride=(1,2)", {8, 12, 9, 15}, false},
+    {"kernel=(3,3); num_filter=48; dilate=(2,1)", {8, 12, 11, 11}, false},
+    {"kernel=(3,3); num_filter=48; num_group=2", {8, 12, 8, 8}, false},
+};
+
+static const window *now;
+
+static tn_symbol net_window(void)
+{
+    const tn_symbol x = layer("Convolution", "c", now->params, tn_var("data"));
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=5", x));
+}
+
+static void check_window(const window *w)
+{
+    now = w;
+    const tn_dims data = {4, w->data};
+    tn_exec *got = bind_net(net_window, data, "onednn,reference", true, 2);
+    tn_exec *wanted = bind_net(net_window, data, "reference", true, 0);
+    for (int i = 0; got && wanted && i < 2; i++) {
+        step(got, true);
+        step(wanted, true);
+        if (!all_near(got, wanted, 1e-4)) TN_CHECK_STR(w->params, "near the reference");
+    }
+    const count by_columns = {.op = "_backward_Convolution_data", .impl = "columns, brg"};
+    if (got && has_fast_products(got) && rows_of(got, by_columns) != w->by_columns)
+        TN_CHECK_STR(w->params, w->by_columns ? "by columns" : "a convolution");
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+// With two threads in this bind, however many the pool has.
+static void few_channels_go_by_columns(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) check_window(&windows[i]);
+}
+
 TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows},
-             {"layers take their activation", layers_take_their_activation})
+             {"layers take their activation", layers_take_their_activation},
+             {"few channels go by columns", few_channels_go_by_columns})
