@@ -6,7 +6,7 @@
 
 #include "tools/tool.h"
 
-enum { MAX_INPUTS = 256, MAX_OUTPUTS = 64 };
+enum { MAX_INPUTS = 256, MAX_OUTPUTS = 64, MAX_VALUES = 2048 };
 
 typedef struct options {
     const char *network, *params, *backends, *out;
@@ -75,10 +75,7 @@ static const struct argp_option argp_options[] = {
      .arg = "NAME=DEVICE",
      .doc = "device of the nodes whose __ctx_group__ is NAME; repeatable"},
     {.name = "dtype", .key = 'T', .arg = "NAME", .doc = "convert inputs and parameters to this"},
-    {.name = "compute",
-     .key = KEY_COMPUTE,
-     .arg = "NAME",
-     .doc = "float32, or bfloat16 where a backend can; results stay float32"},
+    TOOL_COMPUTE_OPTION(KEY_COMPUTE),
     {.name = "train", .key = 't', .doc = "run as in training; writes DIR/aux_<name>.npy"},
     {.name = "grad",
      .key = 'g',
@@ -103,10 +100,10 @@ typedef struct run {
     tn_graph *g;
     tn_exec *exec;
     tn_symbol net;
-    tn_tensor_list params;        // as stored, names with arg: or aux:
-    tn_named_tensor values[2048]; // what the network is fed with: inputs first, then params
-    bool owned[2048];             // made here, to be released
-    size_t n_values, n_given;     // the first n_given are inputs
+    tn_tensor_list params;              // as stored, names with arg: or aux:
+    tn_named_tensor values[MAX_VALUES]; // what the network is fed with: inputs first, then params
+    bool owned[MAX_VALUES];             // made here, to be released
+    size_t n_values, n_given;           // the first n_given are inputs
 } run;
 
 static bool contains(tn_names names, const char *name)
@@ -206,25 +203,57 @@ static int load_params(run *r, const options *o, tn_names inputs)
     return EXIT_OK;
 }
 
-// A floating input follows the floating dtype of the parameters, so that a float64 array can be
-// fed to a float32 network.
-static int match_dtypes(run *r)
+static bool is_floating(tn_dtype d)
 {
-    tn_dtype wanted = TN_DTYPE_NONE;
-    for (size_t i = r->n_given; i < r->n_values && !wanted; i++) {
+    return d == TN_F32 || d == TN_F64 || d == TN_F16 || d == TN_BF16;
+}
+
+// The first floating dtype of the values from that one on.
+static tn_dtype floating_from(const run *r, size_t first)
+{
+    for (size_t i = first; i < r->n_values; i++)
+        if (is_floating(tn_tensor_dtype(r->values[i].tensor)))
+            return tn_tensor_dtype(r->values[i].tensor);
+    return TN_DTYPE_NONE;
+}
+
+static int convert(run *r, size_t i, tn_dtype wanted)
+{
+    const tn_dtype d = tn_tensor_dtype(r->values[i].tensor);
+    tn_tensor *cast = tn_tensor_cast(r->values[i].tensor, wanted);
+    if (!cast) return tool_env_fail("run", r->env);
+    fprintf(stderr, "tenon run: %s is converted from %s to %s, as the parameters are\n",
+            r->values[i].name, tn_dtype_name(d), tn_dtype_name(wanted));
+    if (r->owned[i]) tn_tensor_release(r->values[i].tensor);
+    r->values[i].tensor = cast;
+    r->owned[i] = true;
+    return EXIT_OK;
+}
+
+// Does the network take the values as they are? Its complaint is forgotten.
+static bool dtypes_agree(run *r, tn_symbol net)
+{
+    tn_named_dtype dtypes[MAX_VALUES];
+    for (size_t i = 0; i < r->n_values; i++)
+        dtypes[i] = (tn_named_dtype){r->values[i].name, tn_tensor_dtype(r->values[i].tensor)};
+    if (tn_infer_dtype(r->g, net, (tn_dtypes){r->n_values, dtypes})) return true;
+    tn_graph_forgive(r->g);
+    return false;
+}
+
+// A floating input follows the floating dtype of the parameters, so that a float64 array can be
+// fed to a float32 network. So does one of whole numbers, such as pixels, if the network does not
+// take it as it is: indices stay what they are.
+static int match_dtypes(run *r, tn_symbol net)
+{
+    const tn_dtype stored = floating_from(r, r->n_given), any = floating_from(r, 0);
+    for (size_t i = 0; stored && i < r->n_given; i++) {
         const tn_dtype d = tn_tensor_dtype(r->values[i].tensor);
-        if (d == TN_F32 || d == TN_F64 || d == TN_F16 || d == TN_BF16) wanted = d;
+        if (d != stored && is_floating(d) && convert(r, i, stored) != EXIT_OK) return EXIT_FAILED;
     }
-    for (size_t i = 0; wanted && i < r->n_given; i++) {
-        const tn_dtype d = tn_tensor_dtype(r->values[i].tensor);
-        if (d == wanted || (d != TN_F32 && d != TN_F64 && d != TN_F16 && d != TN_BF16)) continue;
-        tn_tensor *cast = tn_tensor_cast(r->values[i].tensor, wanted);
-        if (!cast) return tool_env_fail("run", r->env);
-        fprintf(stderr, "tenon run: %s is converted from %s to %s, as the parameters are\n",
-                r->values[i].name, tn_dtype_name(d), tn_dtype_name(wanted));
-        if (r->owned[i]) tn_tensor_release(r->values[i].tensor);
-        r->values[i].tensor = cast;
-        r->owned[i] = true;
+    for (size_t i = 0; any && i < r->n_given; i++) {
+        if (is_floating(tn_tensor_dtype(r->values[i].tensor)) || dtypes_agree(r, net)) continue;
+        if (convert(r, i, stored ? stored : any) != EXIT_OK) return EXIT_FAILED;
     }
     return EXIT_OK;
 }
@@ -255,9 +284,9 @@ static tn_symbol choose_outputs(run *r, const options *o)
 
 static int bind(run *r, const options *o, tn_symbol net)
 {
-    tn_named_dims shapes[2048];
-    tn_named_dtype dtypes[2048];
-    tn_shape kept[2048];
+    tn_named_dims shapes[MAX_VALUES];
+    tn_named_dtype dtypes[MAX_VALUES];
+    tn_shape kept[MAX_VALUES];
     for (size_t i = 0; i < r->n_values; i++) {
         kept[i] = tn_tensor_shape(r->values[i].tensor);
         shapes[i] =
@@ -367,7 +396,7 @@ static int execute(run *r, const options *o)
     if (tool_groups_check("run", r->g, r->net, &o->groups) != EXIT_OK) return EXIT_FAILED;
     if (load_inputs(r, o, inputs) != EXIT_OK || load_params(r, o, inputs) != EXIT_OK)
         return EXIT_FAILED;
-    if (!o->dtype && match_dtypes(r) != EXIT_OK) return EXIT_FAILED;
+    if (!o->dtype && match_dtypes(r, net) != EXIT_OK) return EXIT_FAILED;
     if (bind(r, o, net) != EXIT_OK) return EXIT_FAILED;
     name_zeros(r, tn_exec_arguments(r->exec));
     name_zeros(r, tn_exec_auxiliary_states(r->exec));

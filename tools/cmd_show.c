@@ -6,10 +6,13 @@
 #include "tools/tool.h"
 
 typedef struct options {
-    const char *path, *backends, *dot;
+    const char *path, *backends, *inputs, *dot;
+    tn_dtype compute;
     tool_shapes shapes;
     bool train, json;
 } options;
+
+enum { KEY_COMPUTE = 1000 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -20,6 +23,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--shape: wanted NAME=1,3,224,224, got \"%s\"", arg);
         break;
     case 'b': o->backends = arg; break;
+    case 'i':
+        o->inputs = arg;
+        for (char *at = arg; (at = strchr(at, ','));) *at = ' ';
+        break;
+    case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 'd': o->dot = arg; break;
     case 't': o->train = true; break;
     case 'j': o->json = true; break;
@@ -41,6 +49,12 @@ static const struct argp_option argp_options[] = {
      .arg = "NAME=N,...",
      .doc = "shape of an input; -1: unknown; repeatable"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends to place on, in order"},
+    {.name = "inputs",
+     .key = 'i',
+     .arg = "NAMES",
+     .doc =
+         "what alone changes from run to run, as in inference: data,label; all else is constant"},
+    TOOL_COMPUTE_OPTION(KEY_COMPUTE),
     {.name = "train", .key = 't', .doc = "with the backward nodes"},
     {.name = "dot", .key = 'd', .arg = "FILE", .doc = "write a Graphviz drawing"},
     {.name = "json", .key = 'j', .doc = "the placement report, for programs"},
@@ -228,8 +242,8 @@ static int show_placement(tn_graph *g, tn_symbol net, const options *o)
 {
     tn_named_dims places[64];
     tn_exec *e = tn_simple_bind(g, net, .backends = o->backends,
-                                .shapes = tool_shapes_of(&o->shapes, places),
-                                .grad_req = o->train ? TN_WRITE : TN_NULL);
+                                .shapes = tool_shapes_of(&o->shapes, places), .inputs = o->inputs,
+                                .compute = o->compute, .grad_req = o->train ? TN_WRITE : TN_NULL);
     if (!e) return tool_graph_fail("show", g, o->path, "--shape NAME=N,...");
     if (o->json) {
         fputs(tn_exec_report_json(e), stdout);
@@ -252,6 +266,8 @@ static int show(tn_graph *g, const options *o)
     bool complete = false;
     const tn_symbol net = tn_symbol_load(g, o->path);
     if (!net.node) return tool_graph_fail("show", g, o->path, NULL);
+    if (o->backends && tool_devices_check("show", tn_graph_env(g), NULL, o->backends) != EXIT_OK)
+        return EXIT_FAILED;
     int code = table_make(&t, g, net, o, &complete);
     if (code == EXIT_OK && !o->json) {
         tool_print_names("arguments:", tn_arguments(g, net));
@@ -264,7 +280,8 @@ static int show(tn_graph *g, const options *o)
     table_free(&t);
     if (code != EXIT_OK) return code;
     // What is missing is told by the attempt, where somebody asked for a placement.
-    if (complete || o->json || o->backends || o->train) return show_placement(g, net, o);
+    if (complete || o->json || o->backends || o->inputs || o->compute || o->train)
+        return show_placement(g, net, o);
     puts("\nGive the shapes of the inputs (--shape data=1,3,224,224) for the memory plan and the "
          "placement.");
     return EXIT_OK;

@@ -9,6 +9,24 @@
 
 enum { KEY_COMPUTE = 1000 };
 
+// The next number of a list like "128,64", and what stands behind it; 0: there is none.
+static long next_width(const char **at)
+{
+    char *end;
+    errno = 0;
+    const long units = strtol(*at, &end, 10);
+    const bool ok = end != *at && units > 0 && errno == 0 && (!*end || *end == ',');
+    *at = *end ? end + 1 : end;
+    return ok ? units : 0;
+}
+
+static void check_hidden(const char *list, struct argp_state *state)
+{
+    for (const char *at = list; *at;)
+        if (!next_width(&at))
+            argp_error(state, "--hidden: wanted a list like 128,64, got \"%s\"", list);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     train_options *o = state->input;
@@ -18,13 +36,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'b': o->backends = arg; break;
     case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 'o': o->save = arg; break;
-    case 'H': o->hidden = arg; break;
+    case 'H':
+        check_hidden(arg, state);
+        o->hidden = arg;
+        break;
     case 'L': o->losses = arg; break;
     case 'e': o->epochs = tool_long(arg, "--epochs", 1, state); break;
     case 'B': o->batch = tool_long(arg, "--batch", 1, state); break;
     case 'p': o->show = tool_long(arg, "--show", 0, state); break;
     case 'l': o->lr = tool_double(arg, "--lr", state); break;
-    case 'm': o->momentum = tool_double(arg, "--momentum", state); break;
+    case 'm':
+        o->momentum = tool_double(arg, "--momentum", state);
+        if (o->momentum < 0 || o->momentum >= 1)
+            argp_error(state, "--momentum: wanted a number in [0,1), got \"%s\"", arg);
+        break;
     case 'w': o->wd = tool_double(arg, "--wd", state); break;
     case 's': o->seed = (uint64_t)tool_long(arg, "--seed", 0, state); break;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", arg); break;
@@ -48,14 +73,11 @@ static const struct argp_option argp_options[] = {
      .arg = "LIST",
      .doc = "hidden layers of the default network (default: 128)"},
     {.name = "backend", .key = 'b', .arg = "LIST", .doc = "backends in order of preference"},
-    {.name = "compute",
-     .key = KEY_COMPUTE,
-     .arg = "NAME",
-     .doc = "float32, or bfloat16 where a backend can; parameters stay float32"},
+    TOOL_COMPUTE_OPTION(KEY_COMPUTE),
     {.name = "epochs", .key = 'e', .arg = "N", .doc = "passes over the data (default 20)"},
     {.name = "batch", .key = 'B', .arg = "N", .doc = "pictures a step (default 64)"},
     {.name = "lr", .key = 'l', .arg = "X", .doc = "learning rate (default 0.1)"},
-    {.name = "momentum", .key = 'm', .arg = "X", .doc = "(default 0.9)"},
+    {.name = "momentum", .key = 'm', .arg = "X", .doc = "in [0,1) (default 0.9)"},
     {.name = "wd", .key = 'w', .arg = "X", .doc = "weight decay (default 0)"},
     {.name = "seed", .key = 's', .arg = "N", .doc = "of parameters and order (default 1)"},
     {.name = "save",
@@ -78,15 +100,13 @@ static tn_symbol perceptron(tn_graph *g, const char *hidden, int64_t classes)
 {
     tn_symbol net = tn_variable(g, "data");
     int layer = 1;
-    for (const char *at = hidden; at && *at; layer++) {
-        char fc[32], relu[32], *end;
-        const long units = strtol(at, &end, 10);
-        if (end == at || units < 1 || (*end && *end != ',')) return TN_NONE;
+    for (const char *at = hidden; *at; layer++) {
+        char fc[32], relu[32];
+        const long units = next_width(&at);
         snprintf(fc, sizeof fc, "fc%d", layer);
         snprintf(relu, sizeof relu, "relu%d", layer);
         net = tn_fully_connected(g, .data = net, .num_hidden = units, .name = fc);
         net = tn_activation(g, .data = net, .act_type = TN_RELU, .name = relu);
-        at = *end ? end + 1 : end;
     }
     char fc[32];
     snprintf(fc, sizeof fc, "fc%d", layer);
@@ -103,8 +123,6 @@ static int trainer_make(trainer *t, const train_options *o, const dataset *data)
     t->net =
         o->network ? tn_symbol_load(t->g, o->network) : perceptron(t->g, o->hidden, data->classes);
     if (tn_graph_status(t->g) != TN_OK) return tool_graph_fail("train", t->g, o->network, NULL);
-    if (t->net.node == 0)
-        return tool_fail("train", "--hidden: wanted a list like 128,64, got \"%s\"", o->hidden);
     return trainer_bind(t, data);
 }
 

@@ -39,8 +39,21 @@ int tool_env_fail(const char *command, const tn_env *env)
     return tool_fail(command, "%s", without_function(tn_env_error(env)));
 }
 
+// Does the file begin as MXNet's lists of arrays do?
+static bool is_params(const char *path)
+{
+    static const unsigned char magic[8] = {0x12, 0x01};
+    unsigned char begin[8];
+    FILE *f = fopen(path, "rb");
+    const bool found = f && fread(begin, 1, 8, f) == 8 && memcmp(begin, magic, 8) == 0;
+    if (f) fclose(f);
+    return found;
+}
+
 int tool_graph_fail(const char *command, const tn_graph *g, const char *path, const char *option)
 {
+    if (path && is_params(path))
+        return tool_fail(command, "%s: this is a .params file; wanted a NET-symbol.json", path);
     const char *text = without_function(tn_graph_error(g)), *colon = path ? ": " : "";
     const char *advice = option ? strstr(text, " in .shapes") : NULL;
     if (!path || strncmp(text, path, strlen(path)) == 0) path = colon = "";
@@ -278,7 +291,7 @@ tn_dtype tool_compute(const char *text, struct argp_state *state)
 {
     if (strcmp(text, "float32") == 0) return TN_DTYPE_NONE;
     if (strcmp(text, "bfloat16") != 0 && strcmp(text, "bf16") != 0)
-        argp_error(state, "--compute: wanted float32 or bfloat16, got \"%s\"", text);
+        argp_error(state, "--compute: wanted float32, bfloat16 or bf16, got \"%s\"", text);
     return TN_BF16;
 }
 

@@ -84,6 +84,14 @@ void tool_wrap(const char *text, int at, int indent, int width);
 // Value of --compute for tn_bind_options: float32 is TN_DTYPE_NONE, bfloat16 or bf16 is TN_BF16;
 // exits with EXIT_USAGE through argp if it is something else.
 tn_dtype tool_compute(const char *text, struct argp_state *state);
+// The option itself, the same for all commands.
+#define TOOL_COMPUTE_OPTION(number)                                                 \
+    {                                                                               \
+        .name = "compute", .key = (number), .arg = "DTYPE", .doc = tool_compute_doc \
+    }
+#define tool_compute_doc                                                                        \
+    "float32, bfloat16 or bf16: kernels may compute float32 networks in that, where a backend " \
+    "can; what is stored stays float32"
 
 // Columns of the terminal that f is, 80 if it does not say; 0 if f is no terminal or a dumb one.
 int tool_columns(FILE *f);

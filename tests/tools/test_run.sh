@@ -103,6 +103,15 @@ main() {
     tenon 0 run model-symbol.json -p model-0001.params -i data=eight.npy --out p32
     quiet_but_zeros out_label
     cmp -s p32/out_output.npy p64/out_output.npy || fail "float32 and float64 inputs differ"
+    # So are whole numbers, unless the network takes them as they are.
+    tenon 0 run model-symbol.json -i data=eight.npy --output data --dtype uint8 --out bytes
+    tenon 0 run model-symbol.json -p model-0001.params -i data=bytes/data.npy --out pu8
+    err '^tenon run: data is converted from uint8 to float32, as the parameters are$'
+    tenon 0 run model-symbol.json -p model-0001.params -i data=bytes/data.npy --dtype float32 \
+        --out pf32 && quiet_but_zeros out_label
+    cmp -s pu8/out_output.npy pf32/out_output.npy || fail "uint8 inputs: --dtype float32 differs"
+    network 1 "$(variables x)$(node Cast y '[[0, 0, 0]]' '"dtype": "float32"')" >cast.json
+    tenon 0 run cast.json -i x=bytes/data.npy --out cast && quiet
     # A dtype that the file insists on gives way to --dtype.
     sed 's/"name": "data", "attrs": {}/"name": "data", "attrs": {"__dtype__": "0"}/' mlp.json >f32.json
     grep -q __dtype__ f32.json || fail "the attribute is not in the file"
@@ -157,7 +166,7 @@ errors() {
     done
     tenon 2 run mlp.json --dtype float23 &&
         err 'no dtype "float23"; there are float32, float64, .*int8, .*bfloat16$'
-    tenon 2 run mlp.json --compute float64 && err 'wanted float32 or bfloat16, got "float64"'
+    tenon 2 run mlp.json --compute float64 && err 'wanted float32, bfloat16 or bf16, got "float64"'
     tenon 2 run mlp.json --seed x && err '--seed: wanted a whole number'
 
     # Parameters of another network: all of them an error, one of them a remark.

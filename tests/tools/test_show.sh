@@ -37,11 +37,29 @@ tenon 0 show mlp.json --shape data=2,3 --json && valid_json out && quiet
 out '"device": "reference"|"devices"' && out '"op": "SoftmaxOutput"' && out '"planned": [0-9]+'
 tenon 0 show mlp.json --shape data=2,3 --json --train && valid_json out && out '"pass": "backward"'
 
+echo "== as in inference, and in bfloat16"
+network 7 "$(variables data c_weight)$(node Convolution c '[[0, 0, 0], [1, 0, 0]]' \
+    '"kernel": "(1, 1)", "num_filter": "2", "no_bias": "True"'), $(
+    variables b_gamma b_beta b_mean b_var)$(
+    node BatchNorm b '[[2, 0, 0], [3, 0, 0], [4, 0, 0], [5, 0, 0], [6, 0, 0]]')" >norm.json
+if has_kernels Convolution BatchNorm; then
+    tenon 0 show norm.json --shape data=1,3,4,4 && not_out '  once'
+    tenon 0 show norm.json --shape data=1,3,4,4 --inputs data && out '  once' &&
+        not_out '^  %[0-9]+ BatchNorm' # folded into the convolution
+    tenon 1 show norm.json --shape data=1,3,4,4 --inputs data,other && err '"other"'
+else
+    skip "no kernels for Convolution and BatchNorm"
+fi
+tenon 0 show mlp.json --shape data=2,3 --compute bf16 && out '^Placement$'
+tenon 2 show mlp.json --compute int8 && err 'wanted float32, bfloat16 or bf16, got "int8"'
+
 echo "== errors"
 tenon 1 show absent.json && err '^tenon show: absent.json: No such file'
 echo '{"nodes": [' >broken.json
 tenon 1 show broken.json && err '^tenon show: broken.json: byte '
-tenon 1 show mlp.json --shape data=2,3 --backend absent && err '^tenon show: mlp.json: .*"absent"'
+tenon 1 show mlp.json --shape data=2,3 --backend absent && once '^tenon show: backends .*"absent"' && not_out .
+printf '\022\001\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >some.params
+tenon 1 show some.params && once 'some.params: this is a .params file; wanted a NET-symbol.json$'
 tenon 1 show mlp.json --json && err 'mlp.json: .*data \?.* give shapes of inputs with --shape NAME='
 tenon 1 show mlp.json --shape nodata=2,3 && err 'mlp.json: .*nodata'
 tenon 1 show mlp.json --shape data=2,3 --shape fc1_weight=2,4 && err 'mlp.json: fc1 .*weight: shape \(2,4\), wanted \(2,3\)'

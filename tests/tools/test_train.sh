@@ -54,7 +54,7 @@ tenon 0 train --epochs 1 --show 0 --save again --hidden 20,10 --backend referenc
 out 'fc1_weight fc1_bias fc2_weight fc2_bias fc3_weight fc3_bias' && out 'nodes: reference [0-9]+;'
 
 echo "== computed in bfloat16"
-tenon 2 train --compute int8 && err '^tenon train: --compute: wanted float32 or bfloat16, got "int8"'
+tenon 2 train --compute int8 && err '^tenon train: --compute: wanted float32, bfloat16 or bf16, got "int8"'
 tenon 0 train --epochs 2 --show 0 --save again --compute float32 --losses losses2
 cmp -s losses losses2 || fail "--compute float32 is not the default"
 tenon 0 train --epochs 2 --show 0 --save half --compute bfloat16 --losses losses7
@@ -182,11 +182,14 @@ tenon 1 train --save absent/model && err '^tenon train: --save absent/model: No 
 tenon 1 train --losses absent/losses && err '^tenon train: absent/losses: No such file'
 tenon 1 train --backend absent && err '"absent"'
 tenon 1 train --batch 1439 && err 'a batch of 1439 needs more pictures'
-for hidden in 12x 0 -3 '8,,9'; do
-    tenon 1 train --hidden=$hidden && err 'hidden: wanted a list like 128,64'
+for hidden in 12x a,b 0 -3 '8,,9'; do
+    tenon 2 train --hidden=$hidden && err 'hidden: wanted a list like 128,64'
 done
 for option in --epochs=0 --epochs=x --batch=0 --batch=1e2 --seed=-1 --lr=fast --lr=nan --show=-1; do
     tenon 2 train $option && err "^tenon train: ${option%=*}: wanted a"
+done
+for momentum in -3 1 -0.1; do
+    tenon 2 train --momentum=$momentum && err "momentum: wanted a number in \[0,1\), got \"$momentum"
 done
 tenon 2 train digits && err 'unexpected argument "digits"'
 
