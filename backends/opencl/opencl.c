@@ -92,7 +92,8 @@ static const void *extension(void *plugin, const char *id)
 }
 
 typedef struct ocl_options {
-    const char *cache, *flags, *gemm;
+    const char *cache, *flags;
+    int32_t gemm;
 } ocl_options;
 
 static const tn_backend_api backend = {
@@ -137,9 +138,11 @@ static const tn_plugin plugin = {
                                          "folder; off: none"),
                          TN_PARAM(ocl_options, flags, TN_P_STR, .def = "",
                                   .doc = "more options for the compiler: -cl-fast-relaxed-math"),
-                         TN_PARAM(ocl_options, gemm, TN_P_STR, .def = "auto",
-                                  .doc = "matrix products: auto, register (vectors in "
-                                         "registers, for CPUs) or local "
-                                         "(tiles in local memory, for GPUs)")),
+                         TN_PARAM(ocl_options, gemm, TN_P_ENUM, .def = "auto",
+                                  .choices = "auto|register|local",
+                                  .doc = "matrix products: register (vectors in "
+                                         "registers, for CPUs), local "
+                                         "(tiles in local memory, for GPUs), or "
+                                         "auto: by the device")),
 };
 TN_PLUGIN_ENTRY(plugin)

@@ -53,7 +53,8 @@ struct ocl_plugin {
     tn_device devices[OCL_MAX_DEVICES];
     uint32_t n_devices;
     bool enumerated;
-    int harm; // of asking the drivers: see ocl_probe()
+    int harm;                // of asking the drivers: see ocl_probe()
+    char none[2 * OCL_NAME]; // why there is no device
     ocl_counters counters;
 };
 

@@ -30,8 +30,9 @@ static const char *ctc_cannot(const tn_call *call)
 {
     const int64_t *data = call->in[0]->dims, letters = call->in[1]->dims[1];
     const int64_t sequences = tn_extent_times(data[0], data[1]);
-    return letters > INT32_MAX / 4 || tn_extent_times(sequences, 2 * letters + 1) > INT32_MAX
-               ? "its sequences are too long"
+    if (letters > INT32_MAX / 4) return "a sequence of more than 536870911 labels";
+    return tn_extent_times(sequences, 2 * letters + 1) > INT32_MAX
+               ? "steps * sequences * (2 * labels + 1) > 2147483647"
                : NULL;
 }
 

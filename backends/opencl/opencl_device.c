@@ -1,6 +1,8 @@
 // backends/opencl/opencl_device.c: platforms and devices, and how they are opened.
 #include "opencl.h"
 
+enum { MOST_PLATFORMS = 16 };
+
 const char *ocl_error_name(cl_int error)
 {
     switch (error) {
@@ -133,15 +135,37 @@ static void describe(tn_device *d)
     judge(d);
 }
 
+// No device: the platforms, and what each answered. Platforms that cannot begin are the usual
+// cause: PoCL has no devices where it cannot write its cache.
+static void say_why_none(ocl_plugin *p, const cl_platform_id *platforms, cl_uint n)
+{
+    size_t at = 0;
+    if (!n) {
+        snprintf(p->none, sizeof p->none, "no OpenCL driver is installed");
+        return;
+    }
+    at += (size_t)snprintf(p->none, sizeof p->none, "no OpenCL platform offers a device:");
+    for (cl_uint i = 0; i < n && i < MOST_PLATFORMS && at < OCL_NAME; i++) {
+        char name[64] = "unknown";
+        cl_uint m = 0;
+        clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name - 1, name, NULL);
+        const cl_int error = clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, 0, NULL, &m);
+        at += (size_t)snprintf(p->none + at, sizeof p->none - at, "%s %.63s: %s", i ? "," : "",
+                               name, error ? ocl_error_name(error) : "none");
+    }
+    snprintf(p->none + at, sizeof p->none - at,
+             "; PoCL needs a folder that it can write to: POCL_CACHE_DIR, XDG_CACHE_HOME or HOME");
+}
+
 static void look(ocl_plugin *p)
 {
-    cl_platform_id platforms[16];
+    cl_platform_id platforms[MOST_PLATFORMS];
     cl_uint n = 0;
     p->harm = ocl_probe();
     p->enumerated = true;
     if (p->harm) return;
-    if (clGetPlatformIDs(16, platforms, &n) != CL_SUCCESS) n = 0;
-    for (cl_uint i = 0; i < n && i < 16; i++) {
+    if (clGetPlatformIDs(MOST_PLATFORMS, platforms, &n) != CL_SUCCESS) n = 0;
+    for (cl_uint i = 0; i < n && i < MOST_PLATFORMS; i++) {
         cl_device_id ids[OCL_MAX_DEVICES];
         cl_uint m = 0;
         if (clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, OCL_MAX_DEVICES, ids, &m)) continue;
@@ -154,6 +178,7 @@ static void look(ocl_plugin *p)
             describe(d);
         }
     }
+    if (!p->n_devices) say_why_none(p, platforms, n);
 }
 
 tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
@@ -169,6 +194,7 @@ tn_status ocl_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
         return tn_fail(p->host, TN_E_UNAVAILABLE,
                        "an OpenCL driver ends the process that asks for its devices (signal %d)",
                        p->harm);
+    if (!p->n_devices) return tn_fail(p->host, TN_E_UNAVAILABLE, "%s", p->none);
     for (uint32_t i = 0; i < p->n_devices; i++) {
         const tn_device *d = &p->devices[i];
         const tn_device_info info = {.struct_size = sizeof info,

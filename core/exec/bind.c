@@ -153,14 +153,35 @@ static void set_aside(tn_graph *from, tni_error *first)
     from->error = (tni_error){0};
 }
 
+// The text of the last attempt, where it repeats what kernels said in the first one (as far as a
+// verdict has room), says "as above".
+static void without_repetition(const char *first, const char *last, tni_text *out)
+{
+    static const char mark[] = "cannot prepare its kernel: ";
+    const char *said = strstr(first, mark), *at;
+    while (said && (at = strstr(last, mark))) {
+        const char *a = said + strlen(mark), *b = at + strlen(mark);
+        tni_text_addn(out, last, (size_t)(b - last));
+        last = b;
+        while (*b && *a == *b) a++, b++;
+        if (b == last || (*b && *b != '\n')) continue;
+        tni_text_add(out, "as above");
+        last = b;
+    }
+    tni_text_add(out, last);
+}
+
 // Puts the error of the first attempt before that of the last.
 static void put_back(tn_graph *from, tni_error *first)
 {
     const tn_status status = first->status;
     tni_error last = from->error;
+    tni_text then = {0};
     from->error = (tni_error){0};
+    without_repetition(tni_error_text(first), tni_error_text(&last), &then);
     tni_fail(&from->error, status, NULL, "%s\n  and without it: %s", tni_error_text(first),
-             tni_error_text(&last));
+             then.failed ? tni_error_text(&last) : then.s);
+    tni_text_free(&then);
     tni_error_clear(&last);
 }
 

@@ -23,7 +23,7 @@ TN_BEGIN_DECLS
 
 #define TN_MAGIC 0x4C504E54u // "TNPL"
 #define TN_EPOCH 0u          // 0: may still change, so both sides must have the same minor
-#define TN_MINOR 2u
+#define TN_MINOR 3u
 
 // Which sanitizer a binary was built with; a plugin must match the core.
 #if defined(__SANITIZE_ADDRESS__)

@@ -59,7 +59,7 @@ static void opencl_runs_every_operator(void)
         tn_skip("no opencl backend here");
         return;
     }
-    if (tn_env_backend(bench.env, opencl)->n_devices == 0) {
+    if (tn_env_device(bench.env, opencl, 0)->unusable) {
         tn_skip("no OpenCL device here");
         return;
     }

@@ -208,12 +208,17 @@ static void cycles_leave_nothing(void)
     CU_ASSERT_EQUAL(counters(bench.env)->live_kernels, 0);
 }
 
+static tn_env *new_env(void)
+{
+    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
+    return tn_env_new(&(tn_env_options){
+        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+}
+
 // An env of its own, since a plugin keeps the programs that it has.
 static void with_new_env(void (*look)(tn_exec *e))
 {
-    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
-    tn_env *env = tn_env_new(&(tn_env_options){
-        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+    tn_env *env = new_env();
     tn_graph *g = env ? tn_graph_new(env) : NULL;
     CU_ASSERT_FATAL(g != NULL);
     tn_tensor *x = tn_tensor_from(env, TN_F32, TN_DIMS(2), (const double[]){1, -2});
@@ -323,6 +328,7 @@ static void says_why(tn_exec *e)
     CU_ASSERT_PTR_NULL(e);
     TN_CHECK_HAS(tn_graph_error(bench.g), "does not build");
     TN_CHECK_HAS(tn_graph_error(bench.g), "error:"); // of the compiler
+    TN_CHECK_HAS(tn_graph_error(bench.g), "opencl: cannot prepare its kernel: as above");
 }
 
 static void a_program_that_does_not_build_gives_the_log(void)
@@ -333,6 +339,26 @@ static void a_program_that_does_not_build_gives_the_log(void)
     with_new_env(says_why);
     unsetenv("TENON_OPT_OPENCL_FLAGS");
     unsetenv("TENON_OPT_OPENCL_CACHE");
+}
+
+static void a_bad_option_keeps_the_plugin_out(void)
+{
+    static const char *const values[] = {"foo", "", "auto", "register", "local"};
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        setenv("TENON_OPT_OPENCL_GEMM", values[v], 1);
+        tn_env *env = new_env();
+        unsetenv("TENON_OPT_OPENCL_GEMM");
+        const char *reason = "";
+        for (size_t i = 0; i < tn_env_num_candidates(env); i++) {
+            const tn_candidate *c = tn_env_candidate(env, i);
+            if (strstr(c->path, "tenon_opencl") && c->status) reason = c->reason;
+        }
+        if (v < 2)
+            TN_CHECK_HAS(reason, "is none of auto, register, local");
+        else
+            TN_CHECK_STR(reason, "");
+        tn_env_free(env);
+    }
 }
 
 // ------------------------------------------------------------------ devices and errors
@@ -397,6 +423,7 @@ int main(int argc, char **argv)
         {"two processes fill one cache", two_processes_fill_one_cache},
         {"a program that does not build gives the log",
          a_program_that_does_not_build_gives_the_log},
+        {"a bad option keeps the plugin out", a_bad_option_keeps_the_plugin_out},
         {"devices are chosen by number and kind", devices_are_chosen_by_number_and_kind},
         {"an index outside is an error of its run", an_index_outside_is_an_error_of_its_run},
     };

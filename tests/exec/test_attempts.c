@@ -61,6 +61,7 @@ static void without_another_the_bind_fails(void)
                  "square0 (square): on picky: cannot prepare its kernel: the tools are gone\n"
                  "  and without it: ");
     TN_CHECK_HAS(tn_graph_error(bench.g), "no kernel for 1 node; the list is picky:");
+    TN_CHECK_HAS(tn_graph_error(bench.g), "picky: cannot prepare its kernel: as above");
     tn_exec_free(e);
 }
 
