@@ -30,7 +30,7 @@ static const char *bytes(double n)
 static void print_chain(const json_t *r)
 {
     printf("overhead: %.0f scalar additions of one element: %.1f ns a node "
-           "(min %.1f, max %.1f, %.0f samples); fused %.1f ns\n",
+           "(min %.1f, max %.1f, %.0f timings); fused %.1f ns\n",
            number(r, "nodes"), number(r, "median_ns"), number(r, "min_ns"), number(r, "max_ns"),
            number(r, "samples"), number(r, "fused_median_ns"));
 }
@@ -50,7 +50,7 @@ static void print_graph(const json_t *r)
 
 static void print_speed(const json_t *r)
 {
-    printf("  %.4g ms a step (min %.4g, max %.4g, %.0f samples; %.4g ms of CPU); %.4g samples/s\n",
+    printf("  %.4g ms a step (min %.4g, max %.4g, %.0f timings; %.4g ms of CPU); %.4g samples/s\n",
            number(r, "median_ms"), number(r, "min_ms"), number(r, "max_ms"), number(r, "samples"),
            number(r, "cpu_ms"), number(r, "samples_per_s"));
     if (number(r, "gflop_per_s") <= 0) return;
@@ -70,7 +70,7 @@ static void print_memory(const json_t *r)
     printf("  peak RSS %s; bound in %.4g ms; ", bytes(number(r, "peak_rss_bytes")),
            number(r, "bind_ms"));
     if (json_is_integer(allocations))
-        printf("%.0f heap allocations in all samples\n", json_number_value(allocations));
+        printf("%.0f heap allocations in all timings\n", json_number_value(allocations));
     else
         printf("heap allocations are not counted in this build\n");
 }
@@ -122,7 +122,7 @@ void bench_print(const json_t *r)
         printf("%s %s, batch %.0f, %s", text(r, "workload"), text(r, "mode"), number(r, "batch"),
                text(r, "dtype"));
         if (strcmp(text(r, "compute"), text(r, "dtype")) != 0)
-            printf(" computed in %s", text(r, "compute"));
+            printf(", %s allowed", text(r, "compute"));
         printf("\n  %s\n", text(r, "placement"));
         print_speed(r);
         print_memory(r);

@@ -104,8 +104,8 @@ static const struct argp_option argp_options[] = {
     TOOL_COMPUTE_OPTION(KEY_COMPUTE),
     {.name = "mode", .key = 'm', .arg = "MODE", .doc = "inference or training (both)"},
     {.name = "batch", .key = 'B', .arg = "N", .doc = "in place of the usual ones"},
-    {.name = "seconds", .key = 's', .arg = "X", .doc = "of sampling for each result (2)"},
-    {.name = "runs", .key = 'r', .arg = "N", .doc = "so many samples, however long they take"},
+    {.name = "seconds", .key = 's', .arg = "X", .doc = "of timing for each result (2)"},
+    {.name = "runs", .key = 'r', .arg = "N", .doc = "so many timings, however long they take"},
     {.name = "repeat", .flags = OPTION_ALIAS},
     {.name = "group",
      .key = 'g',
@@ -117,7 +117,9 @@ static const struct argp_option argp_options[] = {
      .key = 'c',
      .arg = "FILE",
      .doc = "write a step of each network as events for Chrome's tracing, Perfetto and the like"},
-    {.name = "quick", .key = KEY_QUICK, .doc = "tiny sizes and few samples: only to try it out"},
+    {.name = "quick",
+     .key = KEY_QUICK,
+     .doc = "tiny sizes and few timings, no peak: only to try it out"},
     {.name = "no-peak", .key = KEY_NO_PEAK, .doc = "do not measure the speed of a large dot"},
     {.name = "json", .key = 'j', .doc = "for programs: an array of objects"},
     {0},
@@ -272,7 +274,7 @@ static double find_peak(const bench_options *o)
     bool wanted = false;
     for (size_t i = 0; i < o->n_workloads; i++) wanted = wanted || !is_chain(o->workloads[i]);
     int failed;
-    if (!wanted || o->no_peak) return 0.0;
+    if (!wanted || o->no_peak || o->quick) return 0.0;
     json_t *result = measure(&(job){.o = o, .chain = "peak"}, &failed);
     const double peak = json_number_value(json_object_get(result, "gflop_per_s"));
     json_decref(result);

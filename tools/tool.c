@@ -57,6 +57,9 @@ int tool_graph_fail(const char *command, const tn_graph *g, const char *path, co
     const char *text = without_function(tn_graph_error(g)), *colon = path ? ": " : "";
     const char *advice = option ? strstr(text, " in .shapes") : NULL;
     if (!path || strncmp(text, path, strlen(path)) == 0) path = colon = "";
+    if (strncmp(text, "no kernel for", 13) == 0)
+        return tool_fail(command, "%s%s%s\n  `tenon ops OPERATOR` names the backends that have one",
+                         path, colon, text);
     if (!advice) return tool_fail(command, "%s%s%s", path, colon, text);
     return tool_fail(command, "%s%s%.*s with %s", path, colon, (int)(advice - text), text, option);
 }

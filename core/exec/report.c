@@ -118,7 +118,8 @@ static void add_shares(const tni_placed *p, tni_text *t)
         share *s = share_of(&shares, &n, &capacity, at->device);
         ok = s != NULL;
         if (ok) s->nodes++;
-        if (ok && at->refusals)
+        // Nobody wrote a _fused: who did not take one is told with it, not here.
+        if (ok && at->refusals && !at->fused)
             note_reason(s, tni_node_at(p->g, id)->op->decl.name, at->refusals->reason);
     }
     bool first = true;

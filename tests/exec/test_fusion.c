@@ -303,7 +303,7 @@ static void what_the_first_takes_apart_goes_to_the_next(void)
     tn_exec *e = compare(tn_op("elemwise_add", NULL, y, var("y")), "dozen,blas", TN_NULL);
     if (!e) return;
     const char *text = tn_exec_report_text(e);
-    TN_CHECK_HAS(text, "1 node: blas 1 (_fused: no kernel);");
+    TN_CHECK_HAS(text, "1 node: blas 1;");
     TN_CHECK_HAS(text, "fused: exp \"exp0\" + _mul \"_mul0\" + elemwise_add");
     TN_CHECK_HAS(text, "not dozen: no kernel for _fused\n");
     tn_exec_free(e);
@@ -314,7 +314,7 @@ static void gradients_move_too(void)
     if (!load(TN_TEST_BACKEND_DIR "/dozen.so")) return;
     const tn_symbol x = var("x"), y = tn_op("_mul", NULL, x, tn_op("relu", NULL, x));
     tn_exec *e = compare(y, "dozen,blas", TN_WRITE);
-    if (e) TN_CHECK_HAS(tn_exec_report_text(e), "2 nodes: blas 2 (");
+    if (e) TN_CHECK_HAS(tn_exec_report_text(e), "2 nodes: blas 2;");
     tn_exec_free(e);
 }
 
@@ -335,7 +335,7 @@ static void pinned_nodes_do_not_move(void)
     const tn_symbol y = tn_op("_mul", NULL, x, x);
     tn_exec *e = compare(tn_op("elemwise_add", NULL, y, x), "dozen,blas", TN_NULL);
     if (!e) return;
-    TN_CHECK_HAS(tn_exec_report_text(e), "2 nodes: dozen 1, blas 1 (");
+    TN_CHECK_HAS(tn_exec_report_text(e), "2 nodes: dozen 1, blas 1;");
     TN_CHECK_HAS(tn_exec_report_text(e), "fused: _mul \"_mul0\" + elemwise_add");
     tn_exec_free(e);
 }
@@ -351,7 +351,7 @@ static void units_in_a_layout_of_their_own_stay(void)
     tn_exec *e = compare(both, "blocked,blas", TN_NULL);
     if (!e) return;
     const char *text = tn_exec_report_text(e);
-    TN_CHECK_HAS(text, "5 nodes: blocked 4, blas 1 (_fused: parameter); 0 copies, 2 reorders");
+    TN_CHECK_HAS(text, "5 nodes: blocked 4, blas 1; 0 copies, 2 reorders");
     TN_CHECK_HAS(text, "fused: elemwise_add \"elemwise_add0\" + relu \"relu1\"\n");
     tn_exec_free(e);
 }

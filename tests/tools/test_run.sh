@@ -155,7 +155,9 @@ errors() {
     tenon 1 run mlp.json $inputs -i out_label=data.npy && err 'mlp.json: .*out'
     tenon 1 run mlp.json -i data=data.npy -i fc1_weight=fc2_weight.npy && err 'fc1.*\(2,2\).*\(2,3\)'
     tenon 1 run mlp.json $inputs --backend absent && err '"absent"'
-    tenon 1 run mlp.json $inputs --backend null && err 'part of FullyConnected'
+    tenon 1 run mlp.json $inputs --backend null && err 'part of FullyConnected' &&
+        err '`tenon ops OPERATOR` names the backends'
+    tenon 0 ops dot && out '^Kernels: .*:'
     tenon 1 run mlp.json $inputs --out absent/deeper && err '^tenon run: absent/deeper: No such file'
     tenon 1 run mlp.json $inputs --out no.npy && err 'no.npy/out_output.npy: Not a directory'
     sed 's|"fc1"|"stage1/fc1"|' mlp.json >slash.json
