@@ -49,9 +49,9 @@ typedef struct tn_bind_options {
     uint64_t seed;   // of random operators; 0: 1
     int32_t threads; // most threads a kernel may use; 0: the pool's size
     uint32_t flags;  // TN_BIND_*
-    // For inference: names of the arguments that change from run to run, as in "data mask". All
-    // other arguments and all auxiliary states are constants then: what depends on them only, such
-    // as weights in a backend's own layout, is computed by the first forward after the bind, after
+    // For inference: the arguments that change from run to run, "data mask" or "data,mask"; "":
+    // none. All other arguments and auxiliary states are constants then: what depends on them only,
+    // such as weights in a backend's layout, is computed by the first forward after the bind, after
     // tn_exec_set() of a constant, and after tn_exec_refresh(). Batch norms become part of the
     // layers before them. Neither gradients nor forwards with is_train are possible. NULL: every
     // argument may change at any time.
