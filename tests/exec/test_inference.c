@@ -203,6 +203,32 @@ static void outputs_may_be_constants(void)
     tn_exec_free(e);
 }
 
+// Memory that is written without a word to the executor shows which arguments are constants.
+static void inputs_are_a_list_of_names(void)
+{
+    static const struct {
+        const char *inputs;
+        double sum; // of u and v after 1 and 10 became 2 and 20
+    } cases[] = {{NULL, 22},    {"u v", 22}, {"u,v", 22}, {" v ,, u ", 22},
+                 {"u", 2 + 10}, {"v", 21},   {"", 11},    {" , ", 11}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tn_fresh();
+        const tn_symbol u = tn_variable(G, "u", .shape = TN_DIMS(1)),
+                        v = tn_variable(G, "v", .shape = TN_DIMS(1));
+        const tn_symbol y = tn_add(G, tn_op("negative", NULL, u), tn_op("negative", NULL, v));
+        tn_exec *e = tn_simple_bind(G, y, .inputs = cases[i].inputs, .backends = "reference");
+        TN_CHECK_GRAPH();
+        if (!e) return;
+        for (int run = 1; run <= 2; run++) {
+            tn_tensor_fill(tn_exec_arg(e, "u"), run);
+            tn_tensor_fill(tn_exec_arg(e, "v"), 10 * run);
+            CU_ASSERT(tn_forward(e, false) == TN_OK);
+        }
+        TN_CHECK_VALUES(tn_out(e, 0), 0, -cases[i].sum);
+        tn_exec_free(e);
+    }
+}
+
 static void reshaped_executors_keep_their_constants(void)
 {
     const tn_symbol s = network();
@@ -252,5 +278,6 @@ TN_TEST_MAIN({"the answer is the same", the_answer_is_the_same},
              {"constants that are set count", constants_that_are_set_count},
              {"only new constants are worked on", only_new_constants_are_worked_on},
              {"outputs may be constants", outputs_may_be_constants},
+             {"inputs are a list of names", inputs_are_a_list_of_names},
              {"reshaped executors keep their constants", reshaped_executors_keep_their_constants},
              {"what is not inference is an error", what_is_not_inference_is_an_error})
