@@ -23,10 +23,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--shape: wanted NAME=1,3,224,224, got \"%s\"", arg);
         break;
     case 'b': o->backends = arg; break;
-    case 'i':
-        o->inputs = arg;
-        for (char *at = arg; (at = strchr(at, ','));) *at = ' ';
-        break;
+    case 'i': o->inputs = arg; break;
     case KEY_COMPUTE: o->compute = tool_compute(arg, state); break;
     case 'd': o->dot = arg; break;
     case 't': o->train = true; break;

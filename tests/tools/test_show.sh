@@ -46,6 +46,7 @@ if has_kernels Convolution BatchNorm; then
     tenon 0 show norm.json --shape data=1,3,4,4 && not_out '  once'
     tenon 0 show norm.json --shape data=1,3,4,4 --inputs data && out '  once' &&
         not_out '^  %[0-9]+ BatchNorm' # folded into the convolution
+    tenon 0 show norm.json --shape data=1,3,4,4 --inputs data,c_weight && out '^Placement$'
     tenon 1 show norm.json --shape data=1,3,4,4 --inputs data,other && err '"other"'
 else
     skip "no kernels for Convolution and BatchNorm"
