@@ -10,6 +10,8 @@
 //     Deconvolution                    Y, W [, b] → X
 //     _backward_Deconvolution_data     X, W, shape of Y → Y
 //     _backward_Deconvolution_weight   X, Y, shape of W → W
+#include <tenon/layers.h>
+
 #include "onednn.h"
 
 enum { MOST_SPATIAL = 3 };
@@ -20,17 +22,12 @@ typedef struct window {
     dnnl_dims_t strides, dilates, left, right;
 } window;
 
-static int64_t entry(tn_ints list, int32_t i, int64_t otherwise)
-{
-    return list.n ? list.v[i] : otherwise;
-}
-
 // Padding in front of axis i. A Deconvolution may have it from the extent that is wanted.
 static int64_t pad_of(const tn_call *c, int32_t i, int64_t covered, int64_t stride,
                       const tn_value_info *x, const tn_value_info *y)
 {
-    if (entry(tn_call_ints(c, "target_shape"), i, 0) == 0)
-        return entry(tn_call_ints(c, "pad"), i, 0);
+    if (tn_entry(tn_call_ints(c, "target_shape"), i, 0) == 0)
+        return tn_entry(tn_call_ints(c, "pad"), i, 0);
     return (stride * (y->dims[2 + i] - 1) + covered - x->dims[2 + i] + 1) / 2;
 }
 
@@ -41,8 +38,8 @@ static window window_of(const tn_call *c, const tn_value_info *x, const tn_value
     const tn_ints dilate = tn_call_ints(c, "dilate");
     window w = {0};
     for (int32_t i = 0; i < (int32_t)kernel.n; i++) {
-        w.strides[i] = entry(stride, i, 1);
-        w.dilates[i] = entry(dilate, i, 1) - 1;
+        w.strides[i] = tn_entry(stride, i, 1);
+        w.dilates[i] = tn_entry(dilate, i, 1) - 1;
         const int64_t covered = (kernel.v[i] - 1) * (w.dilates[i] + 1) + 1;
         w.left[i] = pad_of(c, i, covered, w.strides[i], x, y);
         w.right[i] = (y->dims[2 + i] - 1) * w.strides[i] + covered - x->dims[2 + i] - w.left[i];
@@ -166,7 +163,7 @@ static bool likes_blocks(const tn_call *c, const od_value *x)
     const tn_ints kernel = tn_call_ints(c, "kernel"), stride = tn_call_ints(c, "stride");
     bool apart = false, wide = false;
     for (int32_t i = 0; i < (int32_t)kernel.n; i++) {
-        apart = apart || entry(stride, i, 1) > 1;
+        apart = apart || tn_entry(stride, i, 1) > 1;
         wide = wide || kernel.v[i] > 1;
     }
     return apart && wide && x->info->dims[1] >= 16 && tn_call_i64(c, "num_group", 1) == 1;

@@ -2,29 +2,20 @@
 // which oneDNN has none: labels are looked up.
 //
 // Source of the formulas: MXNet 0.11, src/operator/softmax_output-inl.h.
+#include <tenon/layers.h>
+
 #include "onednn_loops.h"
 
-// How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
-typedef struct line {
-    int64_t outer, n, inner;
-} line;
-
-static int64_t span(const tn_value_info *v, int32_t begin, int32_t end)
-{
-    int64_t n = 1;
-    for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
-    return n;
-}
-
-static line line_of(const tn_call *c)
+// How SoftmaxOutput looks at its data: normalised over n.
+static tn_line line_of(const tn_call *c)
 {
     const tn_value_info *x = c->in[0];
     const int32_t ndim = x->ndim;
     if (tn_call_bool(c, "multi_output", false) && ndim > 1)
-        return (line){span(x, 0, 1), x->dims[1], span(x, 2, ndim)};
+        return (tn_line){tn_span(x, 0, 1), x->dims[1], tn_span(x, 2, ndim)};
     if (tn_call_bool(c, "preserve_shape", false) && ndim > 0)
-        return (line){span(x, 0, ndim - 1), x->dims[ndim - 1], 1};
-    return (line){span(x, 0, 1), span(x, 1, ndim), 1};
+        return (tn_line){tn_span(x, 0, ndim - 1), x->dims[ndim - 1], 1};
+    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, ndim), 1};
 }
 
 // With places behind the classes oneDNN's fast code wants the classes innermost.
@@ -49,7 +40,7 @@ static void set_layouts(const tn_call *c, bool last, tn_layout *in, tn_layout *o
 
 static dnnl_primitive_desc_t descriptor(const tn_call *c, bool last, dnnl_memory_desc_t *md)
 {
-    const line l = line_of(c);
+    const tn_line l = line_of(c);
     dnnl_softmax_v2_desc_t d;
     dnnl_primitive_desc_t pd = NULL;
     *md = last ? od_dense(3, (const int64_t[]){l.outer, l.inner, l.n}, TN_F32)
@@ -100,7 +91,7 @@ static tn_status softmax_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 //     dx = s / D (p − 1[j = label]) · head     otherwise; 0 for the ignored label
 
 typedef struct loss {
-    line l;
+    tn_line l;
     int64_t class_step, place_step; // distances of neighbours, in elements
     int64_t ignored;
     bool soft;       // the label is a probability, of out's shape
@@ -124,7 +115,7 @@ static double scale_of(const tn_call *c, const loss *g)
 
 static const char *loss_cannot(const tn_call *c)
 {
-    const line l = line_of(c);
+    const tn_line l = line_of(c);
     if (c->in[0]->size == 0) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
     if (!od_same_shape(c->in[0], c->in[1]) && c->in[1]->size < l.outer * l.inner)

@@ -2,6 +2,8 @@
 //
 // The gradient of max needs to know where the maxima were. The forward kernel keeps that in its
 // stash if it is on this device; otherwise the backward kernel pools again into scratch memory.
+#include <tenon/layers.h>
+
 #include "onednn.h"
 
 typedef struct window {
@@ -9,11 +11,6 @@ typedef struct window {
     dnnl_dims_t strides, kernel, left, right;
     const char *why_not; // oneDNN's windows are not ours; NULL: they are
 } window;
-
-static int64_t entry(tn_ints list, int32_t i, int64_t otherwise)
-{
-    return list.n ? list.v[i] : otherwise;
-}
 
 static window window_of(const tn_call *c, const tn_value_info *x, const tn_value_info *y)
 {
@@ -27,8 +24,8 @@ static window window_of(const tn_call *c, const tn_value_info *x, const tn_value
     if (tn_call_is(c, "pool_type", "sum")) w.why_not = "oneDNN does not sum over windows";
     for (int32_t i = 0; i < x->ndim - 2; i++) {
         w.kernel[i] = global ? x->dims[2 + i] : kernel.v[i];
-        w.strides[i] = global ? 1 : entry(stride, i, 1);
-        w.left[i] = global ? 0 : entry(pad, i, 0);
+        w.strides[i] = global ? 1 : tn_entry(stride, i, 1);
+        w.left[i] = global ? 0 : tn_entry(pad, i, 0);
         const int64_t needed =
             (y->dims[2 + i] - 1) * w.strides[i] + w.kernel[i] - x->dims[2 + i] - w.left[i];
         w.right[i] = needed > w.left[i] ? needed : w.left[i];
