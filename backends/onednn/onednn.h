@@ -54,7 +54,8 @@ int od_enter(uint32_t workers);
 void od_leave(int before);
 // Threads that pay for a call: one if it has few elements, else what its bind allows (0: all).
 uint32_t od_threads(const tn_call *call);
-uint32_t od_workers(const tn_sdk_kernel *k); // that its runs use
+uint32_t od_workers(const tn_sdk_kernel *k);                         // that its runs use
+uint32_t od_workers_of(const tn_sdk_kernel *k, const tn_call *call); // that runs of it may use
 // May and can this call of float32 values be computed in bfloat16?
 bool od_may_narrow(const tn_call *call);
 

@@ -125,10 +125,15 @@ uint32_t od_threads(const tn_call *call)
     return n < FEW ? 1 : call->max_workers;
 }
 
+uint32_t od_workers_of(const tn_sdk_kernel *k, const tn_call *call)
+{
+    const uint32_t asked = od_threads(call), pool = k->host->threads(k->host->host);
+    return asked && asked < pool ? asked : pool;
+}
+
 uint32_t od_workers(const tn_sdk_kernel *k)
 {
-    const uint32_t asked = od_threads(k->call), pool = k->host->threads(k->host->host);
-    return asked && asked < pool ? asked : pool;
+    return od_workers_of(k, k->call);
 }
 
 // ------------------------------------------------------------------ descriptors

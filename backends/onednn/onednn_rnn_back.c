@@ -37,7 +37,7 @@ static tn_status find_kept(tn_sdk_kernel *k)
     tn_kernel_info same = {.struct_size = sizeof same};
     for (int64_t layer = 0; layer < r->layers; layer++) {
         od_rnn_layer l;
-        if (!od_rnn_open(r, layer, od_workers(k), &l))
+        if (!od_rnn_open(r, layer, od_workers_of(k, k->call->forward), &l))
             return od_fail(k, dnnl_unimplemented, "the gradient of an RNN");
         r->kept[layer] = od_rnn_places(r, &same, layer, OD_STASH, &l);
         od_rnn_close(&l);

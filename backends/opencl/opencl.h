@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <tenon/half.h>
 #include <tenon/kernel.h>
+#include <tenon/layers.h>
 
 #include "opencl_counters.h"
 
@@ -247,14 +248,6 @@ static inline void ocl_inplace(const tn_call *c, tn_kernel_info *info, uint32_t 
         info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
 }
 
-// Product of the extents of the axes begin … end-1.
-static inline int64_t ocl_span(const tn_value_info *v, int32_t begin, int32_t end)
-{
-    int64_t n = 1;
-    for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
-    return n;
-}
-
 static inline bool ocl_same_shape(const tn_value_info *a, const tn_value_info *b)
 {
     if (a->ndim != b->ndim) return false;
@@ -279,16 +272,6 @@ static inline uint64_t ocl_take(ocl_room *r, int64_t n, size_t item)
     const uint64_t taken = r->used;
     r->used += ((uint64_t)n * item + 63) / 64 * 64;
     return taken;
-}
-
-// The value seen as (outer, n, inner) around one axis.
-typedef struct ocl_line {
-    int64_t outer, n, inner;
-} ocl_line;
-
-static inline ocl_line ocl_around(const tn_value_info *v, int32_t axis)
-{
-    return (ocl_line){ocl_span(v, 0, axis), v->dims[axis], ocl_span(v, axis + 1, v->ndim)};
 }
 
 // Marks the axes of x that the parameters axis and exclude name; axis () means
@@ -349,7 +332,7 @@ typedef struct ocl_sorting {
     bool in_scratch, ascend, to_output;
     uint64_t at;       // of keys in scratch
     uint64_t order[2]; // of the arrays
-    ocl_line line;
+    tn_line line;
 } ocl_sorting;
 uint64_t ocl_sort(ocl_plan *p, const ocl_sorting *s);
 

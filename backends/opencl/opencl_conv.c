@@ -29,18 +29,13 @@ typedef struct conv {
     bool plain;                         // columns are the data themselves
 } conv;
 
-static int64_t entry(tn_ints list, int32_t i, int64_t otherwise)
-{
-    return (size_t)i < list.n ? list.v[i] : otherwise;
-}
-
 // With target_shape T, the pad of a Deconvolution follows from the extents: of
 // the t = s (narrow - 1) + d (k - 1) + 1 - T elements beyond T, half are cut
 // off in front, rounded up.
 static int64_t pad_of(const tn_call *c, int32_t i, const slides *s, int32_t axis)
 {
-    if (entry(tn_call_ints(c, "target_shape"), i, 0) == 0)
-        return entry(tn_call_ints(c, "pad"), i, 0);
+    if (tn_entry(tn_call_ints(c, "target_shape"), i, 0) == 0)
+        return tn_entry(tn_call_ints(c, "pad"), i, 0);
     const int64_t reach = (int64_t)s->stride[axis] * (s->narrow[axis] - 1) +
                           (int64_t)s->dilate[axis] * (s->window[axis] - 1) + 1;
     return (reach - s->wide[axis] + 1) / 2;
@@ -57,8 +52,8 @@ static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value
         s.wide[axis] = (cl_int)x->dims[2 + i];
         s.narrow[axis] = (cl_int)y->dims[2 + i];
         s.window[axis] = (cl_int)kernel.v[i];
-        s.stride[axis] = (cl_int)entry(stride, i, 1);
-        s.dilate[axis] = (cl_int)entry(dilate, i, 1);
+        s.stride[axis] = (cl_int)tn_entry(stride, i, 1);
+        s.dilate[axis] = (cl_int)tn_entry(dilate, i, 1);
         s.pad[axis] = (cl_int)pad_of(c, i, &s, axis);
     }
     return s;
@@ -78,8 +73,8 @@ static conv describe(const tn_call *call, const tn_value_info *x, const tn_value
     c.groups = tn_call_i64(call, "num_group", 1);
     c.wide = x->dims[1] / c.groups;
     c.narrow = y->dims[1] / c.groups;
-    c.wide_points = ocl_span(x, 2, x->ndim);
-    c.narrow_points = ocl_span(y, 2, y->ndim);
+    c.wide_points = tn_span(x, 2, x->ndim);
+    c.narrow_points = tn_span(y, 2, y->ndim);
     c.rows = c.wide * c.s.window[0] * c.s.window[1] * c.s.window[2];
     c.plain = is_plain(&c.s);
     const int64_t pad = c.plain ? 1 : ocl_gemm_pad(c.dtype);

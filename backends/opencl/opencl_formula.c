@@ -169,8 +169,7 @@ static bool regression(const tn_call *c, ocl_formula *f)
     const bool mae = strcmp(c->op->name, "_backward_MAERegressionOutput") == 0;
     *f = (ocl_formula){.operand = {"x", "label"}, .n_in = 2, .n_constants = 1};
     f->text = mae ? "x > label ? c0 : x < label ? -c0 : 0" : "c0 * (x - label)";
-    f->constant[0] =
-        tn_call_f64(c, "grad_scale", 1) / (double)ocl_span(c->in[1], 1, c->in[1]->ndim);
+    f->constant[0] = tn_call_f64(c, "grad_scale", 1) / (double)tn_span(c->in[1], 1, c->in[1]->ndim);
     return true;
 }
 
@@ -182,7 +181,7 @@ static bool make_loss(const tn_call *c, ocl_formula *f)
     *f = (ocl_formula){.text = "c0", .n_constants = 1};
     f->constant[0] = tn_call_f64(c, "grad_scale", 1);
     if (tn_call_is(c, "normalization", "batch"))
-        f->constant[0] /= (double)ocl_span(x, 0, x->ndim - 1);
+        f->constant[0] /= (double)tn_span(x, 0, x->ndim - 1);
     return !tn_call_is(c, "normalization", "valid");
 }
 
@@ -216,7 +215,7 @@ static bool positions(const tn_call *c, ocl_formula *f)
     const tn_value_info *x = c->in[0];
     const int32_t axis = tn_axis(tn_call_i64(c, "axis", 0), x->ndim);
     if (axis < 0) return false;
-    const ocl_line line = ocl_around(x, axis);
+    const tn_line line = tn_around(x, axis);
     *f = (ocl_formula){.text = "(A)(i / (int)c0 % (int)c1)", .n_constants = 2};
     f->constant[0] = (double)line.inner;
     f->constant[1] = (double)line.n;

@@ -135,11 +135,11 @@ static void dot_sizes(const tn_call *c, const tn_value_info *lhs, const tn_value
                       int64_t *m, int64_t *n, int64_t *k)
 {
     if (tn_call_bool(c, "transpose_a", false))
-        *k = ocl_span(lhs, 0, 1), *m = ocl_span(lhs, 1, lhs->ndim);
+        *k = tn_span(lhs, 0, 1), *m = tn_span(lhs, 1, lhs->ndim);
     else
-        *m = ocl_span(lhs, 0, lhs->ndim - 1), *k = ocl_span(lhs, lhs->ndim - 1, lhs->ndim);
-    *n = tn_call_bool(c, "transpose_b", false) ? ocl_span(rhs, 0, rhs->ndim - 1)
-                                               : ocl_span(rhs, 1, rhs->ndim);
+        *m = tn_span(lhs, 0, lhs->ndim - 1), *k = tn_span(lhs, lhs->ndim - 1, lhs->ndim);
+    *n = tn_call_bool(c, "transpose_b", false) ? tn_span(rhs, 0, rhs->ndim - 1)
+                                               : tn_span(rhs, 1, rhs->ndim);
 }
 
 // output(n, m) = data(n, k) · weight(m, k)ᵀ + bias(m). Without flatten n counts
@@ -147,7 +147,7 @@ static void dot_sizes(const tn_call *c, const tn_value_info *lhs, const tn_value
 static ocl_gemm fully_connected(const tn_call *c)
 {
     const tn_value_info *weight = c->in[1];
-    const int64_t n = ocl_span(weight, 0, 1), k = ocl_span(weight, 1, weight->ndim);
+    const int64_t n = tn_span(weight, 0, 1), k = tn_span(weight, 1, weight->ndim);
     ocl_gemm g = product(c, n ? c->out[0]->size / n : 0, n, k);
     g.c = result(g.m, n, false);
     g.a = view(0, g.m, k, false);

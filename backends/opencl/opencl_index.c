@@ -5,7 +5,7 @@
 // A value as (outer, n, inner) around an axis, and a part of it with m entries
 // there; box says which index belongs to each element of the part.
 typedef struct along {
-    ocl_line line;
+    tn_line line;
     int64_t m;
     ocl_box box;
     bool wrap;
@@ -16,7 +16,7 @@ typedef struct along {
 // elements.
 static along pieces(const tn_call *c, const tn_value_info *table, uint32_t data, uint32_t index)
 {
-    along a = {.line = ocl_around(table, (int32_t)tn_call_i64(c, "axis", 0)),
+    along a = {.line = tn_around(table, (int32_t)tn_call_i64(c, "axis", 0)),
                .m = c->in[index]->size,
                .wrap = tn_call_is(c, "mode", "wrap"),
                .data = data,
@@ -32,7 +32,7 @@ static tn_status along_axis(const tn_sdk_kernel *k, const tn_value_info *whole,
 {
     const int32_t axis = tn_axis(tn_call_i64(k->call, "axis", 0), whole->ndim);
     if (axis < 0) return ocl_no_axis(k, "axis");
-    *a = (along){.line = ocl_around(whole, axis),
+    *a = (along){.line = tn_around(whole, axis),
                  .m = part->dims[axis],
                  .box = ocl_broadcast(k->call->in[1], part),
                  .index = 1};

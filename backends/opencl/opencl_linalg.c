@@ -13,11 +13,6 @@ static ocl_launch *add(ocl_plan *p, const char *name)
     return ocl_add_text(p, &t, name);
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 // ------------------------------------------------------------------ linalg_potrf
 
 // Matrices in scratch: l, and how far each came.
@@ -34,13 +29,13 @@ static tn_status not_definite(const ocl_plan *p, const int64_t what[2])
         "%s (%s) on opencl:%s: matrix %lld of %lld is not positive definite: its leading minor of "
         "order %lld is not positive",
         c->name, c->op->name, p->device->number, (long long)what[0],
-        (long long)ocl_span(c->in[0], 0, c->in[0]->ndim - 2), (long long)what[1]);
+        (long long)tn_span(c->in[0], 0, c->in[0]->ndim - 2), (long long)what[1]);
 }
 
 static void factor_columns(ocl_plan *p, const factor *f, int64_t begin)
 {
     static const char *const names[] = {"factor_block", "factor_row", "take_columns"};
-    const int64_t end = least(begin + BLOCK, f->n), rest = f->n - end;
+    const int64_t end = tn_least(begin + BLOCK, f->n), rest = f->n - end;
     for (int i = 0; i < 3; i++) {
         ocl_launch *l = add(p, names[i]);
         ocl_scratch(p, l, f->l);
@@ -61,7 +56,7 @@ static void factor_columns(ocl_plan *p, const factor *f, int64_t begin)
 static tn_status potrf_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0];
-    factor f = {.n = x->dims[x->ndim - 1], .count = ocl_span(x, 0, x->ndim - 2)};
+    factor f = {.n = x->dims[x->ndim - 1], .count = tn_span(x, 0, x->ndim - 2)};
     ocl_room room = {0};
     f.l = ocl_take(&room, x->size, 8);
     f.reached = ocl_take(&room, f.count, sizeof(cl_int));
@@ -106,7 +101,7 @@ static systems systems_of(const tn_call *c)
     const int64_t rows = b->dims[b->ndim - 2], columns = b->dims[b->ndim - 1];
     return (systems){.n = a->dims[a->ndim - 1],
                      .vectors = right ? rows : columns,
-                     .count = ocl_span(a, 0, a->ndim - 2),
+                     .count = tn_span(a, 0, a->ndim - 2),
                      .next = right ? columns : 1,
                      .step = right ? 1 : columns,
                      // X A = B says Aᵀ Xᵀ = Bᵀ
@@ -160,7 +155,7 @@ static tn_status trsm_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const int64_t blocks = (s.n + BLOCK - 1) / BLOCK;
     for (int64_t i = 0; i < blocks; i++) {
         const int64_t begin = (s.back ? blocks - 1 - i : i) * BLOCK;
-        solve_numbers(p, &s, begin, least(begin + BLOCK, s.n));
+        solve_numbers(p, &s, begin, tn_least(begin + BLOCK, s.n));
     }
     move_vectors(p, &s, false);
     return ocl_end(p);

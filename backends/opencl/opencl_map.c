@@ -32,7 +32,7 @@ ocl_box ocl_broadcast(const tn_value_info *from, const tn_value_info *to)
     for (int32_t axis = 0; axis < to->ndim; axis++) {
         const int32_t at = axis - shift;
         const bool repeats = at < 0 || from->dims[at] == 1;
-        ocl_box_add(&b, to->dims[axis], repeats ? 0 : ocl_span(from, at + 1, from->ndim));
+        ocl_box_add(&b, to->dims[axis], repeats ? 0 : tn_span(from, at + 1, from->ndim));
     }
     ocl_box_collapse(&b);
     return b;

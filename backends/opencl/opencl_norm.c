@@ -2,7 +2,7 @@
 #include "opencl.h"
 
 typedef struct batch_norm {
-    ocl_line line;    // (outer, channels, inner) around the axis
+    tn_line line;     // (outer, channels, inner) around the axis
     int64_t n, parts; // elements of a channel, and into how many parts their sums
                       // are cut
     tn_dtype number;
@@ -37,7 +37,7 @@ static tn_status describe(const tn_sdk_kernel *k, const tn_value_info *x, batch_
     const tn_device *d = k->plugin;
     const int32_t axis = tn_axis(tn_call_i64(k->call, "axis", 1), x->ndim);
     if (axis < 0) return ocl_no_axis(k, "axis");
-    *b = (batch_norm){.line = ocl_around(x, axis), .number = ocl_number(x->dtype)};
+    *b = (batch_norm){.line = tn_around(x, axis), .number = ocl_number(x->dtype)};
     b->n = b->line.outer * b->line.inner;
     b->parts = parts_of(d, b->line.n, b->n);
     b->eps = tn_call_f64(k->call, "eps", 0.001);
@@ -175,7 +175,7 @@ static void pass_lrn(ocl_plan *p, ocl_launch *l, const tn_value_info *x)
     const tn_call *c = p->k->call;
     const tn_dtype number = ocl_number(x->dtype);
     const int64_t nsize = tn_call_i64(c, "nsize", 1);
-    const ocl_line line = ocl_around(x, 1);
+    const tn_line line = tn_around(x, 1);
     ocl_int(p, l, x->size);
     ocl_int(p, l, line.n);
     ocl_int(p, l, line.inner);

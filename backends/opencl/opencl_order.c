@@ -59,7 +59,7 @@ static tn_status argsort_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     if (axis < 0) return ocl_no_axis(k, "axis");
     ocl_room room = {0};
     ocl_sorting s = {.key = x->dtype,
-                     .line = ocl_around(x, axis),
+                     .line = tn_around(x, axis),
                      .ascend = tn_call_bool(k->call, "is_ascend", true),
                      .to_output = true};
     for (int i = 0; i < 2; i++) s.order[i] = ocl_take(&room, x->size, sizeof(cl_int));

@@ -6,11 +6,6 @@ typedef struct slides { // as pool.cl has it
     cl_int wide[3], narrow[3], window[3], stride[3], dilate[3], pad[3];
 } slides;
 
-static int64_t entry(tn_ints list, int32_t i, int64_t otherwise)
-{
-    return (size_t)i < list.n ? list.v[i] : otherwise;
-}
-
 // global_pool: one window over all, whatever kernel, stride and pad say.
 static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value_info *y)
 {
@@ -24,8 +19,8 @@ static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value
         s.wide[axis] = (cl_int)x->dims[2 + i];
         s.narrow[axis] = (cl_int)y->dims[2 + i];
         s.window[axis] = global ? s.wide[axis] : (cl_int)kernel.v[i];
-        s.stride[axis] = global ? 1 : (cl_int)entry(stride, i, 1);
-        s.pad[axis] = global ? 0 : (cl_int)entry(pad, i, 0);
+        s.stride[axis] = global ? 1 : (cl_int)tn_entry(stride, i, 1);
+        s.pad[axis] = global ? 0 : (cl_int)tn_entry(pad, i, 0);
     }
     return s;
 }
@@ -87,13 +82,13 @@ static tn_status pool_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         ocl_launch *pairs = add_from(p, ocl_pairs_cl, "max_pairs");
         ocl_in(p, pairs, 0);
         ocl_out(p, pairs, 0);
-        over_lines(p, pairs, &s, ocl_span(x, 0, 2));
+        over_lines(p, pairs, &s, tn_span(x, 0, 2));
         return ocl_end(p);
     }
     ocl_launch *l = add(p, "pool");
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
-    pass(p, l, &s, ocl_span(y, 2, y->ndim), ocl_span(x, 0, 2));
+    pass(p, l, &s, tn_span(y, 2, y->ndim), tn_span(x, 0, 2));
     return ocl_end(p);
 }
 
@@ -108,7 +103,7 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         ocl_launch *pairs = add_from(p, ocl_pairs_cl, "max_pairs_backward");
         for (uint32_t i = 0; i < 2; i++) ocl_in(p, pairs, i);
         ocl_out(p, pairs, 0);
-        over_lines(p, pairs, &s, ocl_span(x, 0, 2));
+        over_lines(p, pairs, &s, tn_span(x, 0, 2));
         return ocl_end(p);
     }
     // Sums of narrow floats are not made in them.
@@ -118,15 +113,15 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         ocl_in(p, planes, 1);
         ocl_out(p, planes, 0);
         ocl_bytes(p, planes, &s, sizeof s);
-        ocl_int(p, planes, ocl_span(x, 0, 2));
-        ocl_over(p, planes, x->size ? ocl_span(x, 0, 2) : 0, 1, 1);
+        ocl_int(p, planes, tn_span(x, 0, 2));
+        ocl_over(p, planes, x->size ? tn_span(x, 0, 2) : 0, 1, 1);
         return ocl_end(p);
     }
     ocl_launch *l = add(p, "pool_backward");
     ocl_in(p, l, 0);
     ocl_in(p, l, mode_of(k->call) == 0 ? 1 : 0);
     ocl_out(p, l, 0);
-    pass(p, l, &s, ocl_span(x, 2, x->ndim), ocl_span(x, 0, 2));
+    pass(p, l, &s, tn_span(x, 2, x->ndim), tn_span(x, 0, 2));
     return ocl_end(p);
 }
 

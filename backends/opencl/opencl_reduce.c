@@ -28,7 +28,7 @@ static reduction split(const tn_value_info *x, const bool gone[TN_MAX_NDIM])
 {
     reduction r = {.n = 1, .results = 1};
     for (int32_t axis = 0; axis < x->ndim; axis++) {
-        ocl_box_add(gone[axis] ? &r.gone : &r.kept, x->dims[axis], ocl_span(x, axis + 1, x->ndim));
+        ocl_box_add(gone[axis] ? &r.gone : &r.kept, x->dims[axis], tn_span(x, axis + 1, x->ndim));
         if (gone[axis])
             r.n *= x->dims[axis];
         else

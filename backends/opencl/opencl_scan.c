@@ -2,7 +2,7 @@
 #include "opencl.h"
 
 typedef struct scan {
-    ocl_line line;
+    tn_line line;
     int64_t lines, chunk, chunks; // chunk: elements
 } scan;
 
@@ -10,7 +10,7 @@ typedef struct scan {
 static scan scan_of(const tn_value_info *x, int32_t axis)
 {
     enum { ENOUGH = 4096, CHUNK = 64, MOST = 1024 };
-    scan s = {.line = axis < 0 ? (ocl_line){1, x->size, 1} : ocl_around(x, axis)};
+    scan s = {.line = axis < 0 ? (tn_line){1, x->size, 1} : tn_around(x, axis)};
     s.lines = s.line.outer * s.line.inner;
     s.chunks = s.lines >= ENOUGH ? 1 : (s.line.n + CHUNK - 1) / CHUNK;
     if (s.chunks > MOST) s.chunks = MOST;

@@ -17,10 +17,10 @@ static ocl_launch *add(ocl_plan *p, const char *name)
     return ocl_add_text(p, &t, name);
 }
 
-static void gather(ocl_plan *p, uint32_t in, uint32_t out, ocl_box box)
+// Moves n elements between a dense value and those of a box.
+static void walk(ocl_plan *p, const char *kernel, uint32_t in, uint32_t out, ocl_box box, int64_t n)
 {
-    const int64_t n = p->k->call->out[out]->size;
-    ocl_launch *l = add(p, "gather");
+    ocl_launch *l = add(p, kernel);
     ocl_box_collapse(&box);
     ocl_in(p, l, in);
     ocl_out(p, l, out);
@@ -29,16 +29,14 @@ static void gather(ocl_plan *p, uint32_t in, uint32_t out, ocl_box box)
     ocl_over(p, l, n, 1, 1);
 }
 
+static void gather(ocl_plan *p, uint32_t in, uint32_t out, ocl_box box)
+{
+    walk(p, "gather", in, out, box, p->k->call->out[out]->size);
+}
+
 static void scatter(ocl_plan *p, uint32_t in, uint32_t out, ocl_box box)
 {
-    const int64_t n = p->k->call->in[in]->size;
-    ocl_launch *l = add(p, "scatter");
-    ocl_box_collapse(&box);
-    ocl_in(p, l, in);
-    ocl_out(p, l, out);
-    ocl_bytes(p, l, &box, sizeof box);
-    ocl_int(p, l, n);
-    ocl_over(p, l, n, 1, 1);
+    walk(p, "scatter", in, out, box, p->k->call->in[in]->size);
 }
 
 static void clear(ocl_plan *p)
@@ -73,7 +71,7 @@ static tn_status permute_setup(tn_sdk_kernel *k, tn_kernel_info *info)
                              : axes.n ? tn_axis(axes.v[i], x->ndim)
                                       : x->ndim - 1 - i;
         if (from < 0) return ocl_no_axis(k, "axes");
-        ocl_box_add(&box, x->dims[from], ocl_span(x, from + 1, x->ndim));
+        ocl_box_add(&box, x->dims[from], tn_span(x, from + 1, x->ndim));
     }
     ocl_plan *p = ocl_begin(k);
     gather(p, 0, 0, box);
@@ -110,7 +108,7 @@ static tn_status joint(tn_sdk_kernel *k, const char *param, bool join)
     const int32_t axis = tn_axis(tn_call_i64(c, param, 1), whole->ndim);
     int64_t at = 0;
     if (axis < 0) return ocl_no_axis(k, param);
-    const int64_t outer = ocl_span(whole, 0, axis);
+    const int64_t outer = tn_span(whole, 0, axis);
     ocl_plan *p = ocl_begin(k);
     for (uint32_t i = 0; i < (join ? c->n_in : c->n_out); i++) {
         const int64_t size = join ? c->in[i]->size : c->out[i]->size;
@@ -175,7 +173,7 @@ static tn_status slice_box(const tn_sdk_kernel *k, const tn_value_info *whole,
     const int32_t at = one ? tn_axis(tn_call_i64(c, "axis", 0), whole->ndim) : 0;
     if (at < 0) return ocl_no_axis(k, "axis");
     for (int32_t axis = 0; axis < whole->ndim; axis++) {
-        const int64_t stride = ocl_span(whole, axis + 1, whole->ndim);
+        const int64_t stride = tn_span(whole, axis + 1, whole->ndim);
         const int64_t step = one ? 1 : entry(steps, axis, 1);
         const int64_t from = !one         ? entry(begin, axis, TN_NONE_I64)
                              : axis == at ? tn_call_i64(c, "begin", 0)

@@ -11,7 +11,7 @@ static ocl_launch *add(ocl_plan *p, const char *family, const tn_dtype types[3],
     return ocl_add_text(p, &t, name);
 }
 
-static tn_status forward(tn_sdk_kernel *k, ocl_line line, double temperature, bool logarithm)
+static tn_status forward(tn_sdk_kernel *k, tn_line line, double temperature, bool logarithm)
 {
     ocl_plan *p = ocl_begin(k);
     const tn_dtype x = k->call->in[0]->dtype, y = k->call->out[0]->dtype;
@@ -39,7 +39,7 @@ static tn_status softmax_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const int32_t axis = tn_axis(tn_call_i64(c, "axis", -1), c->in[0]->ndim);
     if (axis < 0) return ocl_no_axis(k, "axis");
     ocl_inplace(c, info, 0);
-    return forward(k, ocl_around(c->in[0], axis), temperature_of(c),
+    return forward(k, tn_around(c->in[0], axis), temperature_of(c),
                    strcmp(c->op->name, "log_softmax") == 0);
 }
 
@@ -50,7 +50,7 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_dtype x = c->in[0]->dtype;
     const int32_t axis = tn_axis(tn_call_i64(c, "axis", -1), c->in[0]->ndim);
     if (axis < 0) return ocl_no_axis(k, "axis");
-    const ocl_line line = ocl_around(c->in[0], axis);
+    const tn_line line = tn_around(c->in[0], axis);
     for (uint32_t i = 0; i < 2; i++) ocl_inplace(c, info, i);
     ocl_plan *p = ocl_begin(k);
     ocl_launch *l = add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, x, x}, "softmax_backward");
@@ -70,12 +70,12 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // SoftmaxOutput
 
 // How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
-static ocl_line output_line(const tn_call *c)
+static tn_line output_line(const tn_call *c)
 {
     const tn_value_info *x = c->in[0];
-    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return ocl_around(x, 1);
-    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return ocl_around(x, x->ndim - 1);
-    return (ocl_line){ocl_span(x, 0, 1), ocl_span(x, 1, x->ndim), 1};
+    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return tn_around(x, 1);
+    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return tn_around(x, x->ndim - 1);
+    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, x->ndim), 1};
 }
 
 static tn_status output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
@@ -88,7 +88,7 @@ static tn_status output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // the kernel. D is 1, or the number of labels (batch), or of those not ignored
 // (valid). With multi_output there is one label for each of the S = inner
 // places of a sample, and null divides by S.
-static double output_scale(const tn_call *c, ocl_line l, bool soft)
+static double output_scale(const tn_call *c, tn_line l, bool soft)
 {
     const double s = tn_call_f64(c, "grad_scale", 1);
     if (soft || tn_call_is(c, "normalization", "valid")) return s;
@@ -113,7 +113,7 @@ static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *c = k->call;
     const tn_value_info *out = c->in[0], *label = c->in[1];
-    const ocl_line line = output_line(c);
+    const tn_line line = output_line(c);
     const bool soft = ocl_same_shape(out, label);
     const bool head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
     const bool count = !soft && tn_call_is(c, "normalization", "valid");

@@ -16,7 +16,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *c = k->call;
     const tn_value_info *x = c->in[1];
-    const ocl_line line = ocl_around(x, 1);
+    const tn_line line = tn_around(x, 1);
     const tn_dtype number = ocl_number(x->dtype);
     ocl_inplace(c, info, 0);
     ocl_plan *p = ocl_begin(k);
