@@ -86,14 +86,6 @@ static inline void blas_inplace(const tn_sdk_kernel *k, tn_kernel_info *info, ui
         info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
 }
 
-static inline bool blas_same_shape(const tn_value_info *a, const tn_value_info *b)
-{
-    if (a->ndim != b->ndim) return false;
-    for (int32_t i = 0; i < a->ndim; i++)
-        if (a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
 static inline int32_t blas_axis_param(const tn_call *c, const char *name, int64_t fallback,
                                       int32_t ndim)
 {

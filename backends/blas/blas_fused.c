@@ -110,7 +110,7 @@ static bool part_map(const tn_call *whole, blas_map *m)
     tn_verdict v = {.struct_size = sizeof v};
     tn_kernel_info info = {.struct_size = sizeof info};
     for (uint32_t i = 0; i < whole->n_in; i++) {
-        if (blas_same_shape(whole->in[i], whole->out[0])) continue;
+        if (tn_same_shape(whole->in[i], whole->out[0])) continue;
         if (!as_spread(part, in)) return false;
         break;
     }

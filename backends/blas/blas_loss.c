@@ -8,18 +8,9 @@
 
 // ------------------------------------------------------------------ SoftmaxOutput
 
-// How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
-static tn_line softmax_output_line(const tn_call *c)
-{
-    const tn_value_info *x = c->in[0];
-    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return tn_around(x, 1);
-    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return tn_around(x, x->ndim - 1);
-    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, x->ndim), 1};
-}
-
 static tn_status softmax_output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    *(blas_softmax *)k->state = (blas_softmax){softmax_output_line(k->call), 1, false};
+    *(blas_softmax *)k->state = (blas_softmax){tn_softmax_output_line(k->call), 1, false};
     blas_inplace(k, info, 0);
     return TN_OK;
 }
@@ -30,51 +21,18 @@ static tn_status softmax_output(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
-// What the gradient needs; scale is worked out at each run where it depends on the labels.
-typedef struct loss {
-    tn_line line;
-    bool soft;       // the label is a probability, of out's shape
-    bool use_ignore; // the gradient of label `ignored` is 0
-    bool valid;      // scale is divided by the number of labels that are not ignored
-    bool with_head;
-    int64_t ignored;
-    double scale;
-} loss;
-
-// What the gradient is multiplied by: s / D. D is 1, or the number of labels (batch). With
-// multi_output there is one label for each of the S = line.inner places of a sample, and null
-// divides by S.
-static double softmax_output_scale(const tn_call *c, const loss *l)
-{
-    const double s = tn_call_f64(c, "grad_scale", 1);
-    const int64_t rows = l->line.outer * l->line.inner;
-    if (l->soft || l->valid) return s;
-    if (tn_call_is(c, "normalization", "batch"))
-        return s / (double)(tn_call_bool(c, "multi_output", false) ? rows : c->in[1]->size);
-    return s / (double)l->line.inner; // 1 without multi_output
-}
-
 static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    const tn_call *c = k->call;
-    const tn_value_info *out = c->in[0], *label = c->in[1];
-    loss *l = k->state;
-    l->line = softmax_output_line(c);
-    l->soft = blas_same_shape(out, label);
-    if (out->size && !l->soft && label->size < l->line.outer * l->line.inner)
-        return tn_fail(k->host, TN_E_SHAPE, "%s: label: %lld elements, wanted %lld", c->name,
-                       (long long)label->size, (long long)(l->line.outer * l->line.inner));
-    l->use_ignore = tn_call_bool(c, "use_ignore", false) && !l->soft;
-    l->valid = tn_call_is(c, "normalization", "valid") && !l->soft;
-    l->with_head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
-    l->ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
-    l->scale = softmax_output_scale(c, l);
+    tn_softmax_loss *l = k->state;
+    if (!tn_softmax_loss_of(k->call, l))
+        return tn_fail(k->host, TN_E_SHAPE, "%s: label: %lld elements, wanted %lld", k->call->name,
+                       (long long)k->call->in[1]->size, (long long)(l->line.outer * l->line.inner));
     (void)info; // not over out: its elements at the labels are read once more
     return TN_OK;
 }
 
 typedef struct loss_run {
-    const loss *l;
+    const tn_softmax_loss *l;
     const void *p, *label, *head;
     void *dx;
     tn_dtype label_dtype;
@@ -84,7 +42,7 @@ typedef struct loss_run {
 #define THIS_FILE "blas_loss.c"
 #include "blas_each_type.h"
 
-static int64_t count_valid(const loss *l, const tn_value_info *info, const void *label)
+static int64_t count_valid(const tn_softmax_loss *l, const tn_value_info *info, const void *label)
 {
     int64_t valid = 0;
     for (int64_t i = 0; i < info->size; i++)
@@ -94,7 +52,7 @@ static int64_t count_valid(const loss *l, const tn_value_info *info, const void 
 
 static tn_status softmax_output_backward(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const loss *l = k->state;
+    const tn_softmax_loss *l = k->state;
     const tn_value_info *label = k->call->in[1];
     const bool f64 = k->call->in[0]->dtype == TN_F64;
     loss_run r = {l,
@@ -192,7 +150,8 @@ static tn_status make_loss_backward(const tn_sdk_kernel *k, const tn_run_args *a
 const tn_kernel_row blas_loss[] = {
     SOFTMAX("SoftmaxOutput"),
     SOFTMAX("Softmax"),
-    ROW("_backward_SoftmaxOutput", sizeof(loss), softmax_backward_setup, softmax_output_backward),
+    ROW("_backward_SoftmaxOutput", sizeof(tn_softmax_loss), softmax_backward_setup,
+        softmax_output_backward),
     ROW("LinearRegressionOutput", 0, first_inplace, identity),
     ROW("MAERegressionOutput", 0, first_inplace, identity),
     ROW("LogisticRegressionOutput", sizeof(blas_map), logistic_setup, blas_map_run),

@@ -13,20 +13,13 @@
 
 #include "blas.h"
 
-typedef enum blas_rnn_mode { BLAS_RELU, BLAS_TANH, BLAS_LSTM, BLAS_GRU } blas_rnn_mode;
-
 typedef struct blas_rnn {
-    int64_t t, n, in, h, layers, d, g; // steps, sequences, features, units, …, directions, gates
-    int64_t length;                    // of the parameters
-    blas_rnn_mode mode;
+    tn_rnn_call is;
     tn_dtype dtype;
     size_t size;   // bytes of an element
-    bool backward; // this is the gradient
-    bool masked;   // there are dropout masks
     bool stashed;  // a forward run leaves `kept` in its stash, and the gradient finds it there
     bool packed;   // the weights U are made panels, once for all steps
     int64_t units; // of a block: what one thread makes of a step at once
-    double p;
 } blas_rnn;
 
 // What a forward run makes and the gradient needs: arrays by layer, or by layer and direction.
@@ -57,10 +50,9 @@ int64_t blas_rnn_lay_work(const blas_rnn *r, char *base, blas_rnn_work *w);
 tn_status blas_rnn_setup(tn_sdk_kernel *k, tn_kernel_info *info);
 const char *blas_rnn_cannot(const tn_call *c);
 
-// Direction d of layer l: widths, its places in the parameters, its arrays.
+// Direction d of layer l, and its arrays.
 typedef struct blas_rnn_lane {
-    int64_t l, d, in; // in: width of its input
-    int64_t i2h, h2h, i2h_bias, h2h_bias;
+    tn_rnn_lane at;
     char *y, *gate, *cell; // y: of the layer
 } blas_rnn_lane;
 
@@ -88,12 +80,6 @@ void blas_rnn_mask(const blas_rnn_run *run, int64_t l, const char *x, char *out)
 
 // fn over the blocks of units of a step.
 void blas_rnn_blocks(const blas_rnn_run *run, tn_range_fn fn, void *ctx);
-
-// The i-th step that a direction comes by.
-static inline int64_t blas_rnn_nth(const blas_rnn *r, int64_t d, int64_t i)
-{
-    return d ? r->t - 1 - i : i;
-}
 
 static inline char *blas_rnn_at(const blas_rnn *r, const void *p, int64_t element)
 {
@@ -134,7 +120,7 @@ void blas_rnn_recur_back(const blas_rnn_block *b, int64_t t);
 // One step of one sequence: n units, where gates are h elements apart. Pointers are to the first of
 // these units.
 typedef struct blas_rnn_cells {
-    blas_rnn_mode mode;
+    tn_rnn_cell mode;
     int64_t h, n;
     void *gate;
     const void *h_before, *c_before; // c: of an LSTM

@@ -33,22 +33,22 @@ static void deactivate(const step *s, const blas_rnn_block *b)
     const blas_rnn *r = run->r;
     const blas_rnn_rows h = blas_rnn_state_before(run, s->a, s->i);
     const blas_rnn_rows c = blas_rnn_cell_before(run, s->a, s->i);
-    const int64_t rows = r->g * r->h, width = r->d * r->h, first = b->first;
-    for (int64_t j = 0; j < r->n; j++) {
-        const int64_t at = blas_rnn_nth(r, s->a->d, s->i) * r->n + j;
+    const int64_t rows = r->is.g * r->is.h, width = r->is.d * r->is.h, first = b->first;
+    for (int64_t j = 0; j < r->is.n; j++) {
+        const int64_t at = tn_rnn_step(&r->is, s->a->at.d, s->i) * r->is.n + j;
         const blas_rnn_back back = {
-            .s = {.mode = r->mode,
-                  .h = r->h,
+            .s = {.mode = r->is.cell,
+                  .h = r->is.h,
                   .n = b->n,
                   .gate = blas_rnn_at(r, s->a->gate, at * rows + first),
                   .h_before = blas_rnn_at(r, h.p, j * h.row + first),
                   .c_before = c.p ? blas_rnn_at(r, c.p, j * c.row + first) : NULL,
-                  .cell = blas_rnn_at(r, s->a->cell, at * r->h + first)},
-            .dy = blas_rnn_at(r, s->dy, at * width + s->a->d * r->h + first),
-            .dh = blas_rnn_at(r, run->work.dh, j * r->h + first),
-            .dc = blas_rnn_at(r, run->work.dc, j * r->h + first),
+                  .cell = blas_rnn_at(r, s->a->cell, at * r->is.h + first)},
+            .dy = blas_rnn_at(r, s->dy, at * width + s->a->at.d * r->is.h + first),
+            .dh = blas_rnn_at(r, run->work.dh, j * r->is.h + first),
+            .dc = blas_rnn_at(r, run->work.dc, j * r->is.h + first),
             .da = blas_rnn_at(r, run->work.da, at * rows + first),
-            .db = blas_rnn_at(r, run->work.db, at * r->h + first)};
+            .db = blas_rnn_at(r, run->work.db, at * r->is.h + first)};
         (r->dtype == TN_F64 ? blas_rnn_deactivate_f64 : blas_rnn_deactivate_f32)(&back);
     }
 }
@@ -61,7 +61,7 @@ static void step_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     (void)worker;
     for (int64_t item = begin; item < end; item++) {
         const blas_rnn_block b = blas_rnn_block_of(s->run, s->a, item);
-        if (s->i + 1 < r->t) blas_rnn_recur_back(&b, blas_rnn_nth(r, s->a->d, s->i + 1));
+        if (s->i + 1 < r->is.t) blas_rnn_recur_back(&b, tn_rnn_step(&r->is, s->a->at.d, s->i + 1));
         if (s->i >= 0) deactivate(s, &b);
     }
 }
@@ -74,17 +74,17 @@ static void state_weights(const blas_rnn_run *run, const blas_rnn_lane *a, char 
 {
     const blas_rnn *r = run->r;
     const blas_rnn_rows first = blas_rnn_state_before(run, a, 0);
-    const int64_t width = r->d * r->h, at = blas_rnn_nth(r, a->d, 0) * r->n;
-    const blas_matrix c = matrix(du, r->h, false);
-    product(run, (blas_product){units, r->h, r->n}, c,
+    const int64_t width = r->is.d * r->is.h, at = tn_rnn_step(&r->is, a->at.d, 0) * r->is.n;
+    const blas_matrix c = matrix(du, r->is.h, false);
+    product(run, (blas_product){units, r->is.h, r->is.n}, c,
             matrix(blas_rnn_at(r, da.p, at * da.row), da.row, true),
             matrix(first.p, first.row, false), false);
-    if (r->t < 2) return;
+    if (r->is.t < 2) return;
     // Each other step meets the results of the step that its direction came by before.
-    const int64_t steps = a->d ? 0 : r->n, before = a->d ? r->n : 0;
-    product(run, (blas_product){units, r->h, (r->t - 1) * r->n}, c,
+    const int64_t steps = a->at.d ? 0 : r->is.n, before = a->at.d ? r->is.n : 0;
+    product(run, (blas_product){units, r->is.h, (r->is.t - 1) * r->is.n}, c,
             matrix(blas_rnn_at(r, da.p, steps * da.row), da.row, true),
-            matrix(blas_rnn_at(r, a->y, before * width + a->d * r->h), width, false), true);
+            matrix(blas_rnn_at(r, a->y, before * width + a->at.d * r->is.h), width, false), true);
 }
 
 typedef struct summing {
@@ -101,7 +101,7 @@ static void sum_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     double *sums = s->run->work.column + begin;
     (void)worker;
     (r->dtype == TN_F64 ? blas_rnn_columns_f64 : blas_rnn_columns_f32)(
-        blas_rnn_at(r, s->da, begin), r->t * r->n, s->row, sums, end - begin);
+        blas_rnn_at(r, s->da, begin), r->is.t * r->is.n, s->row, sums, end - begin);
     blas_store_f64(r->dtype, s->out, begin, end - begin, sums);
 }
 
@@ -109,40 +109,41 @@ static void sum_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 static void biases(const blas_rnn_run *run, char *da, int64_t row, int64_t n, char *out)
 {
     summing s = {run, da, row, out};
-    blas_items(run->k, run->a, n, run->r->t * run->r->n, BLAS_CHEAP, sum_range, &s);
+    blas_items(run->k, run->a, n, run->r->is.t * run->r->is.n, BLAS_CHEAP, sum_range, &s);
 }
 
 // What the parameters of a lane and its input get.
 static void lane_sums(const blas_rnn_run *run, const blas_rnn_lane *a, const char *x, char *dx)
 {
     const blas_rnn *r = run->r;
-    const int64_t rows = r->g * r->h, tn = r->t * r->n;
-    const bool gru = r->mode == BLAS_GRU;
-    char *dp = blas_out(run->a, 1), *du = blas_rnn_at(r, dp, a->h2h);
-    char *bias = blas_rnn_at(r, dp, a->i2h_bias), *bias_u = blas_rnn_at(r, dp, a->h2h_bias);
+    const int64_t rows = r->is.g * r->is.h, tn = r->is.t * r->is.n;
+    const bool gru = r->is.cell == TN_CELL_GRU;
+    char *dp = blas_out(run->a, 1), *du = blas_rnn_at(r, dp, a->at.h2h);
+    char *bias = blas_rnn_at(r, dp, a->at.i2h_bias), *bias_u = blas_rnn_at(r, dp, a->at.h2h_bias);
     const blas_matrix da = matrix(run->work.da, rows, false),
-                      db = matrix(run->work.db, r->h, false);
-    product(run, (blas_product){rows, a->in, tn}, matrix(blas_rnn_at(r, dp, a->i2h), a->in, false),
-            matrix(da.p, rows, true), matrix(x, a->in, false), false);
-    state_weights(run, a, du, da, gru ? 2 * r->h : rows);
-    if (gru) state_weights(run, a, blas_rnn_at(r, du, 2 * r->h * r->h), db, r->h);
+                      db = matrix(run->work.db, r->is.h, false);
+    product(run, (blas_product){rows, a->at.in, tn},
+            matrix(blas_rnn_at(r, dp, a->at.i2h), a->at.in, false), matrix(da.p, rows, true),
+            matrix(x, a->at.in, false), false);
+    state_weights(run, a, du, da, gru ? 2 * r->is.h : rows);
+    if (gru) state_weights(run, a, blas_rnn_at(r, du, 2 * r->is.h * r->is.h), db, r->is.h);
     biases(run, da.p, rows, rows, bias);
     memcpy(bias_u, bias, (size_t)rows * r->size);
-    if (gru) biases(run, db.p, r->h, r->h, blas_rnn_at(r, bias_u, 2 * r->h));
-    product(run, (blas_product){tn, a->in, rows}, matrix(dx, a->in, false), da,
-            matrix(blas_rnn_at(r, run->parameters, a->i2h), a->in, false), a->d > 0);
+    if (gru) biases(run, db.p, r->is.h, r->is.h, blas_rnn_at(r, bias_u, 2 * r->is.h));
+    product(run, (blas_product){tn, a->at.in, rows}, matrix(dx, a->at.in, false), da,
+            matrix(blas_rnn_at(r, run->parameters, a->at.i2h), a->at.in, false), a->at.d > 0);
 }
 
 static void lane_backward(const blas_rnn_run *run, const blas_rnn_lane *a, const char *dy)
 {
     const blas_rnn *r = run->r;
-    const bool lstm = r->mode == BLAS_LSTM;
-    const size_t bytes = (size_t)(r->n * r->h) * r->size;
-    const int64_t at = (a->l * r->d + a->d) * r->n * r->h;
+    const bool lstm = r->is.cell == TN_CELL_LSTM;
+    const size_t bytes = (size_t)(r->is.n * r->is.h) * r->size;
+    const int64_t at = a->at.state;
     blas_copy(run->work.dh, blas_rnn_at(r, blas_in(run->a, 4), at), bytes);
     if (lstm) blas_copy(run->work.dc, blas_rnn_at(r, blas_in(run->a, 6), at), bytes);
     blas_rnn_pack(run, a, true);
-    for (int64_t i = r->t - 1; i >= -1; i--) {
+    for (int64_t i = r->is.t - 1; i >= -1; i--) {
         step s = {run, a, dy, i};
         blas_rnn_blocks(run, step_range, &s);
     }
@@ -161,7 +162,7 @@ static tn_status backward(const tn_sdk_kernel *k, const tn_run_args *a)
                         .a = a,
                         .parameters = blas_in(a, 1),
                         .state = blas_in(a, 2),
-                        .cell = r->mode == BLAS_LSTM ? blas_in(a, 5) : NULL,
+                        .cell = r->is.cell == TN_CELL_LSTM ? blas_in(a, 5) : NULL,
                         .mask = blas_in(a, a->n_in - 1)};
     blas_rnn_lay_work(r, a->scratch.host, &run.work);
     run.kept = run.work.kept;
@@ -169,16 +170,16 @@ static tn_status backward(const tn_sdk_kernel *k, const tn_run_args *a)
         blas_rnn_lay_kept(r, a->stash.host, &run.kept);
     else
         blas_rnn_forward(&run, data);
-    if (r->t == 0) memset(blas_out(a, 1), 0, (size_t)r->length * r->size);
-    for (int64_t l = r->layers; l-- > 0;) {
+    if (r->is.t == 0) memset(blas_out(a, 1), 0, (size_t)r->is.length * r->size);
+    for (int64_t l = r->is.layers; l-- > 0;) {
         char *dx = l ? run.work.dx[l % 2] : blas_out(a, 0);
         const char *x = blas_rnn_input(&run, data, l);
-        for (int64_t d = 0; d < r->d; d++) {
+        for (int64_t d = 0; d < r->is.d; d++) {
             const blas_rnn_lane lane = blas_rnn_lane_of(r, &run.kept, l, d);
             lane_backward(&run, &lane, dy);
-            if (r->t) lane_sums(&run, &lane, x, dx);
+            if (r->is.t) lane_sums(&run, &lane, x, dx);
         }
-        if (l && r->masked) blas_rnn_mask(&run, l, dx, dx);
+        if (l && r->is.masked) blas_rnn_mask(&run, l, dx, dx);
         dy = dx;
     }
     return TN_OK;

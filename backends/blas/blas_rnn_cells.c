@@ -56,9 +56,9 @@ BLAS_CLONES static void N(plain)(T *g, T *out, int64_t n, bool is_tanh)
 void N(blas_rnn_activate)(const blas_rnn_cells *s)
 {
     switch (s->mode) {
-    case BLAS_LSTM: N(lstm)(s->gate, s->c_before, s->cell, s->out, s->h, s->n); break;
-    case BLAS_GRU: N(gru)(s->gate, s->h_before, s->cell, s->out, s->h, s->n); break;
-    default: N(plain)(s->gate, s->out, s->n, s->mode == BLAS_TANH); break;
+    case TN_CELL_LSTM: N(lstm)(s->gate, s->c_before, s->cell, s->out, s->h, s->n); break;
+    case TN_CELL_GRU: N(gru)(s->gate, s->h_before, s->cell, s->out, s->h, s->n); break;
+    default: N(plain)(s->gate, s->out, s->n, s->mode == TN_CELL_TANH); break;
     }
 }
 
@@ -115,9 +115,9 @@ void N(blas_rnn_deactivate)(const blas_rnn_back *b)
 {
     const blas_rnn_cells *s = &b->s;
     switch (s->mode) {
-    case BLAS_LSTM: N(lstm_back)(s->gate, s->cell, s->c_before, b->dy, b); break;
-    case BLAS_GRU: N(gru_back)(s->gate, s->cell, s->h_before, b->dy, b); break;
-    default: N(plain_back)(s->gate, b->dy, b->dh, b->da, s->n, s->mode == BLAS_TANH); break;
+    case TN_CELL_LSTM: N(lstm_back)(s->gate, s->cell, s->c_before, b->dy, b); break;
+    case TN_CELL_GRU: N(gru_back)(s->gate, s->cell, s->h_before, b->dy, b); break;
+    default: N(plain_back)(s->gate, b->dy, b->dh, b->da, s->n, s->mode == TN_CELL_TANH); break;
     }
 }
 

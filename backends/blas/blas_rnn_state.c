@@ -10,31 +10,32 @@
 
 static int64_t blocks(const blas_rnn *r)
 {
-    return (r->h + r->units - 1) / r->units;
+    return (r->is.h + r->units - 1) / r->units;
 }
 
 int64_t blas_rnn_panel_elements(const blas_rnn *r)
 {
-    return tn_extent_times(tn_extent_times(blocks(r) * r->units, r->h), r->g);
+    return tn_extent_times(tn_extent_times(blocks(r) * r->units, r->is.h), r->is.g);
 }
 
 blas_rnn_block blas_rnn_block_of(const blas_rnn_run *run, const blas_rnn_lane *a, int64_t item)
 {
-    const int64_t units = run->r->units, first = item * units, rest = run->r->h - first;
+    const int64_t units = run->r->units, first = item * units, rest = run->r->is.h - first;
     return (blas_rnn_block){run, a, first, rest < units ? rest : units};
 }
 
 void blas_rnn_blocks(const blas_rnn_run *run, tn_range_fn fn, void *ctx)
 {
     const blas_rnn *r = run->r;
-    blas_items(run->k, run->a, blocks(r), r->g * r->units * r->n * r->h, 4 * BLAS_CHEAP, fn, ctx);
+    blas_items(run->k, run->a, blocks(r), r->is.g * r->units * r->is.n * r->is.h, 4 * BLAS_CHEAP,
+               fn, ctx);
 }
 
 // The panels of a block.
 static char *panels_of(const blas_rnn_block *b)
 {
     const blas_rnn *r = b->run->r;
-    return blas_rnn_at(r, b->run->work.panels, b->first * r->g * r->h);
+    return blas_rnn_at(r, b->run->work.panels, b->first * r->is.g * r->is.h);
 }
 
 typedef struct packing {
@@ -48,19 +49,20 @@ static void pack_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const packing *k = ctx;
     const blas_rnn *r = k->run->r;
-    const char *u = blas_rnn_at(r, k->run->parameters, k->a->h2h);
+    const char *u = blas_rnn_at(r, k->run->parameters, k->a->at.h2h);
     (void)worker;
     for (int64_t item = begin; item < end; item++) {
         const blas_rnn_block b = blas_rnn_block_of(k->run, k->a, item);
         char *to = panels_of(&b);
         if (k->backward) {
-            blas_panel_along(r->dtype, blas_rnn_at(r, u, b.first), r->h,
-                             (const int64_t[]){r->g * r->h, b.n}, to);
+            blas_panel_along(r->dtype, blas_rnn_at(r, u, b.first), r->is.h,
+                             (const int64_t[]){r->is.g * r->is.h, b.n}, to);
             continue;
         }
-        for (int64_t gate = 0; gate < r->g; gate++)
-            blas_panel_across(r->dtype, blas_rnn_at(r, u, (gate * r->h + b.first) * r->h), r->h,
-                              (const int64_t[]){b.n, r->h}, to + gate * r->h * BLAS_PANEL);
+        for (int64_t gate = 0; gate < r->is.g; gate++)
+            blas_panel_across(r->dtype, blas_rnn_at(r, u, (gate * r->is.h + b.first) * r->is.h),
+                              r->is.h, (const int64_t[]){b.n, r->is.h},
+                              to + gate * r->is.h * BLAS_PANEL);
     }
 }
 
@@ -69,7 +71,7 @@ void blas_rnn_pack(const blas_rnn_run *run, const blas_rnn_lane *a, bool backwar
     const blas_rnn *r = run->r;
     packing k = {run, a, backward};
     if (!r->packed) return;
-    blas_items(run->k, run->a, blocks(r), r->g * r->units * r->h, BLAS_CHEAP, pack_range, &k);
+    blas_items(run->k, run->a, blocks(r), r->is.g * r->units * r->is.h, BLAS_CHEAP, pack_range, &k);
 }
 
 // c(n, units) += a(n, k) · rows of U's panel, or of U itself.
@@ -98,29 +100,29 @@ static void product(const blas_rnn_block *b, blas_gemm g, const char *panel)
 static void begin_b2(const blas_rnn_block *b, char *b2)
 {
     const blas_rnn *r = b->run->r;
-    const char *u = blas_rnn_at(r, b->run->parameters, b->a->h2h_bias + 2 * r->h + b->first);
-    for (int64_t j = 0; j < r->n; j++)
-        memcpy(blas_rnn_at(r, b2, j * r->h), u, (size_t)b->n * r->size);
+    const char *u = blas_rnn_at(r, b->run->parameters, b->a->at.h2h_bias + 2 * r->is.h + b->first);
+    for (int64_t j = 0; j < r->is.n; j++)
+        memcpy(blas_rnn_at(r, b2, j * r->is.h), u, (size_t)b->n * r->size);
 }
 
 void blas_rnn_recur(const blas_rnn_block *b, int64_t i)
 {
     const blas_rnn *r = b->run->r;
     const blas_rnn_rows h = blas_rnn_state_before(b->run, b->a, i);
-    const int64_t rows = r->g * r->h, at = blas_rnn_nth(r, b->a->d, i) * r->n;
+    const int64_t rows = r->is.g * r->is.h, at = tn_rnn_step(&r->is, b->a->at.d, i) * r->is.n;
     const char *panels = panels_of(b);
-    for (int64_t gate = 0; gate < r->g; gate++) {
-        const int64_t row = gate * r->h + b->first;
-        const bool apart = r->mode == BLAS_GRU && gate == 2;
-        char *c = apart ? blas_rnn_at(r, b->a->cell, at * r->h + b->first)
+    for (int64_t gate = 0; gate < r->is.g; gate++) {
+        const int64_t row = gate * r->is.h + b->first;
+        const bool apart = r->is.cell == TN_CELL_GRU && gate == 2;
+        char *c = apart ? blas_rnn_at(r, b->a->cell, at * r->is.h + b->first)
                         : blas_rnn_at(r, b->a->gate, at * rows + row);
         if (apart) begin_b2(b, c);
         const blas_gemm g = {
-            .size = {r->n, b->n, r->h},
-            .c = {c, apart ? r->h : rows, false},
+            .size = {r->is.n, b->n, r->is.h},
+            .c = {c, apart ? r->is.h : rows, false},
             .a = {(void *)(uintptr_t)h.p, h.row, false},
-            .b = {blas_rnn_at(r, b->run->parameters, b->a->h2h + row * r->h), r->h, true}};
-        product(b, g, panels + gate * r->h * BLAS_PANEL);
+            .b = {blas_rnn_at(r, b->run->parameters, b->a->at.h2h + row * r->is.h), r->is.h, true}};
+        product(b, g, panels + gate * r->is.h * BLAS_PANEL);
     }
 }
 
@@ -128,17 +130,17 @@ void blas_rnn_recur_back(const blas_rnn_block *b, int64_t t)
 {
     const blas_rnn *r = b->run->r;
     const blas_rnn_work *w = &b->run->work;
-    const bool gru = r->mode == BLAS_GRU;
-    const int64_t rows = r->g * r->h, some = gru ? 2 * r->h : rows;
-    char *u = blas_rnn_at(r, b->run->parameters, b->a->h2h + b->first);
-    blas_gemm g = {.size = {r->n, b->n, some},
-                   .c = {blas_rnn_at(r, w->dh, b->first), r->h, false},
-                   .a = {blas_rnn_at(r, w->da, t * r->n * rows), rows, false},
-                   .b = {u, r->h, false}};
+    const bool gru = r->is.cell == TN_CELL_GRU;
+    const int64_t rows = r->is.g * r->is.h, some = gru ? 2 * r->is.h : rows;
+    char *u = blas_rnn_at(r, b->run->parameters, b->a->at.h2h + b->first);
+    blas_gemm g = {.size = {r->is.n, b->n, some},
+                   .c = {blas_rnn_at(r, w->dh, b->first), r->is.h, false},
+                   .a = {blas_rnn_at(r, w->da, t * r->is.n * rows), rows, false},
+                   .b = {u, r->is.h, false}};
     product(b, g, panels_of(b));
     if (!gru) return;
-    g.size.k = r->h;
-    g.a = (blas_matrix){blas_rnn_at(r, w->db, t * r->n * r->h), r->h, false};
-    g.b.p = blas_rnn_at(r, u, some * r->h);
+    g.size.k = r->is.h;
+    g.a = (blas_matrix){blas_rnn_at(r, w->db, t * r->is.n * r->is.h), r->is.h, false};
+    g.b.p = blas_rnn_at(r, u, some * r->is.h);
     product(b, g, panels_of(b) + some * BLAS_PANEL);
 }

@@ -7,7 +7,7 @@
 #define TENON_ONEDNN_H
 
 #include <oneapi/dnnl/dnnl.h>
-#include <tenon/kernel.h>
+#include <tenon/layers.h>
 
 // ------------------------------------------------------------------ tables
 
@@ -144,7 +144,6 @@ void od_follow(const tn_call *call, const uint32_t *inputs, uint32_t n, tn_layou
 // Values of float32 that are stored as bfloat16, in layouts of ours only.
 bool od_is_narrow(const tn_layout *layout);
 dnnl_memory_desc_t od_narrow(const dnnl_memory_desc_t *md);
-bool od_same_shape(const tn_value_info *a, const tn_value_info *b);
 
 // ------------------------------------------------------------------ choosing (onednn_choose.c)
 

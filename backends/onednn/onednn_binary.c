@@ -74,9 +74,9 @@ static pair pair_of(const tn_call *c, const od_tail *tail, bool plain)
     const dnnl_alg_kind_t kind = kind_of(c);
     const tn_value_info *y = c->out[0];
     pair p = {.first =
-                  is_symmetric(c) && !od_same_shape(c->in[0], y) && od_same_shape(c->in[1], y)};
+                  is_symmetric(c) && !tn_same_shape(c->in[0], y) && tn_same_shape(c->in[1], y)};
     dnnl_binary_desc_t d;
-    if (od_same_shape(c->in[0], y) && od_same_shape(c->in[1], y)) {
+    if (tn_same_shape(c->in[0], y) && tn_same_shape(c->in[1], y)) {
         p.a = plain ? od_plain(c->in[0], 0) : od_md(c->in[0], 0);
         p.b = plain ? od_plain(c->in[1], 0) : od_md(c->in[1], 0);
         p.y = plain ? od_plain(y, 0) : od_md(y, 0);
@@ -98,9 +98,9 @@ static const char *binary_cannot(const tn_call *c, const od_tail *tail)
     if (c->n_in != 2) return "add_n of another number than two";
     if (od_empty(c)) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
-    if (!od_same_shape(c->in[0], y) && !od_same_shape(c->in[1], y))
+    if (!tn_same_shape(c->in[0], y) && !tn_same_shape(c->in[1], y))
         return "both sides are broadcast";
-    if (!od_same_shape(c->in[0], y) && !is_symmetric(c)) return "the first side is broadcast";
+    if (!tn_same_shape(c->in[0], y) && !is_symmetric(c)) return "the first side is broadcast";
     pair p = pair_of(c, tail, true);
     const char *why = !p.pd ? od_no_primitive : od_score(p.pd) == 0 ? od_only_loops : NULL;
     if (p.pd) dnnl_primitive_desc_destroy(p.pd);
@@ -109,7 +109,7 @@ static const char *binary_cannot(const tn_call *c, const od_tail *tail)
 
 static bool broadcasts(const tn_call *c)
 {
-    return !od_same_shape(c->in[0], c->out[0]) || !od_same_shape(c->in[1], c->out[0]);
+    return !tn_same_shape(c->in[0], c->out[0]) || !tn_same_shape(c->in[1], c->out[0]);
 }
 
 // A value that is broadcast has other strides than the layout says: only row-major is sure then.

@@ -10,8 +10,6 @@
 //     Deconvolution                    Y, W [, b] → X
 //     _backward_Deconvolution_data     X, W, shape of Y → Y
 //     _backward_Deconvolution_weight   X, Y, shape of W → W
-#include <tenon/layers.h>
-
 #include "onednn.h"
 
 enum { MOST_SPATIAL = 3 };

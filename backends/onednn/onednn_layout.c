@@ -35,12 +35,6 @@ static tn_dtype stored(const tn_value_info *v)
     return od_is_narrow(&v->layout) ? TN_BF16 : v->dtype;
 }
 
-bool od_same_shape(const tn_value_info *a, const tn_value_info *b)
-{
-    return a->ndim == b->ndim &&
-           (a->ndim <= 0 || memcmp(a->dims, b->dims, (size_t)a->ndim * sizeof *a->dims) == 0);
-}
-
 void od_follow(const tn_call *call, const uint32_t *inputs, uint32_t n, tn_layout *in,
                tn_layout *out)
 {
@@ -48,11 +42,11 @@ void od_follow(const tn_call *call, const uint32_t *inputs, uint32_t n, tn_layou
     tn_layout l = {NULL, 0, 0};
     for (uint32_t i = 0; i < n && !l.domain; i++) {
         const tn_value_info *x = od_input(call, inputs[i]);
-        if (x && od_is_ours(&x->layout) && x->dtype == y->dtype && od_same_shape(x, y))
+        if (x && od_is_ours(&x->layout) && x->dtype == y->dtype && tn_same_shape(x, y))
             l = x->layout;
     }
     for (uint32_t i = 0; i < call->n_in; i++) {
-        const bool same = call->in[i]->dtype == y->dtype && od_same_shape(call->in[i], y);
+        const bool same = call->in[i]->dtype == y->dtype && tn_same_shape(call->in[i], y);
         in[i] = same ? l : (tn_layout){NULL, 0, 0};
     }
     if (l.domain) out[0] = l;

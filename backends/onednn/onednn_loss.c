@@ -2,26 +2,12 @@
 // which oneDNN has none: labels are looked up.
 //
 // Source of the formulas: MXNet 0.11, src/operator/softmax_output-inl.h.
-#include <tenon/layers.h>
-
 #include "onednn_loops.h"
-
-// How SoftmaxOutput looks at its data: normalised over n.
-static tn_line line_of(const tn_call *c)
-{
-    const tn_value_info *x = c->in[0];
-    const int32_t ndim = x->ndim;
-    if (tn_call_bool(c, "multi_output", false) && ndim > 1)
-        return (tn_line){tn_span(x, 0, 1), x->dims[1], tn_span(x, 2, ndim)};
-    if (tn_call_bool(c, "preserve_shape", false) && ndim > 0)
-        return (tn_line){tn_span(x, 0, ndim - 1), x->dims[ndim - 1], 1};
-    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, ndim), 1};
-}
 
 // With places behind the classes oneDNN's fast code wants the classes innermost.
 static bool wants_last(const tn_call *c)
 {
-    return line_of(c).inner > 1 && c->in[0]->ndim > 2;
+    return tn_softmax_output_line(c).inner > 1 && c->in[0]->ndim > 2;
 }
 
 // All values of data's shape: channels last, or row-major.
@@ -32,7 +18,7 @@ static void set_layouts(const tn_call *c, bool last, tn_layout *in, tn_layout *o
     tn_layout l;
     if (!last || !od_layout(&md, y, &l)) l = (tn_layout){NULL, 0, 0};
     for (uint32_t i = 0; i < c->n_in; i++)
-        in[i] = l.domain && od_same_shape(c->in[i], y) ? l : (tn_layout){NULL, 0, 0};
+        in[i] = l.domain && tn_same_shape(c->in[i], y) ? l : (tn_layout){NULL, 0, 0};
     if (l.domain) out[0] = l;
 }
 
@@ -40,7 +26,7 @@ static void set_layouts(const tn_call *c, bool last, tn_layout *in, tn_layout *o
 
 static dnnl_primitive_desc_t descriptor(const tn_call *c, bool last, dnnl_memory_desc_t *md)
 {
-    const tn_line l = line_of(c);
+    const tn_line l = tn_softmax_output_line(c);
     dnnl_softmax_v2_desc_t d;
     dnnl_primitive_desc_t pd = NULL;
     *md = last ? od_dense(3, (const int64_t[]){l.outer, l.inner, l.n}, TN_F32)
@@ -85,42 +71,19 @@ static tn_status softmax_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // ------------------------------------------------------------------ its gradient
 //
-// Inputs out, label and, with out_grad, the head gradient:
-//
-//     dx = s (p − label) · head                label of out's shape: a probability
-//     dx = s / D (p − 1[j = label]) · head     otherwise; 0 for the ignored label
+// Of dx = scale (p − label) · head; tn_softmax_loss says how they go together.
 
 typedef struct loss {
-    tn_line l;
+    tn_softmax_loss of;
     int64_t class_step, place_step; // distances of neighbours, in elements
-    int64_t ignored;
-    bool soft;       // the label is a probability, of out's shape
-    bool use_ignore; // the gradient of label `ignored` is 0
-    bool valid;      // scale is divided by the number of labels that are not ignored
-    bool with_head;
-    double scale;
 } loss;
-
-// s / D. D is 1, or the number of labels (batch). With multi_output there is one label for each of
-// the S = inner places of a sample, and null divides by S.
-static double scale_of(const tn_call *c, const loss *g)
-{
-    const double s = tn_call_f64(c, "grad_scale", 1);
-    const bool multi = tn_call_bool(c, "multi_output", false);
-    if (g->soft || g->valid) return s;
-    if (tn_call_is(c, "normalization", "batch"))
-        return s / (double)(multi ? g->l.outer * g->l.inner : c->in[1]->size);
-    return s / (double)g->l.inner; // 1 without multi_output
-}
 
 static const char *loss_cannot(const tn_call *c)
 {
-    const tn_line l = line_of(c);
+    tn_softmax_loss l;
     if (c->in[0]->size == 0) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
-    if (!od_same_shape(c->in[0], c->in[1]) && c->in[1]->size < l.outer * l.inner)
-        return "fewer labels than places";
-    return NULL;
+    return tn_softmax_loss_of(c, &l) ? NULL : "fewer labels than places";
 }
 
 static tn_status loss_layouts(const tn_host_api *host, const tn_call *c, tn_layout *in,
@@ -140,15 +103,9 @@ static tn_status loss_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_call *c = k->call;
     const bool last = od_is_ours(&c->in[0]->layout);
     loss *g = k->state;
-    g->l = line_of(c);
-    g->class_step = last ? 1 : g->l.inner;
-    g->place_step = last ? g->l.n : 1;
-    g->soft = od_same_shape(c->in[0], c->in[1]);
-    g->use_ignore = tn_call_bool(c, "use_ignore", false) && !g->soft;
-    g->valid = tn_call_is(c, "normalization", "valid") && !g->soft;
-    g->with_head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
-    g->ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
-    g->scale = scale_of(c, g);
+    tn_softmax_loss_of(c, &g->of);
+    g->class_step = last ? 1 : g->of.line.inner;
+    g->place_step = last ? g->of.line.n : 1;
     (void)info; // not over out: its elements at the labels are read once more
     return TN_OK;
 }
@@ -187,7 +144,7 @@ static void od_loss_hard(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const loss_run *r = ctx;
     const loss *g = r->g;
-    const int64_t inner = g->l.inner, n = g->l.n, size = n * inner;
+    const int64_t inner = g->of.line.inner, n = g->of.line.n, size = n * inner;
     (void)worker;
     for (int64_t o = begin; o < end; o++) {
         const float *p = r->p + o * size;
@@ -197,7 +154,7 @@ static void od_loss_hard(void *ctx, int64_t begin, int64_t end, uint32_t worker)
             const int64_t class =
                 tn_saturate((double)r->label[o * inner + i], INT64_MIN, INT64_MAX);
             const int64_t place = i * g->place_step;
-            if (g->use_ignore && class == g->ignored) {
+            if (g->of.use_ignore && class == g->of.ignored) {
                 for (int64_t j = 0; j < n; j++) dx[j * g->class_step + place] = 0;
             } else if (class >= 0 && class < n) {
                 const int64_t at = class * g->class_step + place;
@@ -212,7 +169,7 @@ static int64_t count_valid(const loss *g, const float *label, int64_t n)
 {
     int64_t valid = 0;
     for (int64_t i = 0; i < n; i++)
-        valid += tn_saturate((double)label[i], INT64_MIN, INT64_MAX) != g->ignored;
+        valid += tn_saturate((double)label[i], INT64_MIN, INT64_MAX) != g->of.ignored;
     return valid ? valid : 1;
 }
 
@@ -222,15 +179,15 @@ static tn_status loss_run_all(const tn_sdk_kernel *k, const tn_run_args *a)
     loss_run r = {.g = g,
                   .p = a->in[0].host,
                   .label = a->in[1].host,
-                  .head = g->with_head ? a->in[2].host : NULL,
+                  .head = g->of.with_head ? a->in[2].host : NULL,
                   .dx = a->out[0].host};
-    double scale = g->scale;
-    if (g->valid) scale /= (double)count_valid(g, r.label, k->call->in[1]->size);
+    double scale = g->of.scale;
+    if (g->of.valid) scale /= (double)count_valid(g, r.label, k->call->in[1]->size);
     r.scale = (float)scale;
-    if (g->soft)
+    if (g->of.soft)
         od_items(k, a, k->call->out[0]->size, 1, od_loss_soft, &r);
     else
-        od_items(k, a, g->l.outer, g->l.n * g->l.inner, od_loss_hard, &r);
+        od_items(k, a, g->of.line.outer, g->of.line.n * g->of.line.inner, od_loss_hard, &r);
     return TN_OK;
 }
 

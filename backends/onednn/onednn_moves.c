@@ -101,7 +101,7 @@ static tn_status copy_layouts(const tn_host_api *host, const tn_call *c, tn_layo
     tn_layout lx, ly;
     (void)host;
     for (uint32_t i = 0; i < c->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
-    if (od_is_ours(&arrives) && od_same_shape(x, y)) {
+    if (od_is_ours(&arrives) && tn_same_shape(x, y)) {
         in[0] = out[0] = arrives;
     } else if (od_is_narrow(&arrives) && od_layout(&nx, x, &lx) && od_layout(&ny, y, &ly)) {
         in[0] = lx;

@@ -2,8 +2,6 @@
 //
 // The gradient of max needs to know where the maxima were. The forward kernel keeps that in its
 // stash if it is on this device; otherwise the backward kernel pools again into scratch memory.
-#include <tenon/layers.h>
-
 #include "onednn.h"
 
 typedef struct window {

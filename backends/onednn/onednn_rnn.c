@@ -5,23 +5,11 @@
 
 void od_rnn_sizes(const tn_call *c, od_rnn *r)
 {
-    const int64_t *data = c->in[0]->dims;
-    r->t = data[0];
-    r->n = data[1];
-    r->in = data[2];
-    r->h = tn_call_i64(c, "state_size", 1);
-    r->layers = tn_call_i64(c, "num_layers", 1);
-    r->d = tn_call_bool(c, "bidirectional", false) ? 2 : 1;
-    r->mode = tn_call_is(c, "mode", "lstm")       ? OD_RNN_LSTM
-              : tn_call_is(c, "mode", "gru")      ? OD_RNN_GRU
-              : tn_call_is(c, "mode", "rnn_tanh") ? OD_RNN_TANH
-                                                  : OD_RNN_RELU;
-    r->g = r->mode == OD_RNN_LSTM ? 4 : r->mode == OD_RNN_GRU ? 3 : 1;
-    r->biases = r->mode == OD_RNN_GRU ? 4 : r->g;
-    r->backward = strcmp(c->op->name, "_backward_RNN") == 0;
-    r->training = r->backward || (c->flags & TN_CALL_TRAINING);
+    r->is = tn_rnn_of(c);
+    r->biases = r->is.cell == TN_CELL_GRU ? 4 : r->is.g;
+    r->training = r->is.backward || (c->flags & TN_CALL_TRAINING);
     // oneDNN 2.6 divides by zero in a GRU of bfloat16, and has only slow code for plain cells.
-    r->narrow = !r->training && r->mode == OD_RNN_LSTM && od_may_narrow(c);
+    r->narrow = !r->training && r->is.cell == TN_CELL_LSTM && od_may_narrow(c);
 }
 
 // ------------------------------------------------------------------ descriptors
@@ -39,14 +27,15 @@ static dnnl_memory_desc_t any(int n, const int64_t *dims, dnnl_data_type_t type)
 // Weights without a layout yet.
 static void set_shapes(const od_rnn *r, int64_t layer, od_rnn_layer *l)
 {
-    const int64_t in = layer ? r->d * r->h : r->in;
+    const int64_t in = layer ? r->is.d * r->is.h : r->is.in;
     const tn_dtype dtype = r->narrow ? TN_BF16 : TN_F32;
-    const int64_t w[] = {1, r->d, in, r->g, r->h}, u[] = {1, r->d, r->h, r->g, r->h};
-    l->x = od_dense(3, (const int64_t[]){r->t, r->n, in}, dtype);
-    l->y = od_dense(3, (const int64_t[]){r->t, r->n, r->d * r->h}, dtype);
-    l->h = od_dense(4, (const int64_t[]){1, r->d, r->n, r->h}, dtype);
-    l->c = od_dense(4, (const int64_t[]){1, r->d, r->n, r->h}, TN_F32);
-    l->b = od_dense(4, (const int64_t[]){1, r->d, r->biases, r->h}, TN_F32);
+    const int64_t w[] = {1, r->is.d, in, r->is.g, r->is.h},
+                  u[] = {1, r->is.d, r->is.h, r->is.g, r->is.h};
+    l->x = od_dense(3, (const int64_t[]){r->is.t, r->is.n, in}, dtype);
+    l->y = od_dense(3, (const int64_t[]){r->is.t, r->is.n, r->is.d * r->is.h}, dtype);
+    l->h = od_dense(4, (const int64_t[]){1, r->is.d, r->is.n, r->is.h}, dtype);
+    l->c = od_dense(4, (const int64_t[]){1, r->is.d, r->is.n, r->is.h}, TN_F32);
+    l->b = od_dense(4, (const int64_t[]){1, r->is.d, r->biases, r->is.h}, TN_F32);
     l->w = l->back_w = any(5, w, od_type(dtype));
     l->u = l->back_u = any(5, u, od_type(dtype));
     l->dw = any(5, w, dnnl_f32);
@@ -58,12 +47,12 @@ static void set_shapes(const od_rnn *r, int64_t layer, od_rnn_layer *l)
 
 static dnnl_rnn_direction_t direction(const od_rnn *r)
 {
-    return r->d == 2 ? dnnl_bidirectional_concat : dnnl_unidirectional_left2right;
+    return r->is.d == 2 ? dnnl_bidirectional_concat : dnnl_unidirectional_left2right;
 }
 
 static dnnl_alg_kind_t activation(const od_rnn *r)
 {
-    return r->mode == OD_RNN_RELU ? dnnl_eltwise_relu : dnnl_eltwise_tanh;
+    return r->is.cell == TN_CELL_RELU ? dnnl_eltwise_relu : dnnl_eltwise_tanh;
 }
 
 static bool open_forward(const od_rnn *r, od_rnn_layer *l)
@@ -72,10 +61,10 @@ static bool open_forward(const od_rnn *r, od_rnn_layer *l)
     const dnnl_rnn_direction_t to = direction(r);
     dnnl_rnn_desc_t d;
     dnnl_status_t s;
-    if (r->mode == OD_RNN_LSTM)
+    if (r->is.cell == TN_CELL_LSTM)
         s = dnnl_lstm_forward_desc_init(&d, prop, to, &l->x, &l->h, &l->c, &l->w, &l->u, &l->b,
                                         &l->y, &l->h, &l->c, 0);
-    else if (r->mode == OD_RNN_GRU)
+    else if (r->is.cell == TN_CELL_GRU)
         s = dnnl_lbr_gru_forward_desc_init(&d, prop, to, &l->x, &l->h, &l->w, &l->u, &l->b, &l->y,
                                            &l->h, 0);
     else
@@ -92,11 +81,11 @@ static bool open_backward(const od_rnn *r, od_rnn_layer *l)
     const dnnl_memory_desc_t *w = &l->back_w, *u = &l->back_u, *dw = &l->dw, *du = &l->du;
     dnnl_rnn_desc_t d;
     dnnl_status_t s;
-    if (r->mode == OD_RNN_LSTM)
+    if (r->is.cell == TN_CELL_LSTM)
         s = dnnl_lstm_backward_desc_init(&d, prop, to, &l->x, &l->h, &l->c, w, u, &l->b, &l->y,
                                          &l->h, &l->c, &l->dx, &l->dh, &l->dh, dw, du, &l->b,
                                          &l->dy, &l->dh, &l->dh, 0);
-    else if (r->mode == OD_RNN_GRU)
+    else if (r->is.cell == TN_CELL_GRU)
         s = dnnl_lbr_gru_backward_desc_init(&d, prop, to, &l->x, &l->h, w, u, &l->b, &l->y, &l->h,
                                             &l->dx, &l->dh, dw, du, &l->b, &l->dy, &l->dh, 0);
     else
@@ -112,7 +101,7 @@ bool od_rnn_open(const od_rnn *r, int64_t layer, uint32_t workers, od_rnn_layer 
     *l = (od_rnn_layer){0};
     set_shapes(r, layer, l);
     const int before = od_enter(workers);
-    const bool ok = open_forward(r, l) && (!r->backward || open_backward(r, l));
+    const bool ok = open_forward(r, l) && (!r->is.backward || open_backward(r, l));
     od_leave(before);
     if (!ok) {
         od_rnn_close(l);
@@ -157,9 +146,9 @@ tn_status od_rnn_reorder(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_memo
 // Some gates of a layer's weights, as the parameters have them; in, width: of its data, of this.
 static dnnl_memory_desc_t stored(const od_rnn *r, int64_t in, int64_t width, int64_t gates)
 {
-    const int64_t lane = r->g * r->h * (in + r->h); // from one direction to the next
-    const dnnl_dims_t dims = {1, r->d, width, gates, r->h};
-    const dnnl_dims_t steps = {r->d * lane, lane, 1, r->h * width, width};
+    const int64_t lane = r->is.g * r->is.h * (in + r->is.h); // from one direction to the next
+    const dnnl_dims_t dims = {1, r->is.d, width, gates, r->is.h};
+    const dnnl_dims_t steps = {r->is.d * lane, lane, 1, r->is.h * width, width};
     dnnl_memory_desc_t md;
     if (dnnl_memory_desc_init_by_strides(&md, 5, dims, dnnl_f32, steps) != dnnl_success)
         md = (dnnl_memory_desc_t){0};
@@ -171,16 +160,17 @@ tn_status od_rnn_weights(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer, 
 {
     static const int64_t ours[] = {1, 0, 2}; // oneDNN's GRU begins with the update gate
     const od_rnn *r = k->state;
-    const int64_t in = layer ? r->d * r->h : r->in, width = recurrent ? r->h : in;
-    const int64_t first = od_rnn_weight_at(r, layer) + (recurrent ? r->g * r->h * in : 0);
-    const int64_t gates = r->mode == OD_RNN_GRU ? 1 : r->g;
+    const tn_rnn_lane lane = tn_rnn_lane_of(&r->is, layer, 0);
+    const int64_t in = lane.in, width = recurrent ? r->is.h : in;
+    const int64_t first = recurrent ? lane.h2h : lane.i2h;
+    const int64_t gates = r->is.cell == TN_CELL_GRU ? 1 : r->is.g;
     tn_status s = TN_OK;
-    for (int64_t q = 0; q < r->g && s == TN_OK; q += gates) {
-        const int64_t gate = gates == 1 && r->g == 3 ? ours[q] : 0;
-        const dnnl_dims_t dims = {1, r->d, width, gates, r->h}, from = {0, 0, 0, q, 0};
+    for (int64_t q = 0; q < r->is.g && s == TN_OK; q += gates) {
+        const int64_t gate = gates == 1 && r->is.g == 3 ? ours[q] : 0;
+        const dnnl_dims_t dims = {1, r->is.d, width, gates, r->is.h}, from = {0, 0, 0, q, 0};
         const dnnl_memory_desc_t mine = stored(r, in, width, gates);
         const od_spot p = {back ? OD_OUT : OD_IN, 1,
-                           (uint64_t)(first + gate * r->h * width) * sizeof(float)};
+                           (uint64_t)(first + gate * r->is.h * width) * sizeof(float)};
         dnnl_memory_desc_t part;
         const dnnl_status_t status = dnnl_memory_desc_init_submemory(&part, md, dims, from);
         if (status != dnnl_success) return od_fail(k, status, "gates of an RNN");
@@ -194,12 +184,12 @@ tn_status od_rnn_weights(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer, 
 // what is added to the state's part of n.
 void od_rnn_add_biases(const od_rnn *r, const tn_run_args *a)
 {
-    const float *w = (const float *)a->in[1].host + od_rnn_bias_at(r);
+    const float *w = (const float *)a->in[1].host + tn_rnn_lane_of(&r->is, 0, 0).i2h_bias;
     float *b = (float *)(void *)((char *)a->scratch.host + r->bias);
-    const int64_t h = r->h, rows = r->g * h;
-    for (int64_t lane = 0; lane < r->layers * r->d; lane++) {
+    const int64_t h = r->is.h, rows = r->is.g * h;
+    for (int64_t lane = 0; lane < r->is.layers * r->is.d; lane++) {
         const float *u = w + rows;
-        const bool gru = r->mode == OD_RNN_GRU;
+        const bool gru = r->is.cell == TN_CELL_GRU;
         for (int64_t i = 0; i < (gru ? h : rows); i++)
             b[i] = gru ? w[h + i] + u[h + i] : w[i] + u[i];
         for (int64_t i = 0; gru && i < h; i++) {
@@ -233,7 +223,7 @@ od_rnn_kept od_rnn_places(const od_rnn *r, tn_kernel_info *info, int64_t layer, 
 {
     od_rnn_kept p = {0};
     const uint64_t states = od_rnn_state_bytes(r, layer);
-    const bool last = layer + 1 == r->layers, out = !r->training && !r->narrow;
+    const bool last = layer + 1 == r->is.layers, out = !r->training && !r->narrow;
     p.work = keep(info, keeps, &l->work);
     p.y = last && out ? (od_spot){OD_OUT, 0, 0} : keep(info, keeps, &l->y);
     p.h = out ? (od_spot){OD_OUT, 1, states} : keep(info, keeps, &l->h);
@@ -266,9 +256,9 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
     s = od_rnn_bind(k, s, DNNL_ARG_BIAS, &l->b, b);
     s = od_rnn_bind(k, s, DNNL_ARG_DST_LAYER, &l->y, kept->y);
     s = od_rnn_bind(k, s, DNNL_ARG_DST_ITER, &l->h, kept->h);
-    if (r->mode == OD_RNN_LSTM) {
+    if (r->is.cell == TN_CELL_LSTM) {
         s = od_rnn_bind(k, s, DNNL_ARG_SRC_ITER_C, &l->c,
-                        (od_spot){OD_IN, r->backward ? 5 : 3, states});
+                        (od_spot){OD_IN, r->is.backward ? 5 : 3, states});
         s = od_rnn_bind(k, s, DNNL_ARG_DST_ITER_C, &l->c, kept->c);
     }
     if (dnnl_memory_desc_get_size(&l->work))
@@ -294,7 +284,7 @@ tn_status od_rnn_forward(tn_sdk_kernel *k, tn_kernel_info *info, od_from keeps)
     od_rnn *r = k->state;
     shared at = {.x = {OD_IN, 0, 0}};
     tn_status s = TN_OK;
-    for (int64_t layer = 0; layer < r->layers && s == TN_OK; layer++) {
+    for (int64_t layer = 0; layer < r->is.layers && s == TN_OK; layer++) {
         od_rnn_layer l;
         if (!od_rnn_open(r, layer, od_workers(k), &l))
             return od_fail(k, dnnl_unimplemented, "a layer of an RNN");
@@ -309,7 +299,7 @@ tn_status od_rnn_forward(tn_sdk_kernel *k, tn_kernel_info *info, od_from keeps)
         }
         r->kept[layer] = od_rnn_places(r, info, layer, keeps, &l);
         if (s == TN_OK) s = add_layer(k, info, layer, &l, &at);
-        if (s == TN_OK && r->narrow && layer + 1 == r->layers)
+        if (s == TN_OK && r->narrow && layer + 1 == r->is.layers)
             s = narrow_end(k, info, &l.y, r->kept[layer].y, true);
         od_rnn_close(&l);
     }
@@ -321,14 +311,15 @@ tn_status od_rnn_start(tn_sdk_kernel *k, tn_kernel_info *info)
     od_rnn *r = k->state;
     od_rnn_layer l;
     od_rnn_sizes(k->call, r);
-    r->kept = k->host->alloc(k->host->host, (uint64_t)r->layers * sizeof *r->kept, 8);
+    r->kept = k->host->alloc(k->host->host, (uint64_t)r->is.layers * sizeof *r->kept, 8);
     if (!r->kept) return tn_fail(k->host, TN_E_NOMEM, "no memory for an RNN");
     if (!od_rnn_open(r, 0, od_workers(k), &l))
         return od_fail(k, dnnl_unimplemented, "a layer of an RNN");
-    snprintf(r->base.impl, sizeof r->base.impl, "rnn %s", od_name(r->backward ? l.backward : l.pd));
+    snprintf(r->base.impl, sizeof r->base.impl, "rnn %s",
+             od_name(r->is.backward ? l.backward : l.pd));
     info->impl = r->base.impl;
     od_rnn_close(&l);
-    const int64_t all[] = {r->layers * r->d * r->biases * r->h};
+    const int64_t all[] = {r->is.layers * r->is.d * r->biases * r->is.h};
     const dnnl_memory_desc_t biases = od_dense(1, all, TN_F32);
     r->bias = od_scratch(info, &biases);
     return TN_OK;
@@ -337,7 +328,7 @@ tn_status od_rnn_start(tn_sdk_kernel *k, tn_kernel_info *info)
 void od_rnn_stop(tn_sdk_kernel *k)
 {
     od_rnn *r = k->state;
-    if (r->kept) k->host->free(k->host->host, r->kept, (uint64_t)r->layers * sizeof *r->kept, 8);
+    if (r->kept) k->host->free(k->host->host, r->kept, (uint64_t)r->is.layers * sizeof *r->kept, 8);
     r->kept = NULL;
     od_stop(k);
 }
@@ -349,9 +340,8 @@ const char *od_rnn_cannot(const tn_call *c)
     od_rnn r = {0};
     if (c->in[0]->size == 0) return od_no_elements;
     od_rnn_sizes(c, &r);
-    if (r.backward ? tn_call_bool(c, "dropout", false) : tn_call_f64(c, "p", 0) > 0 && r.layers > 1)
-        return "dropout between layers";
-    for (int64_t layer = 0; layer < 2 && layer < r.layers; layer++) {
+    if (r.is.masked) return "dropout between layers";
+    for (int64_t layer = 0; layer < 2 && layer < r.is.layers; layer++) {
         od_rnn_layer l;
         if (!od_rnn_open(&r, layer, c->max_workers, &l)) return od_no_primitive;
         od_rnn_close(&l);
@@ -372,13 +362,13 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static void copy_out(const od_rnn *r, const tn_run_args *a)
 {
     const char *stash = a->stash.host;
-    const size_t bytes = (size_t)(r->d * r->n * r->h) * sizeof(float);
-    memcpy(a->out[0].host, stash + r->kept[r->layers - 1].y.index,
-           (size_t)(r->t * r->n * r->d * r->h) * sizeof(float));
-    for (int64_t l = 0; l < r->layers; l++) {
+    const size_t bytes = (size_t)(r->is.d * r->is.n * r->is.h) * sizeof(float);
+    memcpy(a->out[0].host, stash + r->kept[r->is.layers - 1].y.index,
+           (size_t)(r->is.t * r->is.n * r->is.d * r->is.h) * sizeof(float));
+    for (int64_t l = 0; l < r->is.layers; l++) {
         const size_t at = od_rnn_state_bytes(r, l);
         memcpy((char *)a->out[1].host + at, stash + r->kept[l].h.index, bytes);
-        if (r->mode == OD_RNN_LSTM)
+        if (r->is.cell == TN_CELL_LSTM)
             memcpy((char *)a->out[2].host + at, stash + r->kept[l].c.index, bytes);
     }
 }

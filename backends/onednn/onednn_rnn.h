@@ -7,8 +7,6 @@
 
 #include "onednn.h"
 
-typedef enum od_rnn_mode { OD_RNN_RELU, OD_RNN_TANH, OD_RNN_LSTM, OD_RNN_GRU } od_rnn_mode;
-
 // Where a value is: in an input or output from some byte on, or at `index` of scratch or stash.
 typedef struct od_spot {
     od_from from;
@@ -23,10 +21,9 @@ typedef struct od_rnn_kept {
 
 typedef struct od_rnn {
     od_state base;
-    int64_t t, n, in, h, layers, d, g; // steps, sequences, features, units, …, directions, gates
-    int64_t biases;                    // vectors of H numbers that oneDNN has: a GRU 4, else g
-    od_rnn_mode mode;
-    bool narrow, training, backward;
+    tn_rnn_call is;
+    int64_t biases; // vectors of H numbers that oneDNN has: a GRU 4, else as many as gates
+    bool narrow, training;
     od_rnn_kept *kept;         // by layer
     uint64_t bias;             // scratch: (layers, d, biases, h)
     uint64_t sums, sums_bytes; // scratch: gradients of weights and biases, which begin with 0
@@ -70,19 +67,7 @@ static inline od_spot od_in_scratch(tn_kernel_info *info, const dnnl_memory_desc
 
 static inline uint64_t od_rnn_state_bytes(const od_rnn *r, int64_t layer)
 {
-    return (uint64_t)(layer * r->d * r->n * r->h) * sizeof(float);
-}
-
-// The first bias, and the weights of a layer, in the parameters.
-static inline int64_t od_rnn_weight_at(const od_rnn *r, int64_t layer)
-{
-    const int64_t rows = r->g * r->h, width = r->d * r->h;
-    if (layer == 0) return 0;
-    return rows * r->d * (r->in + r->h + (layer - 1) * (width + r->h));
-}
-static inline int64_t od_rnn_bias_at(const od_rnn *r)
-{
-    return od_rnn_weight_at(r, r->layers);
+    return (uint64_t)tn_rnn_lane_of(&r->is, layer, 0).state * sizeof(float);
 }
 
 #endif

@@ -16,7 +16,7 @@ static tn_status place_sums(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     od_rnn *r = k->state;
     r->sums = (info->scratch_bytes + 63) / 64 * 64;
-    for (int64_t layer = 0; layer < r->layers; layer++) {
+    for (int64_t layer = 0; layer < r->is.layers; layer++) {
         od_rnn_layer l;
         if (!od_rnn_open(r, layer, od_workers(k), &l))
             return od_fail(k, dnnl_unimplemented, "the gradient of an RNN");
@@ -35,7 +35,7 @@ static tn_status find_kept(tn_sdk_kernel *k)
 {
     od_rnn *r = k->state;
     tn_kernel_info same = {.struct_size = sizeof same};
-    for (int64_t layer = 0; layer < r->layers; layer++) {
+    for (int64_t layer = 0; layer < r->is.layers; layer++) {
         od_rnn_layer l;
         if (!od_rnn_open(r, layer, od_workers_of(k, k->call->forward), &l))
             return od_fail(k, dnnl_unimplemented, "the gradient of an RNN");
@@ -49,7 +49,7 @@ static tn_status bind_cells(tn_sdk_kernel *k, tn_status s, int64_t layer, const 
 {
     const od_rnn *r = k->state;
     const uint64_t at = od_rnn_state_bytes(r, layer);
-    if (r->mode != OD_RNN_LSTM) return s;
+    if (r->is.cell != TN_CELL_LSTM) return s;
     s = od_rnn_bind(k, s, DNNL_ARG_SRC_ITER_C, &l->c, (od_spot){OD_IN, CELL, at});
     s = od_rnn_bind(k, s, DNNL_ARG_DST_ITER_C, &l->c, r->kept[layer].c);
     s = od_rnn_bind(k, s, DNNL_ARG_DIFF_DST_ITER_C, &l->c, (od_spot){OD_IN, DCELL, at});
@@ -64,7 +64,7 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
     const uint64_t states = od_rnn_state_bytes(r, layer);
     const od_spot x = layer ? r->kept[layer - 1].y : (od_spot){OD_IN, 0, 0};
     const od_spot dx = layer ? at->dx[layer % 2] : (od_spot){OD_OUT, 0, 0};
-    const od_spot dy = layer + 1 < r->layers ? at->dx[(layer + 1) % 2] : (od_spot){OD_IN, DY, 0};
+    const od_spot dy = layer + 1 < r->is.layers ? at->dx[(layer + 1) % 2] : (od_spot){OD_IN, DY, 0};
     const od_spot b = {OD_SCRATCH, r->bias + (uint64_t)layer * dnnl_memory_desc_get_size(&l->b), 0};
     tn_status s = od_rnn_weights(k, info, layer, false, &l->back_w, at->w, false);
     if (s == TN_OK) s = od_rnn_weights(k, info, layer, true, &l->back_u, at->u, false);
@@ -92,18 +92,18 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
 static tn_status add_layers(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const od_rnn *r = k->state;
-    const bool many = r->layers > 1;
+    const bool many = r->is.layers > 1;
     tn_status s = TN_OK;
     shared at = {0};
-    for (int64_t layer = r->layers; layer-- > 0 && s == TN_OK;) {
+    for (int64_t layer = r->is.layers; layer-- > 0 && s == TN_OK;) {
         od_rnn_layer l;
         if (!od_rnn_open(r, layer, od_workers(k), &l))
             return od_fail(k, dnnl_unimplemented, "the gradient of an RNN");
-        if (layer == 0 || layer + 1 == r->layers) {
+        if (layer == 0 || layer + 1 == r->is.layers) {
             at.w = od_in_scratch(info, &l.back_w);
             at.u = od_in_scratch(info, &l.back_u);
         }
-        if (many && layer + 1 == r->layers)
+        if (many && layer + 1 == r->is.layers)
             for (int i = 0; i < 2; i++) at.dx[i] = od_in_scratch(info, &l.dx);
         s = add_layer(k, info, layer, &l, &at);
         od_rnn_close(&l);
@@ -127,13 +127,13 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static void give_lane(const od_rnn *r, const float *db, float *w)
 {
     static const int ours[] = {1, 0, 2}; // of a GRU: gates r z n are oneDNN's 1, 0, 2
-    const size_t bytes = (size_t)r->h * sizeof *db;
-    float *u = w + r->g * r->h;
-    for (int64_t gate = 0; gate < r->g; gate++) {
-        const bool gru = r->mode == OD_RNN_GRU;
+    const size_t bytes = (size_t)r->is.h * sizeof *db;
+    float *u = w + r->is.g * r->is.h;
+    for (int64_t gate = 0; gate < r->is.g; gate++) {
+        const bool gru = r->is.cell == TN_CELL_GRU;
         const int64_t from = gru ? ours[gate] : gate;
-        memcpy(w + gate * r->h, db + from * r->h, bytes);
-        memcpy(u + gate * r->h, db + (gru && gate == 2 ? 3 : from) * r->h, bytes);
+        memcpy(w + gate * r->is.h, db + from * r->is.h, bytes);
+        memcpy(u + gate * r->is.h, db + (gru && gate == 2 ? 3 : from) * r->is.h, bytes);
     }
 }
 
@@ -141,14 +141,14 @@ static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const od_rnn *r = k->state;
     char *scratch = a->scratch.host;
-    float *bias = (float *)a->out[1].host + od_rnn_bias_at(r);
+    float *bias = (float *)a->out[1].host + tn_rnn_lane_of(&r->is, 0, 0).i2h_bias;
     memset(scratch + r->sums, 0, r->sums_bytes);
     od_rnn_add_biases(r, a);
     const tn_status s = od_run(k, a);
-    for (int64_t layer = 0; layer < r->layers && s == TN_OK; layer++)
-        for (int64_t d = 0; d < r->d; d++, bias += 2 * r->g * r->h) {
+    for (int64_t layer = 0; layer < r->is.layers && s == TN_OK; layer++)
+        for (int64_t d = 0; d < r->is.d; d++, bias += 2 * r->is.g * r->is.h) {
             const char *sums = scratch + r->kept[layer].db.index;
-            give_lane(r, (const float *)(const void *)sums + d * r->biases * r->h, bias);
+            give_lane(r, (const float *)(const void *)sums + d * r->biases * r->is.h, bias);
         }
     return s;
 }

@@ -248,14 +248,6 @@ static inline void ocl_inplace(const tn_call *c, tn_kernel_info *info, uint32_t 
         info->inplace[info->n_inplace++] = (tn_inplace){i, 0};
 }
 
-static inline bool ocl_same_shape(const tn_value_info *a, const tn_value_info *b)
-{
-    if (a->ndim != b->ndim) return false;
-    for (int32_t i = 0; i < a->ndim; i++)
-        if (a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
 static inline tn_status ocl_no_axis(const tn_sdk_kernel *k, const char *param)
 {
     return tn_fail(k->host, TN_E_INVALID, "%s (%s): %s: no such axis in %d-D data", k->call->name,

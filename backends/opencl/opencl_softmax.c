@@ -69,33 +69,10 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // ------------------------------------------------------------------
 // SoftmaxOutput
 
-// How SoftmaxOutput looks at its data: as (outer, n, inner), normalised over n.
-static tn_line output_line(const tn_call *c)
-{
-    const tn_value_info *x = c->in[0];
-    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return tn_around(x, 1);
-    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return tn_around(x, x->ndim - 1);
-    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, x->ndim), 1};
-}
-
 static tn_status output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     ocl_inplace(k->call, info, 0);
-    return forward(k, output_line(k->call), 1, false);
-}
-
-// What the gradient is multiplied by, s / D; counted labels are divided by in
-// the kernel. D is 1, or the number of labels (batch), or of those not ignored
-// (valid). With multi_output there is one label for each of the S = inner
-// places of a sample, and null divides by S.
-static double output_scale(const tn_call *c, tn_line l, bool soft)
-{
-    const double s = tn_call_f64(c, "grad_scale", 1);
-    if (soft || tn_call_is(c, "normalization", "valid")) return s;
-    if (tn_call_is(c, "normalization", "batch"))
-        return s / (double)(tn_call_bool(c, "multi_output", false) ? l.outer * l.inner
-                                                                   : c->in[1]->size);
-    return s / (double)l.inner; // 1 without multi_output
+    return forward(k, tn_softmax_output_line(k->call), 1, false);
 }
 
 static void count_labels(ocl_plan *p, const tn_dtype types[3], int64_t ignored)
@@ -113,19 +90,16 @@ static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *c = k->call;
     const tn_value_info *out = c->in[0], *label = c->in[1];
-    const tn_line line = output_line(c);
-    const bool soft = ocl_same_shape(out, label);
-    const bool head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
-    const bool count = !soft && tn_call_is(c, "normalization", "valid");
-    const int64_t ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
-    const tn_dtype types[3] = {out->dtype, label->dtype, c->in[head ? 2 : 0]->dtype};
-    if (out->size && !soft && label->size < line.outer * line.inner)
+    tn_softmax_loss loss;
+    if (!tn_softmax_loss_of(c, &loss))
         return tn_fail(k->host, TN_E_SHAPE, "%s: label: %lld elements, wanted %lld", c->name,
-                       (long long)label->size, (long long)(line.outer * line.inner));
+                       (long long)label->size, (long long)(loss.line.outer * loss.line.inner));
+    const bool head = loss.with_head, count = loss.valid;
+    const tn_dtype types[3] = {out->dtype, label->dtype, c->in[head ? 2 : 0]->dtype};
     ocl_plan *p = ocl_begin(k);
     info->scratch_bytes = count ? 64 : 0;
     ocl_inplace(c, info, 0);
-    if (count) count_labels(p, types, ignored);
+    if (count) count_labels(p, types, loss.ignored);
     ocl_launch *l = add(p, "LINES_LOSS", types, "softmax_loss");
     ocl_in(p, l, 0);
     ocl_in(p, l, 1);
@@ -136,12 +110,12 @@ static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         ocl_in(p, l, 1);
     ocl_out(p, l, 0);
     ocl_int(p, l, out->size);
-    ocl_int(p, l, line.n);
-    ocl_int(p, l, line.inner);
-    ocl_real(p, l, ocl_number(out->dtype), output_scale(c, line, soft));
-    ocl_long(p, l, ignored);
-    ocl_int(p, l, soft);
-    ocl_int(p, l, !soft && tn_call_bool(c, "use_ignore", false));
+    ocl_int(p, l, loss.line.n);
+    ocl_int(p, l, loss.line.inner);
+    ocl_real(p, l, ocl_number(out->dtype), loss.scale);
+    ocl_long(p, l, loss.ignored);
+    ocl_int(p, l, loss.soft);
+    ocl_int(p, l, loss.use_ignore);
     ocl_int(p, l, head);
     ocl_int(p, l, count);
     ocl_over(p, l, out->size, 1, 1);

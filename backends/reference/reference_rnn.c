@@ -14,15 +14,7 @@
 
 #include "reference.h"
 
-typedef enum rnn_mode { RELU, TANH, LSTM, GRU } rnn_mode;
-
-typedef struct rnn {
-    int64_t t, n, in, h, layers, d, g; // steps, sequences, features, units, …, directions, gates
-    int64_t length;                    // of the parameters
-    rnn_mode mode;
-    bool backward, masked;
-    double p;
-} rnn;
+typedef tn_rnn_call rnn;
 
 // Arrays of doubles in the scratch memory. Those by layer have one place only in a forward run.
 typedef struct work {
@@ -59,7 +51,7 @@ static int64_t lay_out(const rnn *r, double *base, work *w)
 {
     const int64_t tn = tn_extent_times(r->t, r->n), kept = r->backward ? r->layers : 1;
     const int64_t states = tn_extent_times(r->layers * r->d, r->n);
-    const bool has_cell = r->mode == LSTM || r->mode == GRU;
+    const bool has_cell = r->cell == TN_CELL_LSTM || r->cell == TN_CELL_GRU;
     int64_t n = 0;
     const struct {
         double **array;
@@ -71,7 +63,7 @@ static int64_t lay_out(const rnn *r, double *base, work *w)
         {&w->gate, take(&n, kept * r->d, tn, r->g * r->h)},
         {&w->cell, take(&n, has_cell ? kept * r->d : 0, tn, r->h)},
         {&w->state, take(&n, states, r->h, 1)},
-        {&w->cell0, take(&n, r->mode == LSTM ? states : 0, r->h, 1)},
+        {&w->cell0, take(&n, r->cell == TN_CELL_LSTM ? states : 0, r->h, 1)},
         {&w->b, take(&n, r->g, r->h, 1)},
         {&w->dparameters, take(&n, r->backward ? r->length : 0, 1, 1)},
         {&w->dx, take(&n, r->backward, tn, widest(r))},
@@ -88,22 +80,7 @@ static tn_status rnn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     rnn *r = k->state;
     work w;
-    const tn_call *c = k->call;
-    const int64_t *data = c->in[0]->dims;
-    r->t = data[0];
-    r->n = data[1];
-    r->in = data[2];
-    r->h = tn_call_i64(c, "state_size", 1);
-    r->layers = tn_call_i64(c, "num_layers", 1);
-    r->d = tn_call_bool(c, "bidirectional", false) ? 2 : 1;
-    r->mode = tn_call_is(c, "mode", "lstm")       ? LSTM
-              : tn_call_is(c, "mode", "gru")      ? GRU
-              : tn_call_is(c, "mode", "rnn_tanh") ? TANH
-                                                  : RELU;
-    r->g = r->mode == LSTM ? 4 : r->mode == GRU ? 3 : 1;
-    r->length = c->in[1]->size;
-    r->p = tn_call_f64(c, "p", 0);
-    r->masked = r->p > 0 && r->layers > 1;
+    *r = tn_rnn_of(k->call);
     const int64_t doubles = lay_out(r, NULL, &w);
     if (doubles > INT64_MAX / (int64_t)sizeof(double))
         return tn_fail(k->host, TN_E_NOMEM, "its intermediate values are too large");
@@ -111,21 +88,11 @@ static tn_status rnn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return TN_OK;
 }
 
-static tn_status rnn_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    rnn *r = k->state;
-    r->backward = true;
-    const tn_status s = rnn_setup(k, info);
-    r->masked = tn_call_bool(k->call, "dropout", false);
-    return s;
-}
-
 // ------------------------------------------------------------------ where things are
 
-// Direction d of layer l: widths, the places of its four pieces in the parameters, its arrays.
+// Direction d of layer l, and its arrays.
 typedef struct lane {
-    int64_t l, d, in; // in: width of its input
-    int64_t i2h, h2h, i2h_bias, h2h_bias;
+    tn_rnn_lane at;
     double *x, *y, *gate, *cell;
 } lane;
 
@@ -133,37 +100,24 @@ static lane lane_of(const rnn *r, const work *w, int64_t l, int64_t d)
 {
     const int64_t rows = r->g * r->h, width = r->d * r->h, tn = r->t * r->n;
     const int64_t kept = r->backward ? l : 0;
-    const int64_t biases = r->length - 2 * rows * r->layers * r->d;
-    lane a = {.l = l, .d = d, .in = l ? width : r->in};
-    if (l) a.i2h = rows * r->d * (r->in + r->h + (l - 1) * (width + r->h));
-    a.i2h += d * rows * (a.in + r->h);
-    a.h2h = a.i2h + rows * a.in;
-    a.i2h_bias = biases + 2 * rows * (l * r->d + d);
-    a.h2h_bias = a.i2h_bias + rows;
-    a.x = w->x + kept * tn * widest(r);
-    a.y = w->y + kept * tn * width;
-    a.gate = w->gate + (kept * r->d + d) * tn * rows;
-    a.cell = w->cell + (kept * r->d + d) * tn * r->h;
-    return a;
-}
-
-// The i-th step that a direction comes by.
-static int64_t nth(const rnn *r, int64_t d, int64_t i)
-{
-    return d ? r->t - 1 - i : i;
+    return (lane){.at = tn_rnn_lane_of(r, l, d),
+                  .x = w->x + kept * tn * widest(r),
+                  .y = w->y + kept * tn * width,
+                  .gate = w->gate + (kept * r->d + d) * tn * rows,
+                  .cell = w->cell + (kept * r->d + d) * tn * r->h};
 }
 
 // State of sequence n before the i-th step.
 static const double *state_before(const rnn *r, const work *w, const lane *a, int64_t i, int64_t n)
 {
-    if (i == 0) return w->state + ((a->l * r->d + a->d) * r->n + n) * r->h;
-    return a->y + (nth(r, a->d, i - 1) * r->n + n) * r->d * r->h + a->d * r->h;
+    if (i == 0) return w->state + a->at.state + n * r->h;
+    return a->y + (tn_rnn_step(r, a->at.d, i - 1) * r->n + n) * r->d * r->h + a->at.d * r->h;
 }
 
 static const double *cell_before(const rnn *r, const work *w, const lane *a, int64_t i, int64_t n)
 {
-    if (i == 0) return w->cell0 + ((a->l * r->d + a->d) * r->n + n) * r->h;
-    return a->cell + (nth(r, a->d, i - 1) * r->n + n) * r->h;
+    if (i == 0) return w->cell0 + a->at.state + n * r->h;
+    return a->cell + (tn_rnn_step(r, a->at.d, i - 1) * r->n + n) * r->h;
 }
 
 // ------------------------------------------------------------------ forward
@@ -191,14 +145,14 @@ static void activate(const rnn *r, double *gate, const double *b, const double *
     const int64_t n = r->h;
     for (int64_t j = 0; j < n; j++) {
         double *g = gate + j;
-        switch (r->mode) {
-        case LSTM:
+        switch (r->cell) {
+        case TN_CELL_LSTM:
             for (int64_t i = 0; i < 4; i++) g[i * n] += b[i * n + j];
             for (int64_t i = 0; i < 4; i++) g[i * n] = i == 2 ? tanh(g[i * n]) : sigmoid(g[i * n]);
             cell[j] = g[n] * c_before[j] + g[0] * g[2 * n];
             h[j] = g[3 * n] * tanh(cell[j]);
             break;
-        case GRU:
+        case TN_CELL_GRU:
             cell[j] = b[2 * n + j];
             g[0] = sigmoid(g[0] + b[j]);
             g[n] = sigmoid(g[n] + b[n + j]);
@@ -207,7 +161,7 @@ static void activate(const rnn *r, double *gate, const double *b, const double *
             break;
         default:
             g[0] += b[j];
-            g[0] = r->mode == TANH ? tanh(g[0]) : g[0] > 0 ? g[0] : 0;
+            g[0] = r->cell == TN_CELL_TANH ? tanh(g[0]) : g[0] > 0 ? g[0] : 0;
             h[j] = g[0];
         }
     }
@@ -219,14 +173,14 @@ static void lane_forward(const rnn *r, const work *w, const lane *a)
     const int64_t rows = r->g * r->h;
     for (int64_t i = 0; i < r->t; i++) {
         for (int64_t n = 0; n < r->n; n++) {
-            const int64_t at = nth(r, a->d, i) * r->n + n;
+            const int64_t at = tn_rnn_step(r, a->at.d, i) * r->n + n;
             const double *h_before = state_before(r, w, a, i, n);
-            const double *c_before = r->mode == LSTM ? cell_before(r, w, a, i, n) : NULL;
+            const double *c_before = r->cell == TN_CELL_LSTM ? cell_before(r, w, a, i, n) : NULL;
             double *gate = a->gate + at * rows;
-            affine(gate, p + a->i2h, p + a->i2h_bias, a->x + at * a->in, rows, a->in);
-            affine(w->b, p + a->h2h, p + a->h2h_bias, h_before, rows, r->h);
+            affine(gate, p + a->at.i2h, p + a->at.i2h_bias, a->x + at * a->at.in, rows, a->at.in);
+            affine(w->b, p + a->at.h2h, p + a->at.h2h_bias, h_before, rows, r->h);
             activate(r, gate, w->b, h_before, c_before, a->cell + at * r->h,
-                     a->y + at * r->d * r->h + a->d * r->h);
+                     a->y + at * r->d * r->h + a->at.d * r->h);
         }
     }
 }
@@ -236,7 +190,7 @@ static void put_ends(const rnn *r, const work *w, const lane *a, ref_array out, 
 {
     for (int64_t n = 0; out.p && n < r->n; n++) {
         const double *end = cells ? cell_before(r, w, a, r->t, n) : state_before(r, w, a, r->t, n);
-        const int64_t at = ((a->l * r->d + a->d) * r->n + n) * r->h;
+        const int64_t at = a->at.state + n * r->h;
         for (int64_t j = 0; j < r->h; j++) ref_put_real(out, at + j, end[j]);
     }
 }
@@ -291,9 +245,9 @@ static tn_status rnn_run(const tn_sdk_kernel *k, const tn_run_args *a)
     load(w.parameters, ref_in(k, a, 1));
     load(w.x, ref_in(k, a, 0));
     load(w.state, ref_in(k, a, 2));
-    if (r->mode == LSTM) load(w.cell0, ref_in(k, a, 3));
+    if (r->cell == TN_CELL_LSTM) load(w.cell0, ref_in(k, a, 3));
     if (r->masked) draw_mask(r, a, mask);
-    forward(r, &w, mask, ref_out(k, a, 1), r->mode == LSTM ? ref_out(k, a, 2) : none);
+    forward(r, &w, mask, ref_out(k, a, 1), r->cell == TN_CELL_LSTM ? ref_out(k, a, 2) : none);
     for (int64_t i = 0; i < y.n; i++) ref_put_real(y, i, w.y[i]);
     return TN_OK;
 }
@@ -310,23 +264,23 @@ static void deactivate(const rnn *r, const work *w, const double *gate, const do
         const double *g = gate + j, dh = w->dh[j];
         double *da = w->da + j, *db = w->b + j;
         w->dh[j] = 0;
-        if (r->mode == LSTM) {
+        if (r->cell == TN_CELL_LSTM) {
             const double e = tanh(cell[j]), dc = w->dc[j] + dh * g[3 * n] * (1 - e * e);
             da[0] = dc * g[2 * n] * g[0] * (1 - g[0]);
             da[n] = dc * c_before[j] * g[n] * (1 - g[n]);
             da[2 * n] = dc * g[0] * (1 - g[2 * n] * g[2 * n]);
             da[3 * n] = dh * e * g[3 * n] * (1 - g[3 * n]);
             w->dc[j] = dc * g[n];
-        } else if (r->mode == GRU) {
+        } else if (r->cell == TN_CELL_GRU) {
             da[2 * n] = dh * (1 - g[n]) * (1 - g[2 * n] * g[2 * n]);
             da[0] = da[2 * n] * cell[j] * g[0] * (1 - g[0]);
             da[n] = dh * (h_before[j] - g[2 * n]) * g[n] * (1 - g[n]);
             w->dh[j] = dh * g[n];
         } else {
-            da[0] = r->mode == TANH ? dh * (1 - g[0] * g[0]) : g[0] > 0 ? dh : 0;
+            da[0] = r->cell == TN_CELL_TANH ? dh * (1 - g[0] * g[0]) : g[0] > 0 ? dh : 0;
         }
         for (int64_t i = 0; i < r->g; i++)
-            db[i * n] = da[i * n] * (r->mode == GRU && i == 2 ? g[0] : 1);
+            db[i * n] = da[i * n] * (r->cell == TN_CELL_GRU && i == 2 ? g[0] : 1);
     }
 }
 
@@ -351,15 +305,16 @@ static void lane_backward(const rnn *r, const work *w, const lane *a, int64_t n)
     double *dp = w->dparameters;
     const int64_t rows = r->g * r->h;
     for (int64_t i = r->t; i-- > 0;) {
-        const int64_t at = nth(r, a->d, i) * r->n + n;
+        const int64_t at = tn_rnn_step(r, a->at.d, i) * r->n + n;
         const double *h_before = state_before(r, w, a, i, n);
-        const double *c_before = r->mode == LSTM ? cell_before(r, w, a, i, n) : NULL;
-        const double *dy = w->dy + at * r->d * r->h + a->d * r->h;
+        const double *c_before = r->cell == TN_CELL_LSTM ? cell_before(r, w, a, i, n) : NULL;
+        const double *dy = w->dy + at * r->d * r->h + a->at.d * r->h;
         for (int64_t j = 0; j < r->h; j++) w->dh[j] += dy[j];
         deactivate(r, w, a->gate + at * rows, a->cell + at * r->h, h_before, c_before);
-        affine_back(p + a->i2h, dp + a->i2h, dp + a->i2h_bias, w->da, a->x + at * a->in,
-                    w->dx + at * a->in, rows, a->in);
-        affine_back(p + a->h2h, dp + a->h2h, dp + a->h2h_bias, w->b, h_before, w->dh, rows, r->h);
+        affine_back(p + a->at.i2h, dp + a->at.i2h, dp + a->at.i2h_bias, w->da, a->x + at * a->at.in,
+                    w->dx + at * a->at.in, rows, a->at.in);
+        affine_back(p + a->at.h2h, dp + a->at.h2h, dp + a->at.h2h_bias, w->b, h_before, w->dh, rows,
+                    r->h);
     }
 }
 
@@ -367,11 +322,11 @@ static void layer_backward(const tn_sdk_kernel *k, const tn_run_args *args, cons
                            int64_t l)
 {
     const rnn *r = k->state;
-    const bool lstm = r->mode == LSTM;
+    const bool lstm = r->cell == TN_CELL_LSTM;
     for (int64_t d = 0; d < r->d; d++) {
         const lane a = lane_of(r, w, l, d);
         for (int64_t n = 0; n < r->n; n++) {
-            const int64_t at = ((l * r->d + d) * r->n + n) * r->h;
+            const int64_t at = a.at.state + n * r->h;
             for (int64_t j = 0; j < r->h; j++) {
                 w->dh[j] = ref_get_real(ref_in(k, args, 4), at + j);
                 if (lstm) w->dc[j] = ref_get_real(ref_in(k, args, 6), at + j);
@@ -399,7 +354,7 @@ static tn_status rnn_backward_run(const tn_sdk_kernel *k, const tn_run_args *a)
     load(w.x, ref_in(k, a, 0));
     load(w.state, ref_in(k, a, 2));
     load(w.dy, ref_in(k, a, 3));
-    if (r->mode == LSTM) load(w.cell0, ref_in(k, a, 5));
+    if (r->cell == TN_CELL_LSTM) load(w.cell0, ref_in(k, a, 5));
     forward(r, &w, mask, none, none);
     for (int64_t i = 0; i < r->length; i++) w.dparameters[i] = 0;
     for (int64_t l = r->layers; l-- > 0;) {
@@ -421,6 +376,6 @@ static tn_status rnn_backward_run(const tn_sdk_kernel *k, const tn_run_args *a)
 
 const tn_kernel_row ref_rnn[] = {
     ROW("RNN", rnn_setup, rnn_run),
-    ROW("_backward_RNN", rnn_backward_setup, rnn_backward_run),
+    ROW("_backward_RNN", rnn_setup, rnn_backward_run),
     {0},
 };

@@ -1,5 +1,6 @@
 // tenon/layers.h: what calls of layers mean, in numbers: the axes of convolutions and poolings, the
-// windows of poolings, the channels of batch norms. For backends that write their own loops.
+// windows of poolings, the channels of batch norms, the classes of SoftmaxOutput, the sizes and
+// parameters of RNN. For backends that write their own loops.
 //
 // Static inline, no library, C11 only; on top of <tenon/kernel.h>.
 #ifndef TENON_LAYERS_H
@@ -63,6 +64,14 @@ static inline int64_t tn_span(const tn_value_info *v, int32_t begin, int32_t end
     int64_t n = 1;
     for (int32_t axis = begin; axis < end && axis < v->ndim; axis++) n *= v->dims[axis];
     return n;
+}
+
+static inline bool tn_same_shape(const tn_value_info *a, const tn_value_info *b)
+{
+    if (a->ndim != b->ndim) return false;
+    for (int32_t i = 0; i < a->ndim; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
 }
 
 // A value seen as (outer, n, inner) around one axis.
@@ -184,6 +193,126 @@ static inline bool tn_norm_of(const tn_call *c, tn_norm_call *b)
 static inline bool tn_norm_of_batch(const tn_norm_call *b, const tn_run_args *a)
 {
     return (a->flags & TN_RUN_TRAIN) && !b->global_stats;
+}
+
+// ------------------------------------------------------------------ SoftmaxOutput
+
+// How a SoftmaxOutput, or its gradient, looks at its data: as (outer, n, inner), with n classes.
+// There is a label for each of the outer · inner places.
+static inline tn_line tn_softmax_output_line(const tn_call *c)
+{
+    const tn_value_info *x = c->in[0];
+    if (tn_call_bool(c, "multi_output", false) && x->ndim > 1) return tn_around(x, 1);
+    if (tn_call_bool(c, "preserve_shape", false) && x->ndim > 0) return tn_around(x, x->ndim - 1);
+    return (tn_line){tn_span(x, 0, 1), tn_span(x, 1, x->ndim), 1};
+}
+
+// The gradient of SoftmaxOutput: of p (its result), label and, with_head, a head gradient it makes
+//
+//     dx = scale (p − label) · head            soft
+//     dx = scale (p − 1[j = label]) · head     otherwise; a label outside 0 … n-1 is no class
+//
+// where j is an element's class, and dx = 0 at places with the label `ignored`, if use_ignore.
+typedef struct tn_softmax_loss {
+    tn_line line;
+    bool soft;       // labels are probabilities, of p's shape
+    bool use_ignore; // the gradient of label `ignored` is 0
+    bool valid;      // scale is still to be divided by the labels that are not `ignored`, or by 1
+    bool with_head;
+    int64_t ignored; // a label is cut off to a whole number before it is compared
+    double scale;
+} tn_softmax_loss;
+
+// False: p has more places than there are labels.
+static inline bool tn_softmax_loss_of(const tn_call *c, tn_softmax_loss *l)
+{
+    const tn_value_info *p = c->in[0], *label = c->in[1];
+    const tn_line line = tn_softmax_output_line(c);
+    const int64_t places = line.outer * line.inner;
+    const bool multi = tn_call_bool(c, "multi_output", false);
+    l->line = line;
+    l->soft = tn_same_shape(p, label);
+    l->use_ignore = tn_call_bool(c, "use_ignore", false) && !l->soft;
+    l->valid = tn_call_is(c, "normalization", "valid") && !l->soft;
+    l->with_head = c->n_in > 2 && tn_call_bool(c, "out_grad", false);
+    l->ignored = tn_saturate(tn_call_f64(c, "ignore_label", -1), INT64_MIN, INT64_MAX);
+    l->scale = tn_call_f64(c, "grad_scale", 1);
+    if (!l->soft && tn_call_is(c, "normalization", "batch"))
+        l->scale /= (double)(multi ? places : label->size);
+    else if (!l->soft && !l->valid)
+        l->scale /= (double)line.inner; // places of a sample: 1 without multi_output
+    return p->size == 0 || l->soft || label->size >= places;
+}
+
+// ------------------------------------------------------------------ RNN
+
+typedef enum tn_rnn_cell { TN_CELL_RELU, TN_CELL_TANH, TN_CELL_LSTM, TN_CELL_GRU } tn_rnn_cell;
+
+// An RNN or its gradient. core/ops/rnn.c has the formulas; numbers of elements, not bytes.
+//
+//     inputs    data (t, n, in), parameters (length), state (layers d, n, h), cell of an LSTM;
+//               of the gradient data, parameters, state, dy, dstate, of an LSTM cell and dcell, and
+//               the mask, if masked
+//     outputs   y (t, n, d h), state, cell of an LSTM, mask (layers - 1, t, n, d h), or (0);
+//               of the gradient those of data, parameters, state, cell of an LSTM
+typedef struct tn_rnn_call {
+    int64_t t, n, in;     // steps, sequences, features of the data
+    int64_t h, layers, d; // units, layers, directions: 1 or 2
+    int64_t g;            // gates: 1, of an LSTM 4 (i f g o), of a GRU 3 (r z n)
+    int64_t length;       // of the parameters
+    tn_rnn_cell cell;
+    bool backward; // it is the gradient
+    bool masked;   // what a layer hands on to the next one is multiplied by a mask of dropout
+    double p;      // share of numbers that are dropped there
+} tn_rnn_call;
+
+static inline tn_rnn_call tn_rnn_of(const tn_call *c)
+{
+    const int64_t *data = c->in[0]->dims;
+    tn_rnn_call r = {.t = data[0],
+                     .n = data[1],
+                     .in = data[2],
+                     .h = tn_call_i64(c, "state_size", 1),
+                     .layers = tn_call_i64(c, "num_layers", 1),
+                     .d = tn_call_bool(c, "bidirectional", false) ? 2 : 1,
+                     .length = c->in[1]->size,
+                     .cell = tn_call_is(c, "mode", "lstm")       ? TN_CELL_LSTM
+                             : tn_call_is(c, "mode", "gru")      ? TN_CELL_GRU
+                             : tn_call_is(c, "mode", "rnn_tanh") ? TN_CELL_TANH
+                                                                 : TN_CELL_RELU,
+                     .backward = strcmp(c->op->name, "_backward_RNN") == 0,
+                     .p = tn_call_f64(c, "p", 0)};
+    r.g = r.cell == TN_CELL_LSTM ? 4 : r.cell == TN_CELL_GRU ? 3 : 1;
+    r.masked = r.backward ? tn_call_bool(c, "dropout", false) : r.p > 0 && r.layers > 1;
+    return r;
+}
+
+// Direction d of layer l: the width of its input, and where its pieces of the parameters begin:
+// i2h (g h, in), h2h (g h, h), i2h_bias (g h), h2h_bias (g h); where those of its states and cells
+// begin, (n, h).
+typedef struct tn_rnn_lane {
+    int64_t l, d, in;
+    int64_t i2h, h2h, i2h_bias, h2h_bias;
+    int64_t state;
+} tn_rnn_lane;
+
+static inline tn_rnn_lane tn_rnn_lane_of(const tn_rnn_call *r, int64_t l, int64_t d)
+{
+    const int64_t rows = r->g * r->h, width = r->d * r->h;
+    tn_rnn_lane a = {.l = l, .d = d, .in = l ? width : r->in};
+    if (l) a.i2h = rows * r->d * (r->in + r->h + (l - 1) * (width + r->h));
+    a.i2h += d * rows * (a.in + r->h);
+    a.h2h = a.i2h + rows * a.in;
+    a.i2h_bias = r->length - 2 * rows * (r->layers * r->d - (l * r->d + d));
+    a.h2h_bias = a.i2h_bias + rows;
+    a.state = (l * r->d + d) * r->n * r->h;
+    return a;
+}
+
+// The step of the sequence that direction d comes by as its i-th.
+static inline int64_t tn_rnn_step(const tn_rnn_call *r, int64_t d, int64_t i)
+{
+    return d ? r->t - 1 - i : i;
 }
 
 #endif
