@@ -203,7 +203,7 @@ static double square(tn_env *env, const bench_options *o, int64_t extent)
     const double begin = bench_now();
     for (int i = 0; ok && (i < 3 || (i < 50 && bench_now() - begin < 0.3)); i++) {
         const double start = bench_now();
-        ok = tn_forward(e, false) == TN_OK;
+        ok = tn_forward(e, false) == TN_OK && tn_exec_wait(e) == TN_OK;
         const double seconds = bench_now() - start;
         if (i && (best == 0.0 || seconds < best)) best = seconds; // the first one warms up
     }

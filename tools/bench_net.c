@@ -221,5 +221,6 @@ int bench_net_step(bench_net *n)
     if (status) return tool_fail("bench", "%s", tn_exec_error(n->exec));
     if (n->update && tn_forward(n->update, true) != TN_OK)
         return tool_fail("bench", "%s", tn_exec_error(n->update));
-    return EXIT_OK;
+    tn_exec *const last = n->update ? n->update : n->exec; // a step is what the device has done
+    return tn_exec_wait(last) ? tool_fail("bench", "%s", tn_exec_error(last)) : EXIT_OK;
 }

@@ -30,6 +30,7 @@ struct tn_queue {
     cl_command_queue queue;
     cl_mem fault;          // an ocl_complaint: what a kernel found wrong, if anything
     atomic_bool may_fault; // since it was last looked at
+    uint32_t ahead;        // runs since it was last waited for
 };
 
 struct tn_device {
@@ -97,6 +98,7 @@ void ocl_queue_end(tn_queue *q);
 tn_status ocl_queue_create(tn_device *device, tn_queue **out);
 void ocl_queue_destroy(tn_device *device, tn_queue *queue);
 tn_status ocl_queue_finish(tn_device *device, tn_queue *queue);
+tn_status ocl_queue_flush(tn_device *device, tn_queue *queue);
 tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out);
 tn_status ocl_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event);
 tn_status ocl_event_wait_host(tn_device *device, tn_event *event);

@@ -139,8 +139,22 @@ static tn_status look_for_fault(const tn_device *device, tn_queue *queue)
 tn_status ocl_queue_finish(tn_device *device, tn_queue *queue)
 {
     const cl_int error = clFinish(queue->queue);
+    queue->ahead = 0;
     if (error) return ocl_failed(device, error, "waiting for the queue");
     return atomic_exchange(&queue->may_fault, false) ? look_for_fault(device, queue) : TN_OK;
+}
+
+// A driver keeps every command that it has not done yet, so the host must not run away from it.
+enum { MOST_AHEAD = 32 };
+
+// Kernels that may find their data wrong are waited for, so that the error is that of their run and
+// nothing is made of what they left.
+tn_status ocl_queue_flush(tn_device *device, tn_queue *queue)
+{
+    if (atomic_load(&queue->may_fault) || ++queue->ahead >= MOST_AHEAD)
+        return ocl_queue_finish(device, queue);
+    const cl_int error = clFlush(queue->queue);
+    return error ? ocl_failed(device, error, "the end of a run") : TN_OK;
 }
 
 tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out)

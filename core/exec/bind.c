@@ -122,6 +122,7 @@ static tn_status bind_steps(tni_bind *b, tn_graph *from, tni_entries heads)
     if (!status) status = tni_bind_tensors(b);
     if (!status) status = tni_bind_plan(b);
     if (!status) status = tni_bind_program(b);
+    if (!status) status = tni_bind_uses(b);
     return status;
 }
 
@@ -249,6 +250,7 @@ static void free_spaces(tn_exec *e)
 void tn_exec_free(tn_exec *e)
 {
     if (!e) return;
+    tni_uses_end(e);
     if (e->kernels)
         for (uint32_t id = 1; id <= e->placed.g->n_nodes; id++) tni_kernel_destroy(e, id);
     release_all(e->head, e->outs.n);

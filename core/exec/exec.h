@@ -16,7 +16,8 @@ typedef struct tni_storage {
     tn_buffer *buffer;  // device memory
     void *host;         // host memory
     uint64_t bytes;
-    bool borrowed; // not ours to free: wrapped, or part of an executor's arena
+    bool borrowed;        // not ours to free: wrapped, or part of an executor's arena
+    struct tni_use *uses; // executors with a queue on the device that use it (pending.c)
 } tni_storage;
 
 struct tn_tensor {
@@ -142,9 +143,21 @@ typedef struct tni_space {
     tni_device *device; // NULL: host memory
     tn_queue *queue;    // NULL: synchronous
     tni_storage *storage;
-    uint64_t bytes; // planned
-    uint64_t shift; // of planned memory in storage, for alignments beyond TNI_ALIGN
+    uint64_t bytes;       // planned
+    uint64_t shift;       // of planned memory in storage, for alignments beyond TNI_ALIGN
+    atomic_bool pending;  // runs may have left work in the queue
+    uint64_t stamp, seen; // number of the last run that did; of those it has waited for
+    bool sends[2];        // forward, backward: bytes go through the queue to or from host memory
 } tni_space;
+
+// Memory of a device that an executor uses through its queue there (pending.c).
+typedef struct tni_use {
+    struct tn_exec *exec;
+    tni_space *space;
+    tni_storage *storage; // retained
+    bool writes;
+    struct tni_use *next, **link; // in storage->uses
+} tni_use;
 
 typedef struct tni_plan {
     tni_blocks blocks;
@@ -227,7 +240,9 @@ struct tn_exec {
     tni_space *spaces; // [0]: host memory
     uint32_t n_spaces;
     tni_transfer *transfers; // from * n_spaces + to
-    tni_prepared *kernels;   // by node of the placed graph
+    tni_use *uses;           // memory in spaces that have a queue
+    size_t n_uses;
+    tni_prepared *kernels; // by node of the placed graph
     tni_plan plan;
     tni_sink *sinks;
     size_t n_sinks;
@@ -310,6 +325,7 @@ tn_status tni_bind_place(tni_bind *b);     // bind_tensors.c: devices; spaces an
 tn_status tni_bind_tensors(tni_bind *b);   // bind_tensors.c: tensors of arguments, …; sinks
 tn_status tni_bind_plan(tni_bind *b);      // plan.c: kernels are prepared, memory is planned
 tn_status tni_bind_program(tni_bind *b);   // program.c: allocates, fills in the rows
+tn_status tni_bind_uses(tni_bind *b);      // pending.c: enters it in the lists of its memory
 
 // Prepares the kernel of a node (kernels.c). info is filled in.
 tn_status tni_kernel_prepare(tni_bind *b, uint32_t node, tn_kernel_info *info);
@@ -360,6 +376,20 @@ tn_status tni_run_watched(tn_exec *e, size_t begin, size_t end);
 tn_status tni_run_profiled(tn_exec *e, size_t begin, size_t end);
 
 void tni_plan_free(tni_plan *p);
+
+// ------------------------------------------------------------------ pending work (pending.c)
+
+// Before and after the rows of a run: queues wait for those of others, and are left to themselves.
+tn_status tni_run_begin(tn_exec *e);
+tn_status tni_run_end(tn_exec *e, bool backward);
+// Waits for what runs have left in queues and what meets an access to that memory: those that write
+// it, or, for a write, all that use it. The first failure is an error in env, and of the executor.
+tn_status tni_storage_settle(tn_env *env, const tni_storage *s, bool writes);
+// Waits for a queue of e; and the error of e after one of its queues failed. Both return status.
+tn_status tni_space_finish(tn_exec *e, tni_space *s);
+tn_status tni_space_failed(tn_exec *e, const tni_space *s, tn_status status);
+// Waits for everything and leaves the lists.
+void tni_uses_end(tn_exec *e);
 
 // ------------------------------------------------------------------ reports (report*.c)
 //

@@ -117,6 +117,7 @@ typedef struct writer {
     tn_arg *args;
     uint32_t *numbers; // by node: place of a random node in the stream
     uint32_t n_random;
+    bool backward; // it writes backward's rows
 } writer;
 
 static bool runs(const tn_exec *e, uint32_t node)
@@ -145,6 +146,8 @@ static void add_transfer(writer *w, uint32_t node, const tni_transfer *t, tn_arg
     tni_row *r = add_row(w, node, 1, 1);
     args[0] = from;
     args[1] = to;
+    tni_space *far = &w->e->spaces[tni_space_of(w->e, (t->to->device ? t->to : t->from)->device)];
+    if (!t->to->device != !t->from->device) far->sends[w->backward] = true;
     r->run = tni_transfer_run(t);
     r->kernel = (tn_kernel *)(void *)t;
 }
@@ -228,14 +231,16 @@ static void wait_for_queues(writer *w)
     }
 }
 
-// What queues still have to read from variables is waited for before those are written over.
+// What queues still have to read from variables of the host is waited for before those are written
+// over. On a device the queue that reads is the one that writes.
 static void add_waits(writer *w, bool gradients)
 {
     const tn_exec *e = w->e;
     bool overwrites = false;
     for (size_t i = 0; i < e->n_sinks; i++)
         overwrites =
-            overwrites || (e->sinks[i].overlap && is_copied_out(e, &e->sinks[i], gradients));
+            overwrites || (e->sinks[i].overlap && is_copied_out(e, &e->sinks[i], gradients) &&
+                           !e->tensors[e->sinks[i].tensor]->storage->device);
     if (overwrites) wait_for_queues(w);
 }
 
@@ -332,6 +337,7 @@ static tn_status write_rows(writer *w)
         if (!tni_is_constant(e, id)) add_node(w, id);
     add_sinks(w, false);
     e->n_forward_rows = e->n_rows;
+    w->backward = true;
     const tn_status status = add_zeros(w);
     for (uint32_t id = e->plan.n_forward + 1; !status && id <= n; id++) add_node(w, id);
     add_sinks(w, true);

@@ -35,14 +35,8 @@ tn_status tni_run_finish(tn_exec *e)
 {
     tn_status first = TN_OK;
     for (uint32_t i = 1; i < e->n_spaces; i++) {
-        const tni_space *s = &e->spaces[i];
-        if (!s->queue) continue;
-        const tn_status status = s->device->backend->api.queue_finish(s->device->handle, s->queue);
-        if (!status || first) continue;
-        const char *reason = tni_host_take_error(s->device->backend->plugin);
-        first = status;
-        tni_fail(&e->error, status, NULL, "%s: a run that had been queued failed: %s",
-                 s->device->uri, *reason ? reason : tn_status_text(status));
+        const tn_status status = e->spaces[i].queue ? tni_space_finish(e, &e->spaces[i]) : TN_OK;
+        if (!first) first = status;
     }
     return first;
 }
@@ -51,6 +45,8 @@ tn_status tni_run_finish(tn_exec *e)
 
 static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
 {
+    const tn_status ready = tni_run_begin(e);
+    if (ready) return ready;
     if (e->monitor || e->stop_at_nan) return tni_run_watched(e, begin, end);
     if (e->is_profiled) return tni_run_profiled(e, begin, end);
     const tni_row *row = e->rows + begin, *const last = e->rows + end;
@@ -59,7 +55,7 @@ static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
         if (__builtin_expect(status != TN_OK, 0))
             return tni_run_failed(e, (size_t)(row - e->rows), status);
     }
-    return tni_run_finish(e);
+    return tni_run_end(e, begin >= e->n_forward_rows);
 }
 
 static void set_mode(tn_exec *e, bool is_train)

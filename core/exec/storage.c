@@ -120,7 +120,9 @@ tn_status tni_storage_read(tn_env *env, const tni_storage *s, uint64_t offset, v
         memmove(dst, (const char *)s->host + offset, (size_t)bytes);
         return TN_OK;
     }
-    const tn_status status =
+    tn_status status = tni_storage_settle(env, s, false);
+    if (status) return status;
+    status =
         s->device->backend->api.download(s->device->handle, NULL, s->buffer, offset, dst, bytes);
     return status ? device_failed(env, s->device, status, "download", bytes) : TN_OK;
 }
@@ -133,7 +135,8 @@ tn_status tni_storage_write(tn_env *env, tni_storage *s, uint64_t offset, const 
         memmove((char *)s->host + offset, src, (size_t)bytes);
         return TN_OK;
     }
-    const tn_status status =
-        s->device->backend->api.upload(s->device->handle, NULL, s->buffer, offset, src, bytes);
+    tn_status status = tni_storage_settle(env, s, true);
+    if (status) return status;
+    status = s->device->backend->api.upload(s->device->handle, NULL, s->buffer, offset, src, bytes);
     return status ? device_failed(env, s->device, status, "upload", bytes) : TN_OK;
 }

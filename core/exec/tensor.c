@@ -255,6 +255,9 @@ static bool device_copy(tn_tensor *dst, const tn_tensor *src, tn_status *status)
     const tni_device *device = src->storage->device;
     if (!device || device != dst->storage->device || !device->backend->api.copy) return false;
     const uint64_t bytes = tn_tensor_bytes(src);
+    *status = tni_storage_settle(dst->env, src->storage, false);
+    if (!*status) *status = tni_storage_settle(dst->env, dst->storage, true);
+    if (*status) return true;
     *status = bytes
                   ? device->backend->api.copy(device->handle, NULL, src->storage->buffer,
                                               src->offset, dst->storage->buffer, dst->offset, bytes)

@@ -133,6 +133,14 @@ TN_API tn_names tn_exec_outputs(const tn_exec *e);
 // True if output i ends in a loss, so that backward needs no head gradient for it.
 TN_API bool tn_exec_is_loss(const tn_exec *e, size_t i);
 
+// Waits until a device has done all that runs of e left to it, and returns the first error since
+// bind or tn_exec_forgive(). A run on a device with a queue may return before the device is done,
+// but not before host memory is: the caller's tensors there may be read and written again. Nobody
+// has to call this: whatever reads or writes memory of the device, such as tn_tensor_get(), waits
+// by itself, and runs of other executors come after this one. It serves to measure time, and to see
+// failures of the device, which are errors of the executor only when somebody has waited.
+TN_API tn_status tn_exec_wait(tn_exec *e);
+
 // Copies src into the argument or auxiliary state of that name; shapes must be equal, dtypes are
 // converted. tn_exec_set_all takes a list such as a .params file (names may begin "arg:", "aux:");
 // names that are neither are an error unless allow_extra; nothing is copied if one does not fit.

@@ -23,7 +23,7 @@ TN_BEGIN_DECLS
 
 #define TN_MAGIC 0x4C504E54u // "TNPL"
 #define TN_EPOCH 0u          // 0: may still change, so both sides must have the same minor
-#define TN_MINOR 3u
+#define TN_MINOR 4u
 
 // Which sanitizer a binary was built with; a plugin must match the core.
 #if defined(__SANITIZE_ADDRESS__)
@@ -454,6 +454,10 @@ typedef struct tn_backend_api {
     // True if some call of op on that dtype may be supported: for lists. (optional) [any]
     uint32_t (*may_support)(tn_device *device, const char *op, tn_dtype dtype);
     const void *(*get_extension)(void *plugin, const char *id); // (optional) [any]
+    // Minor 4. End of a run (optional): what is in the queue gets done though nobody waits for it.
+    // May wait, as it should where data can turn out to be an error; then as queue_finish. NULL:
+    // the core calls queue_finish. [run]
+    tn_status (*queue_flush)(tn_device *device, tn_queue *queue);
 } tn_backend_api;
 
 // grow: a kernel for an operator on a backend that another plugin brings. backend "host": it runs

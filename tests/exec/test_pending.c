@@ -1,0 +1,347 @@
+// tests/exec/test_pending.c: runs that return before the device is done, and who waits for them.
+//
+// The queues of the backend "lazy" (tests/plugins/far_queue.c) do nothing before somebody waits, so
+// their log shows who did, and values that are read too early are NaNs, or old.
+#include <pthread.h>
+
+#include "tests/exec/nets.h"
+#include "tests/plugins/far_memory.h"
+
+#define RUN_OK(call) tn_check_ok(__LINE__, __FILE__, (call), e ? tn_exec_error(e) : "no executor")
+
+// An env with the double, whose run number `fail` fails. 0: none.
+static bool start(const char *fail)
+{
+    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, TN_TEST_BACKEND_DIR "/far.so", NULL};
+    tn_graph_free(bench.g);
+    tn_env_free(bench.env);
+    setenv("TENON_OPT_FAR_FAIL", fail, 1);
+    bench.env = tn_env_new(&(tn_env_options){
+        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+    unsetenv("TENON_OPT_FAR_FAIL");
+    bench.g = bench.env ? tn_graph_new(bench.env) : NULL;
+    return bench.g != NULL;
+}
+
+static tn_far_counters *counters(void)
+{
+    const tni_registry *r = tni_env_registry(bench.env);
+    for (uint32_t i = 0; i < r->n_backends; i++)
+        if (strcmp(r->backends[i]->api.name, "far") == 0)
+            return (tn_far_counters *)r->backends[i]->api.get_extension(r->backends[i]->self,
+                                                                        TN_FAR_COUNTERS);
+    return NULL;
+}
+
+static void clear_log(void)
+{
+    tn_far_counters *c = counters();
+    memset(c->log, 0, sizeof c->log);
+    atomic_store(&c->n_log, 0);
+}
+
+// x * w of (2,) on the device, with gradients; the tensors of another executor, or its own.
+static tn_exec *product(const char *backends, tn_tensors args)
+{
+    tn_graph *g = tn_graph_new(bench.env);
+    const tn_symbol y =
+        tn_call(g, "_mul", .inputs = TN_SYMS(tn_variable(g, "x"), tn_variable(g, "w")));
+    tn_exec *e = tn_simple_bind(g, y, .backends = backends, .grad_req = TN_WRITE, .args = args,
+                                .shapes = TN_SHAPES({"x", TN_DIMS(2)}));
+    TN_CHECK_STR(e ? "" : tn_graph_error(g), "");
+    tn_graph_free(g);
+    return e;
+}
+
+// w := w - lr * grad of another executor's tensors.
+static tn_exec *update_of(tn_exec *net, const char *lr)
+{
+    tn_graph *g = tn_graph_new(bench.env);
+    tn_tensor *const w = tn_exec_arg(net, "w"), *const d = tn_exec_grad(net, "w");
+    const tn_symbol y = tn_call(g, "sgd_update", .name = "new",
+                                .inputs = TN_SYMS(tn_variable(g, "w"), tn_variable(g, "d")),
+                                .params = TN_ATTRS({"lr", lr}));
+    tn_exec *e = tn_simple_bind(g, y, .backends = "lazy", .args = TN_TENSORS({"w", w}, {"d", d}),
+                                .outs = TN_TENSORS({"new_output", w}));
+    TN_CHECK_STR(e ? "" : tn_graph_error(g), "");
+    tn_graph_free(g);
+    return e;
+}
+
+static void fill(tn_exec *e, double x, double w)
+{
+    RUN_OK(tn_tensor_fill(tn_exec_arg(e, "x"), x));
+    RUN_OK(tn_tensor_fill(tn_exec_arg(e, "w"), w));
+    clear_log();
+}
+
+// ------------------------------------------------------------------ who waits
+
+static void a_run_returns_and_a_read_waits(void)
+{
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL});
+    if (!e) return;
+    fill(e, 3, 5);
+    RUN_OK(tn_forward(e, false));
+    TN_CHECK_STR(counters()->log, "r");
+    TN_CHECK_VALUES(tn_exec_arg(e, "w"), 0, 5, 5); // only read by the run: nobody has to wait
+    TN_CHECK_STR(counters()->log, "r");
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 15, 15);
+    TN_CHECK_STR(counters()->log, "rR");
+    RUN_OK(tn_forward(e, false));
+    RUN_OK(tn_tensor_fill(tn_exec_arg(e, "x"), 4)); // the run still has to read it
+    TN_CHECK_STR(counters()->log, "rRrR");
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 15, 15);
+    RUN_OK(tn_forward(e, false));
+    RUN_OK(tn_exec_wait(e));
+    TN_CHECK_STR(counters()->log, "rRrRrR");
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 20, 20);
+    tn_exec_free(e);
+}
+
+// Copies on the device are such accesses, too.
+static void a_copy_waits(void)
+{
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL});
+    tn_exec *f = product("lazy", (tn_tensors){0, NULL});
+    if (!e || !f) return;
+    fill(e, 3, 5);
+    fill(f, 1, 2);
+    RUN_OK(tn_forward(e, false));
+    RUN_OK(tn_forward(f, false));
+    RUN_OK(tn_tensor_copy(tn_exec_arg(f, "x"), tn_exec_output(e, 0)));
+    TN_CHECK_VALUES(tn_exec_output(f, 0), 0, 2, 2);
+    RUN_OK(tn_forward(f, false));
+    TN_CHECK_VALUES(tn_exec_output(f, 0), 0, 30, 30);
+    tn_exec_free(e);
+    tn_exec_free(f);
+}
+
+// Whose bytes come from the host's memory, or go there, has them at the end of the run.
+static void host_memory_is_done_when_a_run_returns(void)
+{
+    if (!start("0")) return;
+    tn_tensor *x = TN_TENSOR(TN_F32, TN_DIMS(2), 2, 3), *w = TN_TENSOR(TN_F32, TN_DIMS(2), 5, 7);
+    tn_exec *e = product("lazy", TN_TENSORS({"x", x}, {"w", w}));
+    for (int i = 1; e && i < 4; i++) {
+        tn_tensor_fill(x, i);
+        RUN_OK(tn_forward(e, false));
+        tn_tensor_fill(x, 99);
+        TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 5 * i, 7 * i);
+    }
+    tn_exec_free(e);
+    tn_tensor_release(x);
+    tn_tensor_release(w);
+}
+
+// ------------------------------------------------------------------ several executors
+
+static tn_status train_step(tn_exec *net, tn_exec *update, tn_tensor *head)
+{
+    tn_status status = tn_forward(net, true);
+    if (!status) status = tn_backward(net, TN_TENSORS({NULL, head}));
+    return status ? status : tn_forward(update, false);
+}
+
+// w := w - 0.5 x: the queue of the update waits for that of the network, and the other way round.
+static void queues_wait_for_each_other(void)
+{
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL}), *update = e ? update_of(e, "0.5") : NULL;
+    tn_tensor *head = TN_TENSOR(TN_F32, TN_DIMS(2), 1, 1);
+    if (!update) return;
+    fill(e, 2, 10);
+    RUN_OK(train_step(e, update, head));
+    TN_CHECK_HAS(counters()->log, "wr"); // the update, behind the gradients
+    for (int i = 0; i < 2; i++) RUN_OK(train_step(e, update, head));
+    RUN_OK(tn_exec_wait(update));
+    TN_CHECK_VALUES(tn_exec_arg(e, "w"), 0, 7, 7);
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 16, 16); // before the last update
+    CU_ASSERT_EQUAL(counters()->live_events, 0);
+    tn_exec_free(e); // while the other has its tensors
+    TN_CHECK_VALUES(tn_exec_output(update, 0), 0, 7, 7);
+    tn_exec_free(update);
+    tn_tensor_release(head);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+    CU_ASSERT_EQUAL(counters()->dropped, 0);
+}
+
+// More queues than one look finds: all of them use one tensor that the last one writes.
+static void a_write_waits_for_many_readers(void)
+{
+    enum { READERS = 20 };
+    tn_exec *reader[READERS] = {0};
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL}), *update = e ? update_of(e, "1") : NULL;
+    if (!update) return;
+    fill(e, 1, 8);
+    RUN_OK(tn_tensor_fill(tn_exec_grad(e, "w"), 3));
+    for (int i = 0; i < READERS; i++) {
+        reader[i] = product("lazy", TN_TENSORS({"w", tn_exec_arg(e, "w")}));
+        RUN_OK(tn_tensor_fill(tn_exec_arg(reader[i], "x"), i));
+        RUN_OK(tn_forward(reader[i], false));
+    }
+    RUN_OK(tn_forward(update, false));
+    TN_CHECK_VALUES(tn_exec_arg(e, "w"), 0, 5, 5);
+    for (int i = 0; i < READERS; i++) {
+        TN_CHECK_VALUES(tn_exec_output(reader[i], 0), 0, 8 * i, 8 * i);
+        tn_exec_free(reader[i]);
+    }
+    tn_exec_free(update);
+    tn_exec_free(e);
+}
+
+// Shared planned memory is written by both.
+static void executors_that_share_memory_wait(void)
+{
+    if (!start("0")) return;
+    tn_exec *e = tn_simple_bind(bench.g, net_chain(4), .backends = "lazy",
+                                .shapes = TN_SHAPES({"x", TN_DIMS(6)}));
+    tn_exec *f = e ? tn_exec_reshape(e, TN_SHAPES({"x", TN_DIMS(2)})) : NULL;
+    if (!f) return;
+    RUN_OK(tn_tensor_fill(tn_exec_arg(e, "x"), 1));
+    RUN_OK(tn_tensor_fill(tn_exec_arg(f, "x"), 10));
+    clear_log();
+    RUN_OK(tn_forward(e, false));
+    RUN_OK(tn_forward(f, false));
+    TN_CHECK_HAS(counters()->log, "w");
+    TN_CHECK_VALUES(tn_exec_output(f, 0), 0, 14, 14);
+    tn_exec_free(f);
+    tn_exec_free(e);
+}
+
+static void a_tensor_outlives_its_executor(void)
+{
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL});
+    if (!e) return;
+    fill(e, 3, 5);
+    RUN_OK(tn_forward(e, false));
+    tn_tensor *out = tn_tensor_retain(tn_exec_output(e, 0));
+    tn_exec_free(e);
+    TN_CHECK_VALUES(out, 0, 15, 15);
+    tn_tensor_release(out);
+    CU_ASSERT_EQUAL(counters()->dropped, 0);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+}
+
+// ------------------------------------------------------------------ threads
+
+typedef struct worker {
+    pthread_t thread;
+    tn_tensor *w;
+    double wanted, got;
+} worker;
+
+// Binds, runs and frees executors that share w, which nobody writes.
+static void *work(void *p)
+{
+    worker *me = p;
+    for (int i = 0; i < 20; i++) {
+        tn_graph *g = tn_graph_new(bench.env);
+        const tn_symbol y =
+            tn_call(g, "_mul", .inputs = TN_SYMS(tn_variable(g, "x"), tn_variable(g, "w")));
+        tn_exec *e = tn_simple_bind(g, y, .backends = "lazy", .args = TN_TENSORS({"w", me->w}));
+        if (e) tn_tensor_fill(tn_exec_arg(e, "x"), me->wanted);
+        if (e && tn_forward(e, false) == TN_OK) me->got += tn_tensor_at(tn_exec_output(e, 0), 1);
+        tn_exec_free(e);
+        tn_graph_free(g);
+    }
+    return NULL;
+}
+
+static void threads_share_what_nobody_writes(void)
+{
+    enum { THREADS = 4 };
+    worker workers[THREADS];
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL});
+    if (!e) return;
+    fill(e, 1, 1);
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (worker){.w = tn_exec_arg(e, "w"), .wanted = i + 1};
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        CU_ASSERT_EQUAL(workers[i].got, 20 * workers[i].wanted);
+    }
+    tn_exec_free(e);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+}
+
+// ------------------------------------------------------------------ failures
+
+// The run that fails is over long ago: whoever waits first is told, and then the executor.
+static void a_late_failure_is_told_to_who_waits(void)
+{
+    if (!start("1")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL});
+    float got[2];
+    if (!e) return;
+    fill(e, 3, 5);
+    RUN_OK(tn_forward(e, false));
+    CU_ASSERT_EQUAL(tn_exec_status(e), TN_OK);
+    CU_ASSERT_EQUAL(tn_tensor_get(tn_exec_output(e, 0), got, sizeof got), TN_E_DEVICE_LOST);
+    TN_CHECK_HAS(tn_env_error(bench.env), "run 1 was to fail");
+    CU_ASSERT_EQUAL(tn_exec_status(e), TN_E_DEVICE_LOST);
+    TN_CHECK_HAS(tn_exec_error(e), "lazy:0: a run that had been queued failed: ");
+    TN_CHECK_HAS(tn_exec_error(e), "run 1 was to fail");
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_E_DEVICE_LOST);
+    CU_ASSERT_EQUAL(tn_exec_wait(e), TN_E_DEVICE_LOST);
+    tn_exec_forgive(e);
+    RUN_OK(tn_forward(e, false));
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 15, 15);
+    tn_exec_free(e);
+}
+
+// The network fails while the update waits for it: both executors have the error.
+static void a_late_failure_reaches_who_waited_in_a_queue(void)
+{
+    if (!start("1")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL}), *update = e ? update_of(e, "1") : NULL;
+    if (!update) return;
+    fill(e, 3, 5);
+    RUN_OK(tn_forward(e, false));
+    RUN_OK(tn_forward(update, false));
+    CU_ASSERT_EQUAL(tn_exec_wait(update), TN_E_DEVICE_LOST);
+    TN_CHECK_HAS(tn_exec_error(update), "run 1 was to fail");
+    tn_exec_free(update);
+    tn_exec_free(e);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+}
+
+static void an_executor_is_freed_with_a_failure_under_way(void)
+{
+    if (!start("1")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL});
+    if (!e) return;
+    fill(e, 3, 5);
+    RUN_OK(tn_forward(e, false));
+    tn_exec_free(e);
+    CU_ASSERT_EQUAL(counters()->dropped, 0);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+    CU_ASSERT_EQUAL(counters()->live_kernels, 0);
+}
+
+static void nothing_waits_without_an_executor(void)
+{
+    CU_ASSERT_EQUAL(tn_exec_wait(NULL), TN_E_INVALID);
+}
+
+TN_TEST_MAIN({"a run returns, and a read waits", a_run_returns_and_a_read_waits},
+             {"a copy waits", a_copy_waits},
+             {"host memory is done when a run returns", host_memory_is_done_when_a_run_returns},
+             {"queues wait for each other", queues_wait_for_each_other},
+             {"a write waits for many readers", a_write_waits_for_many_readers},
+             {"executors that share memory wait", executors_that_share_memory_wait},
+             {"a tensor outlives its executor", a_tensor_outlives_its_executor},
+             {"threads share what nobody writes", threads_share_what_nobody_writes},
+             {"a late failure is told to who waits", a_late_failure_is_told_to_who_waits},
+             {"a late failure reaches who waited in a queue",
+              a_late_failure_reaches_who_waited_in_a_queue},
+             {"an executor is freed with a failure under way",
+              an_executor_is_freed_with_a_failure_under_way},
+             {"nothing waits without an executor", nothing_waits_without_an_executor})
