@@ -170,13 +170,24 @@ static uint32_t stash_of(const tn_exec *e, uint32_t node)
     return f && call->forward && e->placed.at[f].call == call->forward ? e->plan.stash[f] : 0;
 }
 
+// Does what the node computes depend on the mode of the run? A fused node does as its parts do.
+static bool has_mode(const tn_exec *e, uint32_t node)
+{
+    const tni_op *op = e->placed.g->nodes[node].op;
+    const tn_call *call = e->placed.at[node].call;
+    if (!op || op->decl.flags & TN_OP_MODE) return op != NULL;
+    for (uint32_t i = 0; call && i < call->n_parts; i++)
+        if (call->parts[i].call->op->flags & TN_OP_MODE) return true;
+    return false;
+}
+
 // Mode and random numbers: rows that are told something new in each run.
 static void note_flags(writer *w, uint32_t node)
 {
     tn_exec *e = w->e;
     const uint32_t row = (uint32_t)e->n_rows - 1, f = e->placed.g->nodes[node].forward;
     const uint32_t flags = e->placed.g->nodes[node].op->decl.flags;
-    if (flags & TN_OP_MODE) e->mode_rows[e->n_mode_rows++] = row;
+    if (has_mode(e, node)) e->mode_rows[e->n_mode_rows++] = row;
     if (!(flags & TN_OP_RANDOM)) return;
     const tni_op *op = f ? e->placed.g->nodes[f].op : NULL;
     const bool as_forward = node > e->plan.n_forward && op && (op->decl.flags & TN_OP_RANDOM);
@@ -316,7 +327,7 @@ static bool make_room(writer *w)
         const uint32_t flags = g->nodes[id].op ? g->nodes[id].op->decl.flags : 0;
         n_rows++;
         n_args += g->nodes[id].n_in + g->nodes[id].n_out;
-        n_mode += (flags & TN_OP_MODE) != 0;
+        n_mode += has_mode(e, id);
         n_random += (flags & TN_OP_RANDOM) != 0;
     }
     e->rows = calloc(n_rows + 1, sizeof *e->rows);

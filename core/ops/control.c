@@ -1,6 +1,7 @@
 // core/ops/control.c: passing on, choosing, adding up, changing the dtype; and the core's own copy
 // and reorder nodes.
 #include "core/base/base.h"
+#include "core/ops/fused.h"
 #include "core/ops/ops.h"
 
 #define DATA TN_PORT(.name = "data", .doc = "of any shape")
@@ -216,10 +217,6 @@ const tn_op_decl tni_op_grad_add =
 // What the core puts in place of nodes that run as one: see tn_call.parts. Its inputs and outputs
 // are theirs.
 
-typedef struct fused_params {
-    int64_t num_args, num_outputs;
-} fused_params;
-
 static tn_status fused_rule(const tn_infer *io)
 {
     (void)io; // it is made after inference
@@ -231,12 +228,15 @@ const tn_op_decl tni_op_fused =
           .doc = "Several operators that run as one kernel. Made by the core at bind.",
           .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC)),
           .outputs = TN_PORTS(TN_PORT(.name = "output")),
-          .params = TN_PARAMS(TN_PARAM(fused_params, num_args, TN_P_I64, .range = "[0,)",
-                                       .doc = "number of inputs"),
-                              TN_PARAM(fused_params, num_outputs, TN_P_I64, .range = "[1,)",
-                                       .doc = "number of outputs")),
-          .params_size = sizeof(fused_params), .count = "num_args", .count_outputs = "num_outputs",
-          .infer_shape = fused_rule, .infer_dtype = fused_rule);
+          .params =
+              TN_PARAMS(TN_PARAM(tni_fused_params, num_args, TN_P_I64, .range = "[0,)",
+                                 .doc = "number of inputs"),
+                        TN_PARAM(tni_fused_params, num_outputs, TN_P_I64, .range = "[1,)",
+                                 .doc = "number of outputs"),
+                        TN_PARAM(tni_fused_params, states, TN_P_I64, .def = "0", .range = "[0,)",
+                                 .doc = "bit i is set: input i is an auxiliary state")),
+          .params_size = sizeof(tni_fused_params), .count = "num_args",
+          .count_outputs = "num_outputs", .infer_shape = fused_rule, .infer_dtype = fused_rule);
 
 // ------------------------------------------------------------------ _CrossDeviceCopy, _reorder
 //

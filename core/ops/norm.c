@@ -110,7 +110,7 @@ static tn_status batch_norm_gradient(const tn_builder *b)
                 .doc = "(c,)")
 
 const tn_op_decl tni_op_batch_norm = TN_OP(
-        .name = "BatchNorm", .flags = TN_OP_MODE,
+        .name = "BatchNorm", .flags = TN_OP_MODE | TN_OP_KEEPS_NOTHING,
         .doc =
             "Normalises each channel: gamma (x - mean) / sqrt(var + eps) + beta, by the batch's "
             "own mean and variance while training, else by the moving ones. mean and var pass no "

@@ -27,7 +27,9 @@ static uint64_t hash_call(const tn_call *c, uint64_t h)
 
 static uint64_t hash_whole(const tn_call *c)
 {
-    uint64_t h = hash_call(c, 1);
+    uint64_t h = hash_call(c, c->n_parts && c->forward ? 2 : 1);
+    for (uint32_t o = 0; c->n_parts && o < c->n_out; o++)
+        h = tni_hash(&c->out_numbers[o], sizeof *c->out_numbers, h + c->out_parts[o]);
     for (uint32_t i = 0; i < c->n_parts; i++) {
         const tn_part *part = &c->parts[i];
         h = tni_hash(part->from, part->call->n_in * sizeof *part->from, hash_call(part->call, h));

@@ -52,15 +52,32 @@ static bool reads_written(const finder *f, const tni_node *n)
     return false;
 }
 
-// A kernel of its device that only depends on its inputs, in no unit yet.
+// A kernel of its device without random numbers, in no unit yet.
+static bool is_free(const finder *f, uint32_t node)
+{
+    const tni_place *at = place_of(f, node);
+    return at->kind == TNI_KERNEL && at->device && !at->kernel && !f->units->settled[node] &&
+           !(tni_node_at(f->g, node)->op->decl.flags & TN_OP_RANDOM);
+}
+
+// Does no other node of its phase have the states that it reads? Then it may also run later.
+static bool has_own_states(const finder *f, uint32_t node)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    const uint8_t *users = f->units->users[phase_of(f, node)];
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        if (!f->units->written[n->in[i].node]) continue;
+        if (!(tni_port_flags(n, i) & TN_PORT_AUX) || users[n->in[i].node] > 1) return false;
+    }
+    return true;
+}
+
+// A free node that only depends on its inputs.
 static bool is_plain(const finder *f, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
-    const tni_place *at = place_of(f, node);
-    if (at->kind != TNI_KERNEL || !at->device || at->kernel) return false;
-    if (f->units->settled[node]) return false;
     const uint32_t flags = n->op->decl.flags;
-    if (flags & TN_OP_RANDOM || reads_written(f, n)) return false;
+    if (!is_free(f, node) || reads_written(f, n)) return false;
     if (flags & TN_OP_MODE && f->p->options->inference) return true; // it writes no state
     return !(flags & TN_OP_MODE) && !tni_has_aux(n);
 }
@@ -240,11 +257,12 @@ static uint32_t reads_in(const finder *f, const tni_unit *u, uint32_t v)
 static bool may_lead(const finder *f, const tni_unit *u, uint32_t node)
 {
     const tni_node *n = tni_node_at(f->g, node);
-    if (!n->op || f->units->linked[node] || f->group_of[node] || !is_plain(f, node)) return false;
+    if (!n->op || f->units->linked[node] || f->group_of[node]) return false;
+    if (!is_free(f, node) || !has_own_states(f, node)) return false;
     if (place_of(f, node)->device != f->target) return false;
     if (phase_of(f, node) != phase_of(f, u->nodes[0])) return false;
     for (uint32_t o = 1; o < n->n_out; o++)
-        if (f->units->readers[n->value0 + o]) return false;
+        if (reads_in(f, u, n->value0 + o)) return false;
     return f->units->readers[n->value0] == reads_in(f, u, n->value0);
 }
 
@@ -287,6 +305,36 @@ static bool add_unit(finder *f, const group *g)
     return true;
 }
 
+// ------------------------------------------------------------------ gradients of units
+
+// May node join the gradient of unit `of`?
+static bool may_follow(const finder *f, const tni_unit *gradient, const tni_unit *of, uint32_t node)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    return n->op && n->op->decl.flags & TN_OP_ELEMENTWISE && n->n_out == 1 && n->forward &&
+           is_member(of, n->forward) && !is_member(gradient, node) && is_plain(f, node) &&
+           place_of(f, node)->device == f->target && phase_of(f, node) &&
+           f->units->readers[n->value0] == reads_in(f, gradient, n->value0);
+}
+
+void tni_units_gradient(const tni_units *u, const tni_device *target, const tni_unit *of,
+                        uint32_t last, tni_unit *gradient)
+{
+    const finder f = {
+        .p = u->p, .g = u->p->out->g, .units = (tni_units *)u, .target = (tni_device *)target};
+    gradient->nodes[0] = last;
+    gradient->n = 1;
+    if (!is_free(&f, last) || place_of(&f, last)->device != target) return;
+    for (uint32_t i = 0; i < gradient->n; i++) {
+        const tni_node *n = tni_node_at(f.g, gradient->nodes[i]);
+        for (uint32_t k = 0; k < n->n_in && gradient->n < of->n; k++)
+            if (!(tni_port_flags(n, k) & TN_PORT_SHAPE_ONLY) &&
+                may_follow(&f, gradient, of, n->in[k].node))
+                gradient->nodes[gradient->n++] = n->in[k].node;
+    }
+    qsort(gradient->nodes, gradient->n, sizeof *gradient->nodes, by_id);
+}
+
 // ------------------------------------------------------------------ the whole
 
 static bool keeps_nothing(const tni_node *n)
@@ -300,16 +348,21 @@ bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused)
     const size_t nodes = o->g->n_nodes + 1;
     *u = (tni_units){.p = p, .fused = fused};
     u->written = calloc(nodes, 1);
+    u->users[0] = calloc(nodes, 1);
+    u->users[1] = calloc(nodes, 1);
     u->linked = calloc(nodes, 1);
     u->settled = calloc(nodes, 1);
     u->readers = calloc((size_t)o->g->n_values + 1, sizeof *u->readers);
-    if (!u->written || !u->linked || !u->settled || !u->readers) return false;
+    if (!u->written || !u->users[0] || !u->users[1]) return false;
+    if (!u->linked || !u->settled || !u->readers) return false;
     const finder f = {.p = p, .g = o->g, .units = u};
     for (uint32_t id = 1; id <= o->g->n_nodes; id++) {
         const tni_node *n = tni_node_at(o->g, id);
         if (n->forward && !keeps_nothing(tni_node_at(o->g, n->forward))) u->linked[n->forward] = 1;
+        uint8_t *users = u->users[phase_of(&f, id)];
         for (uint32_t i = 0; i < n->n_in; i++) {
             u->readers[tni_value(o->g, n->in[i])]++;
+            users[n->in[i].node] = (uint8_t)(users[n->in[i].node] ? 2 : 1);
             if (tni_port_flags(n, i) & TN_PORT_AUX && writes_states(&f, n))
                 u->written[n->in[i].node] = 1;
         }
@@ -341,6 +394,8 @@ void tni_units_free(tni_units *u)
     free(u->v);
     free(u->readers);
     free(u->written);
+    free(u->users[0]);
+    free(u->users[1]);
     free(u->linked);
     free(u->settled);
     free(u->opaque);

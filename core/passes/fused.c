@@ -2,8 +2,12 @@
 // placed graph again with those that they take.
 //
 // A unit that is refused is offered again without its beginning, and one with a beginning also
-// without its end, so that a convolution still gets the activation that its backend knows.
+// without its end, so that a convolution still gets the activation that its backend knows. Where
+// one with a beginning is taken, its gradient is offered as one, too.
+#include "core/ops/fused.h"
 #include "core/passes/place.h"
+
+#include <inttypes.h>
 
 typedef struct fuser {
     tni_placer *p;
@@ -79,6 +83,7 @@ static const int32_t *wire(fuser *f, const tni_unit *u, uint32_t i)
 static bool leaves(const fuser *f, const tni_unit *u, uint32_t v)
 {
     uint32_t inside = 0;
+    if (f->units.readers[v] == 0) return false;
     for (uint32_t i = 1; i < u->n; i++) {
         const tni_node *n = node_at(f, u->nodes[i]);
         for (uint32_t k = 0; k < n->n_in; k++) inside += value_at(f, n->in[k]) == v;
@@ -86,18 +91,44 @@ static bool leaves(const fuser *f, const tni_unit *u, uint32_t v)
     return f->units.readers[v] != inside;
 }
 
-// Outputs of u, and the parts they come from.
-static bool find_outputs(fuser *f, const tni_unit *u, uint32_t *out_parts)
+// Outputs of u, the parts they come from, and which of the parts' they are.
+static bool find_outputs(fuser *f, const tni_unit *u, uint32_t *out_parts, uint32_t *out_numbers)
 {
     f->n_out = 0;
     for (uint32_t i = 0; i < u->n; i++) {
-        const uint32_t v = node_at(f, u->nodes[i])->value0;
-        void *out = f->out;
-        if (!leaves(f, u, v)) continue;
-        if (!tni_grow(&out, &f->out_room, (size_t)f->n_out + 1, sizeof *f->out)) return false;
-        f->out = out;
-        out_parts[f->n_out] = i;
-        f->out[f->n_out++] = v;
+        const tni_node *n = node_at(f, u->nodes[i]);
+        for (uint32_t k = 0; k < n->n_out; k++) {
+            void *out = f->out;
+            if (!leaves(f, u, n->value0 + k)) continue;
+            if (!tni_grow(&out, &f->out_room, (size_t)f->n_out + 1, sizeof *f->out)) return false;
+            f->out = out;
+            out_parts[f->n_out] = i;
+            out_numbers[f->n_out] = k;
+            f->out[f->n_out++] = n->value0 + k;
+        }
+    }
+    return true;
+}
+
+static size_t most_outputs(const fuser *f, const tni_unit *u)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < u->n; i++) n += node_at(f, u->nodes[i])->n_out;
+    return n;
+}
+
+// The states among the inputs, a bit each; false: one of them has no bit.
+static bool find_states(const fuser *f, const tni_unit *u, const tn_part *parts, uint64_t *states)
+{
+    *states = 0;
+    for (uint32_t i = 0; i < u->n; i++) {
+        const tni_node *n = node_at(f, u->nodes[i]);
+        for (uint32_t k = 0; k < n->n_in; k++) {
+            const int32_t from = parts[i].from[k];
+            if (from < 0 || !(tni_port_flags(n, k) & TN_PORT_AUX)) continue;
+            if (from > TNI_MAX_FUSED_STATE) return false;
+            *states |= (uint64_t)1 << from;
+        }
     }
     return true;
 }
@@ -118,7 +149,7 @@ static const tn_part *make_parts(fuser *f, const tni_unit *u)
 
 // Infos of the call: those of the parts that read or make the values.
 static const tn_value_info **make_infos(fuser *f, const tni_unit *u, const tn_part *parts,
-                                        const uint32_t *out_parts)
+                                        const uint32_t *out_parts, const uint32_t *out_numbers)
 {
     const size_t n = (size_t)f->n_in + f->n_out;
     const tn_value_info **infos = tni_alloc(&f->p->out->arena, (n + 1) * sizeof *infos);
@@ -126,18 +157,21 @@ static const tn_value_info **make_infos(fuser *f, const tni_unit *u, const tn_pa
     for (uint32_t i = 0; i < u->n; i++)
         for (uint32_t k = 0; k < parts[i].call->n_in; k++)
             if (parts[i].from[k] >= 0) infos[parts[i].from[k]] = parts[i].call->in[k];
-    for (uint32_t o = 0; o < f->n_out; o++) infos[f->n_in + o] = parts[out_parts[o]].call->out[0];
+    for (uint32_t o = 0; o < f->n_out; o++)
+        infos[f->n_in + o] = parts[out_parts[o]].call->out[out_numbers[o]];
     return infos;
 }
 
-const void *tni_fused_params(const tni_op *fused, tni_arena *arena, uint32_t n_in, uint32_t n_out)
+const void *tni_fused_make(const tni_op *fused, tni_arena *arena, uint32_t n_in, uint32_t n_out,
+                           uint64_t states)
 {
-    char in[16], out[16];
+    char in[16], out[16], bits[24];
     tni_error error = {0};
     snprintf(in, sizeof in, "%u", n_in);
     snprintf(out, sizeof out, "%u", n_out);
-    const tn_attr attrs[] = {{"num_args", in}, {"num_outputs", out}};
-    const void *params = tni_params_parse(fused, arena, attrs, 2, NULL, "_fused", &error);
+    snprintf(bits, sizeof bits, "%" PRIu64, states);
+    const tn_attr attrs[] = {{"num_args", in}, {"num_outputs", out}, {"states", bits}};
+    const void *params = tni_params_parse(fused, arena, attrs, 3, NULL, "_fused", &error);
     tni_error_clear(&error);
     return params;
 }
@@ -157,20 +191,26 @@ static bool ask(fuser *f, tni_unit *u, bool *taken)
 {
     tni_placer *p = f->p;
     const uint32_t last = u->nodes[u->n - 1];
-    uint32_t *out_parts = tni_alloc(&p->out->arena, u->n * sizeof *out_parts);
+    const size_t most = most_outputs(f, u);
+    uint32_t *out_parts = tni_alloc(&p->out->arena, 2 * most * sizeof *out_parts);
     const tn_part *parts = out_parts ? make_parts(f, u) : NULL;
+    uint32_t *out_numbers = out_parts ? out_parts + most : NULL;
+    uint64_t states;
     *taken = false;
-    if (!parts || !find_outputs(f, u, out_parts)) return false;
-    if (f->n_out == 0) return true; // only their shapes were wanted
+    if (!parts || !find_outputs(f, u, out_parts, out_numbers)) return false;
+    // Without results only their shapes were wanted.
+    if (f->n_out == 0 || !find_states(f, u, parts, &states)) return true;
     tni_question q = {.op = f->op,
-                      .params = tni_fused_params(f->op, &p->out->arena, f->n_in, f->n_out),
-                      .infos = make_infos(f, u, parts, out_parts),
+                      .params = tni_fused_make(f->op, &p->out->arena, f->n_in, f->n_out, states),
+                      .infos = make_infos(f, u, parts, out_parts, out_numbers),
                       .n_in = f->n_in,
                       .n_out = f->n_out,
                       .set = p->support.questions[f->old_question[last]].set,
+                      .forward = f->taken ? f->taken[u->forward].question : 0,
                       .device = f->target,
                       .parts = parts,
                       .out_parts = out_parts,
+                      .out_numbers = out_numbers,
                       .n_parts = u->n};
     bool no_memory = false;
     if (!q.params || !q.infos) return false;
@@ -185,6 +225,7 @@ static bool take(fuser *f, const tni_unit *u)
     void *taken = f->taken;
     if (!tni_grow(&taken, &f->taken_room, f->n_taken + 2, sizeof *f->taken)) return false;
     f->taken = taken;
+    f->taken[0] = (tni_unit){0};
     f->taken[++f->n_taken] = *u;
     for (uint32_t i = 0; i < u->n; i++) {
         f->unit_of[u->nodes[i]] = (uint32_t)f->n_taken;
@@ -199,7 +240,7 @@ static bool ask_beginnings(fuser *f, const tni_unit *u, uint32_t *n)
     bool taken = false;
     *n = 0;
     for (uint32_t length = u->n < 6 ? u->n : 6; length > 1; length--) {
-        tni_unit part = {.nodes = u->nodes, .n = length};
+        tni_unit part = {.nodes = u->nodes, .n = length, .led = true};
         if (u->nodes[length - 1] < u->nodes[0]) break; // it would run before the leader can
         if (!ask(f, &part, &taken)) return false;
         if (!taken) continue;
@@ -209,10 +250,21 @@ static bool ask_beginnings(fuser *f, const tni_unit *u, uint32_t *n)
     return true;
 }
 
+// What is in another unit by now, as part of a gradient, goes.
+static void leave_out_settled(const fuser *f, tni_unit *u)
+{
+    uint32_t n = 0;
+    u->led = u->led && !f->units.settled[u->nodes[0]];
+    for (uint32_t i = 0; i < u->n; i++)
+        if (!f->units.settled[u->nodes[i]]) u->nodes[n++] = u->nodes[i];
+    u->n = n;
+}
+
 static bool decide(fuser *f, tni_unit u)
 {
     bool taken = false;
     uint32_t n = 0;
+    leave_out_settled(f, &u);
     if (u.led) {
         if (!ask_beginnings(f, &u, &n)) return false;
         if (n == 0) n = 1;
@@ -220,6 +272,30 @@ static bool decide(fuser *f, tni_unit u)
     tni_unit rest = {.nodes = u.nodes + n, .n = u.n - n};
     if (rest.n < 2) return true;
     return ask(f, &rest, &taken) && (!taken || take(f, &rest));
+}
+
+// Offers the gradient of the unit that begins with the forward node of `id`, if there is one.
+static bool decide_gradient(fuser *f, uint32_t id)
+{
+    const tni_node *n = node_at(f, id);
+    const uint32_t number = n->op && n->forward ? f->unit_of[n->forward] : 0;
+    const tni_unit *of = &f->taken[number];
+    bool taken = false;
+    if (!number || !of->led || of->nodes[0] != n->forward || n->forward > f->old.n_forward)
+        return true;
+    if (f->p->support.questions[of->question].device != f->target) return true;
+    tni_unit u = {.nodes = tni_alloc(&f->p->out->arena, of->n * sizeof *u.nodes),
+                  .forward = number};
+    if (!u.nodes) return false;
+    tni_units_gradient(&f->units, f->target, of, id, &u);
+    return u.n < 2 || (ask(f, &u, &taken) && (!taken || take(f, &u)));
+}
+
+static bool decide_gradients(fuser *f)
+{
+    for (uint32_t id = f->old.n_forward + 1; f->n_taken && id <= f->old.g->n_nodes; id++)
+        if (!decide_gradient(f, id)) return false;
+    return true;
 }
 
 // ------------------------------------------------------------------ writing
@@ -259,6 +335,13 @@ static const tni_fused *describe(fuser *f, const tni_unit *u)
     return d;
 }
 
+// The new node of the unit that u is the gradient of; 0: of none.
+static uint32_t forward_node(const fuser *f, const tni_unit *u)
+{
+    const tni_unit *of = &f->taken[u->forward];
+    return u->forward ? f->node_of[of->nodes[of->n - 1]] : 0;
+}
+
 static bool write_unit(fuser *f, const tni_unit *u)
 {
     tni_placer *p = f->p;
@@ -266,8 +349,8 @@ static bool write_unit(fuser *f, const tni_unit *u)
     const uint32_t id = u->nodes[u->n - 1];
     const tni_node *n = node_at(f, id);
     const tni_question *q = &p->support.questions[u->question];
-    uint32_t *out_parts = (uint32_t *)q->out_parts;
-    if (!make_parts(f, u) || !find_outputs(f, u, out_parts)) return false;
+    uint32_t *out_parts = (uint32_t *)q->out_parts, *out_numbers = (uint32_t *)q->out_numbers;
+    if (!make_parts(f, u) || !find_outputs(f, u, out_parts, out_numbers)) return false;
     if (!map_inputs(f, f->in, f->n_in)) return false;
     const tni_node_spec spec = {.op = f->op,
                                 .name = n->name,
@@ -276,10 +359,12 @@ static bool write_unit(fuser *f, const tni_unit *u)
                                 .n_in = f->n_in,
                                 .attrs = n->attrs,
                                 .file = n->file,
-                                .line = n->line};
+                                .line = n->line,
+                                .forward = forward_node(f, u)};
     const uint32_t made = tni_place_emit_values(p, &spec, &f->old.types, f->out);
     if (!made) return false;
     const uint32_t v = tni_node_at(o->g, made)->value0;
+    f->node_of[id] = made;
     o->at[made] = f->old.at[id];
     if (q->device != o->at[made].device || q->refusals) o->at[made].refusals = q->refusals;
     o->at[made].device = q->device;
@@ -314,10 +399,17 @@ static bool write_all(fuser *f)
 static bool decide_for(fuser *f, tni_device *target)
 {
     f->target = target;
+    const uint32_t n_forward = f->old.n_forward;
+    bool backward = false;
     if (!tni_units_find(&f->units, target)) return false;
-    for (size_t i = 0; i < f->units.n; i++)
+    for (size_t i = 0; i < f->units.n; i++) { // those of forward stand before those of backward
+        if (!backward && f->units.v[i].nodes[0] > n_forward) {
+            if (!decide_gradients(f)) return false;
+            backward = true;
+        }
         if (!decide(f, f->units.v[i])) return false;
-    return true;
+    }
+    return backward || decide_gradients(f);
 }
 
 // Was the device's turn before that of list `set`, entry `i`?

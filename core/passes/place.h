@@ -245,7 +245,7 @@ typedef struct tni_question {
     const tni_kernel_decl *kernel;
     const tni_refusal *refusals;
     const tn_part *parts; // of a fused call
-    const uint32_t *out_parts;
+    const uint32_t *out_parts, *out_numbers;
     uint32_t n_parts;
     const tni_device *part_of; // asked last whether it takes this as part of a fused call …
     bool as_part;              // … and what it said
@@ -362,11 +362,13 @@ tn_status tni_sweep(tni_placer *p);
 // ------------------------------------------------------------------ fusing (fuse.c, fused.c)
 
 // Nodes that run as one: part 0 of any kind or elementwise, the others elementwise; ids ascend.
-// The unit runs where its last node stood.
+// The unit runs where its last node stood. In the gradient of a unit that begins with a layer, the
+// layer's stands last.
 typedef struct tni_unit {
     uint32_t *nodes;
     uint32_t n;
     bool led;          // part 0 is no elementwise call
+    uint32_t forward;  // number of the unit it is the gradient of, among those taken; 0: none
     uint32_t question; // of tni_support, when its device takes it
 } tni_unit;
 
@@ -381,6 +383,7 @@ typedef struct tni_units {
     tni_arena arena;
     uint32_t *readers; // by value: nodes that read it; UINT32_MAX: it leaves
     uint8_t *written;  // by node: a variable that some operator writes
+    uint8_t *users[2]; // of those, by node: how many nodes of forward, and backward, have it; max 2
     uint8_t *linked;   // by node: backward nodes may use what its kernel keeps
     uint8_t *settled;  // by node: a device takes a unit that it is part of; set by the caller
     uint8_t *opaque;   // by node: a value around it has a layout of its own; NULL: not known yet
@@ -390,10 +393,15 @@ bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused); // false
 // Units that `target` may run, of nodes that are there and of elementwise ones that may go there.
 // false: out of memory, or an error in p->src.
 bool tni_units_find(tni_units *u, tni_device *target);
+// The gradient of a unit that is taken: backward node `last`, made from its first node, and what is
+// elementwise, was made from others of it and is read by these only. Room for f->n nodes.
+void tni_units_gradient(const tni_units *u, const tni_device *target, const tni_unit *f,
+                        uint32_t last, tni_unit *gradient);
 void tni_units_free(tni_units *u);
 
-// Parameters of a node _fused. NULL: out of memory.
-const void *tni_fused_params(const tni_op *fused, tni_arena *arena, uint32_t n_in, uint32_t n_out);
+// Parameters of a node _fused; bit i of states: input i is a state. NULL: out of memory.
+const void *tni_fused_make(const tni_op *fused, tni_arena *arena, uint32_t n_in, uint32_t n_out,
+                           uint64_t states);
 
 // Rewrites p->out with fused nodes, where devices take them.
 tn_status tni_fuse(tni_placer *p);

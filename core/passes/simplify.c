@@ -2,6 +2,7 @@
 //
 // Nothing is edited: the answer is a set of live nodes and, for each value, the value to use in
 // its place. The place pass writes the smaller graph while it copies anyway.
+#include "core/ops/fused.h"
 #include "core/passes/place.h"
 
 typedef struct work {
@@ -14,14 +15,24 @@ typedef struct work {
     size_t n_slots;   // a power of two
 } work;
 
+// The states among the inputs of a fused node, a bit each.
+static uint64_t fused_states(const tni_node *n)
+{
+    if (n->op->n_in != 1 || !(n->op->in[0].flags & TN_PORT_VARIADIC)) return 0;
+    if (strcmp(n->op->decl.name, "_fused") != 0) return 0;
+    return (uint64_t)((const tni_fused_params *)n->params)->states;
+}
+
 uint32_t tni_port_flags(const tni_node *n, uint32_t i)
 {
     const tn_port_decl *port = tni_op_in(n->op, n->params, i);
+    if (i <= TNI_MAX_FUSED_STATE && fused_states(n) >> i & 1) return TN_PORT_AUX;
     return port ? port->flags : 0;
 }
 
 bool tni_has_aux(const tni_node *n)
 {
+    if (fused_states(n)) return true;
     for (uint32_t i = 0; i < n->op->n_in; i++)
         if (n->op->in[i].flags & TN_PORT_AUX) return true;
     return false;

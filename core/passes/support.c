@@ -59,6 +59,7 @@ static void fill_call(const tni_support *s, const tni_question *q, const char *n
                       .n_parts = q->n_parts,
                       .parts = q->parts,
                       .out_parts = q->out_parts,
+                      .out_numbers = q->out_numbers,
                       .max_workers = s->workers};
 }
 
@@ -220,11 +221,11 @@ bool tni_support_may_fuse(tni_support *s, uint32_t number, tni_device *d, const 
     const tn_part parts[] = {{&part, from}};
     call = part;
     call.op = &fused->decl;
-    call.params = tni_fused_params(fused, s->arena, q->n_in, 1);
+    call.params = tni_fused_make(fused, s->arena, q->n_in, 1, 0);
     if (!call.params) return false;
     call.n_parts = 1;
     call.parts = parts;
-    call.out_parts = &first;
+    call.out_parts = call.out_numbers = &first;
     ask_device(s, d, &call, &v);
     return q->as_part = v.ok != 0;
 }
@@ -249,12 +250,15 @@ uint32_t tni_support_ask_fused(tni_support *s, const tni_question *q, const char
 {
     tni_device *d = q->device;
     void *questions = s->questions;
-    tn_call call;
+    const tni_question *f = q->forward ? &s->questions[q->forward] : NULL;
+    tn_call call, forward;
     tn_verdict v;
+    if (f) fill_call(s, f, f->names[0], &forward);
     *no_memory = !tni_grow(&questions, &s->capacity, s->n + 2, sizeof *s->questions);
     s->questions = questions;
     if (*no_memory) return 0;
     fill_call(s, q, name, &call);
+    call.forward = f ? &forward : NULL;
     ask_device(s, d, &call, &v);
     if (!v.ok) return 0;
     tni_question *mine = &s->questions[s->n + 1];

@@ -276,12 +276,14 @@ typedef struct tn_call {
     const struct tn_call *forward; // in a backward node: its forward call, if on this device
     // A fused call (operator "_fused"): operators that run as one kernel, in order. Part 0 may be
     // of any kind, all others have TN_OP_ELEMENTWISE; values between parts are read by parts only.
+    // If `forward` is set, it is the gradient of that fused call, and the last part is of any kind.
     uint32_t n_parts; // 0: a plain call
     tn_dtype compute; // TN_BF16: values may be rounded to it inside kernels; TN_DTYPE_NONE: not
     const tn_part *parts;
-    const uint32_t *out_parts; // by output of the fused call: the part whose output 0 it is
+    const uint32_t *out_parts; // by output of the fused call: the part whose output it is …
     uint32_t max_workers;      // threads that its runs may use; 0: all of the pool
     uint32_t reserved;
+    const uint32_t *out_numbers; // … and which of that part's; since minor 4
 } tn_call;
 
 enum { // why supports() said no: an open set

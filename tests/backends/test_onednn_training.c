@@ -94,6 +94,100 @@ static void layers_take_their_activation(void)
     tn_exec_free(e);
 }
 
+// ------------------------------------------------------------------ batch norm and relu
+
+// A batch norm of these data, and whether it takes the relu behind it.
+typedef struct normed {
+    const char *params;
+    int64_t data[4];
+    bool one;
+} normed;
+
+static const normed norms[] = {
+    {"fix_gamma=0", {3, 16, 5, 7}, true},
+    {"fix_gamma=1; eps=0.1; momentum=0.5", {2, 32, 9, 8}, true},
+    {"fix_gamma=0; use_global_stats=1", {3, 16, 5, 7}, true},
+    {"fix_gamma=0; axis=3", {5, 4, 3, 16}, true},
+    {"fix_gamma=0; axis=-1", {40, 2, 1, 48}, true},
+};
+
+static const normed *norm_now;
+static int norm_readers; // of its result
+
+static const char both[] = "BatchNorm + Activation",
+                  back[] = "_backward_relu + _backward_BatchNorm";
+
+static tn_symbol net_norm(void)
+{
+    const tn_symbol n = layer("BatchNorm", "n", norm_now->params, tn_var("data"));
+    tn_symbol y = layer("Activation", "r", "act_type=relu", n);
+    if (norm_readers > 1) y = tn_call(bench.g, "elemwise_add", .inputs = TN_SYMS(y, n));
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=5", y));
+}
+
+// Whether oneDNN keeps signs on this CPU.
+static bool keeps_signs(void)
+{
+    return __builtin_cpu_supports("avx2");
+}
+
+// Two steps while training, then one by the moving statistics.
+static void check_norm(const normed *n, int readers)
+{
+    norm_now = n;
+    norm_readers = readers;
+    const tn_dims data = {4, n->data};
+    tn_exec *got = bind_net(net_norm, data, "onednn,reference", true, 2);
+    tn_exec *wanted = bind_net(net_norm, data, "reference", true, 0);
+    for (int i = 0; got && wanted && i < 3; i++) {
+        step(got, i < 2);
+        step(wanted, i < 2);
+        if (i == 2) CU_ASSERT(tn_backward(got, TN_NO_HEADS) == TN_OK);
+        if (i == 2) CU_ASSERT(tn_backward(wanted, TN_NO_HEADS) == TN_OK);
+        if (!all_near(got, wanted, 1e-4)) TN_CHECK_STR(n->params, "near the reference");
+    }
+    const size_t rows = n->one && readers == 1 && keeps_signs();
+    if (got) CU_ASSERT_EQUAL(rows_of(got, (count){.op = both}), rows);
+    if (got) CU_ASSERT_EQUAL(rows_of(got, (count){.op = back}), rows);
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+static void batch_norms_take_their_relu(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++)
+        for (int readers = 1; readers < 3; readers++) check_norm(&norms[i], readers);
+    tn_exec *e = trained(net_bottlenecks, TN_DIMS(3, 3, 16, 15));
+    if (!e || !keeps_signs()) return;
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = both}), 4);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = back}), 4);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_relu"}), 2); // behind the sums
+    tn_exec_free(e);
+}
+
+// Only gamma's gradient is wanted: nobody reads those of data and beta.
+static void gradients_that_nobody_reads_need_no_room(void)
+{
+    if (!onednn_ready()) return;
+    norm_now = &norms[0];
+    norm_readers = 1;
+    tn_exec *e[2];
+    for (int i = 0; i < 2; i++) {
+        tn_fresh();
+        e[i] = tn_simple_bind(bench.g, net_norm(), .backends = i ? "reference" : "onednn,reference",
+                              .grad_reqs = TN_REQS({"n_gamma", TN_WRITE}),
+                              .shapes = TN_SHAPES({"data", {4, norms[0].data}}));
+        if (!TN_CHECK_EXEC(e[i])) return;
+        fill(e[i]);
+        step(e[i], true);
+    }
+    CU_ASSERT(all_near(e[0], e[1], 1e-4));
+    if (keeps_signs()) CU_ASSERT_EQUAL(rows_of(e[0], (count){.op = back}), 1);
+    tn_exec_free(e[0]);
+    tn_exec_free(e[1]);
+}
+
 // ------------------------------------------------------------------ columns
 
 // A convolution of these data, and whether the gradient of its data goes by columns, where products
@@ -152,4 +246,6 @@ static void few_channels_go_by_columns(void)
 
 TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows},
              {"layers take their activation", layers_take_their_activation},
+             {"batch norms take their relu", batch_norms_take_their_relu},
+             {"gradients that nobody reads need no room", gradients_that_nobody_reads_need_no_room},
              {"few channels go by columns", few_channels_go_by_columns})
