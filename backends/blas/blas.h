@@ -206,6 +206,8 @@ tn_status blas_map_run(const tn_sdk_kernel *k, const tn_run_args *a);
 
 // Loops over float for the rows of <tenon/elementwise.h> that are worth it; NULL for the others.
 const blas_loops *blas_fast(const char *name);
+// Those of them that go by way of double (blas_special.c).
+const blas_loops *blas_special(const char *name);
 
 // ------------------------------------------------------------------ fused calls (blas_fused.c)
 

@@ -2,8 +2,8 @@
 // vectorised.
 //
 // The row says what is computed; here stands the form of it that keeps its accuracy without
-// double: (1 - y) (1 + y) for 1 - y y, and the functions of blas_math.h. Rows that are missing are
-// computed in double (blas_elementwise.c).
+// double: (1 - y) (1 + y) for 1 - y y, and the functions of blas_math.h. What needs double on its
+// way is in blas_special.c. Rows that are in neither are computed in double (blas_elementwise.c).
 #include "blas_math.h"
 
 // u, v, w are x; dy and what the derivative uses; a and b.
@@ -77,7 +77,6 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(log1p, blas_log1pf(x))           \
     X_(expm1, blas_expm1f(x))           \
     X_(cbrt, blas_cbrtf(x))             \
-    X_(erf, erff(x))                    \
     X_(degrees, x * 57.29577951308232f) \
     X_(radians, x * 0.017453292519943295f)
 
@@ -159,5 +158,5 @@ const blas_loops *blas_fast(const char *name)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0) return &table[i].loops;
-    return NULL;
+    return blas_special(name);
 }

@@ -95,11 +95,10 @@ BLAS_INLINE float blas_logf(float x)
 // log(1 + x): log u of the rounded u = 1 + x, and what the rounding lost, (x - (u - 1)) / u.
 BLAS_INLINE float blas_log1pf(float x)
 {
-    const float u = 1.0f + x;
-    const float y = blas_logf(u) + (x - (u - 1.0f)) / u;
-    const bool plain = u == 1.0f || !(u > 0.0f) || u > 3.40282347e38f;
-    const float edge = u == 1.0f ? x : blas_logf(u);
-    return plain ? edge : y;
+    const float u = 1.0f + x, log_u = blas_logf(u);
+    const float y = log_u + (x - (u - 1.0f)) / u;
+    const float near = u == 1.0f ? x : y, above = u > 0.0f ? near : log_u;
+    return u > 3.40282347e38f ? log_u : above;
 }
 
 // Below 0.625 a polynomial, above 1 - 2 / (e^2|x| + 1).
@@ -113,7 +112,7 @@ BLAS_INLINE float blas_tanhf(float x)
     p = p * z - 3.33332819422e-1f;
     const float small = p * z * x + x;
     const float large = 1.0f - 2.0f / (blas_expf(2.0f * a) + 1.0f);
-    return a < 0.625f ? small : copysignf(large, x);
+    return copysignf(a < 0.625f ? small : large, x);
 }
 
 // 1 / (1 + e^-x), with the exponential of -|x|, which cannot overflow.
@@ -153,14 +152,10 @@ BLAS_INLINE uint64_t blas_bits_of(double v)
 #define BLAS_ROUND_DOUBLE \
     6755399441055744.0 // 1.5 · 2^52: leaves the nearest integer in the low bits
 
-// log₂ |x| for floats, which are all normal numbers as doubles; |x| = m 2^e with m in √½ … √2.
-BLAS_INLINE double blas_log2_abs(double x)
+// artanh s for |s| ≤ 0.1716, which is (√2 - 1) / (√2 + 1).
+BLAS_INLINE double blas_artanh_small(double s)
 {
-    const double a = fabs(x);
-    const uint64_t bits = blas_bits_of(a) - 0x3FE6A09E667F3BCDu; // bits of √½
-    const double e = (double)(int32_t)((int64_t)bits >> 52);
-    const double m = blas_double_of((bits & 0x000FFFFFFFFFFFFFu) + 0x3FE6A09E667F3BCDu);
-    const double s = (m - 1) / (m + 1), z = s * s;
+    const double z = s * s;
     double p = 1.0 / 15;
     p = p * z + 1.0 / 13;
     p = p * z + 1.0 / 11;
@@ -168,16 +163,31 @@ BLAS_INLINE double blas_log2_abs(double x)
     p = p * z + 1.0 / 7;
     p = p * z + 1.0 / 5;
     p = p * z + 1.0 / 3;
-    const double log2 = e + (p * z * s + s) * 2.8853900817779268; // 2 / log 2
-    const double ends = a == 0 ? -(double)INFINITY : a;           // infinity and NaN
+    return p * z * s + s;
+}
+
+// a = m 2^e with m in √½ … √2, for normal numbers.
+BLAS_INLINE double blas_mantissa(double a, double *e)
+{
+    const uint64_t bits = blas_bits_of(a) - 0x3FE6A09E667F3BCDu; // bits of √½
+    *e = (double)(int32_t)((int64_t)bits >> 52);
+    return blas_double_of((bits & 0x000FFFFFFFFFFFFFu) + 0x3FE6A09E667F3BCDu);
+}
+
+// log₂ |x| for floats, which are all normal numbers as doubles.
+BLAS_INLINE double blas_log2_abs(double x)
+{
+    const double a = fabs(x);
+    double e;
+    const double m = blas_mantissa(a, &e), s = (m - 1) / (m + 1);
+    const double log2 = e + blas_artanh_small(s) * 2.8853900817779268; // 2 / log 2
+    const double ends = a == 0 ? -(double)INFINITY : a;                // infinity and NaN
     return a == 0 || !(a < (double)INFINITY) ? ends : log2;
 }
 
-// 2^t; beyond ±200 it is 0 or infinity as a float.
-BLAS_INLINE double blas_exp2_double(double t)
+// 2^t for |t| ≤ 1022
+BLAS_INLINE double blas_exp2_within(double t)
 {
-    t = t < -200 ? -200 : t;
-    t = t > 200 ? 200 : t;
     const double shifted = t + BLAS_ROUND_DOUBLE, whole = shifted - BLAS_ROUND_DOUBLE;
     const double r = (t - whole) * 0.69314718055994531;
     double p = 1.0 / 3628800;
@@ -192,6 +202,14 @@ BLAS_INLINE double blas_exp2_double(double t)
     p = p * r + 1;
     p = p * r + 1;
     return p * blas_double_of((blas_bits_of(shifted) + 1023) << 52);
+}
+
+// 2^t; beyond ±200 it is 0 or infinity as a float.
+BLAS_INLINE double blas_exp2_double(double t)
+{
+    t = t < -200 ? -200 : t;
+    t = t > 200 ? 200 : t;
+    return blas_exp2_within(t);
 }
 
 // As pow of <math.h>: 1 for y = 0 and for x = 1, NaN for a finite negative x unless y is
