@@ -230,6 +230,17 @@ bool tni_support_may_fuse(tni_support *s, uint32_t number, tni_device *d, const 
     return q->as_part = v.ok != 0;
 }
 
+// Why a device that runs the whole call has not got it: it could not take over the parts.
+static void note_parts(tni_device *d, tni_device *chosen, tn_verdict *v)
+{
+    const bool far = tni_device_memory(d) != tni_device_memory(chosen);
+    v->ok = 0;
+    v->reason = far ? TN_NO_DEVICE : TN_NO_OP;
+    snprintf(v->text, sizeof v->text, "%s",
+             far ? "the parts are where no copy is needed, and its memory is another"
+                 : "does not run each part of it");
+}
+
 // Why the candidates before q->device do not run the fused call. false: out of memory.
 static bool note_earlier(const tni_support *s, tni_question *q, const tn_call *call)
 {
@@ -239,7 +250,7 @@ static bool note_earlier(const tni_support *s, tni_question *q, const tn_call *c
         tni_device *d = who->devices[i];
         tn_verdict v;
         ask_device(s, d, call, &v);
-        if (v.ok) snprintf(v.text, sizeof v.text, "does not run each part of it");
+        if (v.ok) note_parts(d, q->device, &v);
         if (!refuse(s->arena, &tail, d, NULL, &v)) return false;
     }
     return true;

@@ -156,6 +156,21 @@ static void reports_can_be_required(void)
     }
 }
 
+// A unit stays in the memory that its nodes lie in; what has another memory could have run it, and
+// the report says that this is why it does not.
+static void units_stay_in_their_memory(void)
+{
+    if (!zoo_has("onednn") || !zoo_has("opencl")) return tn_skip("needs onednn and opencl");
+    tn_symbol x = tn_op("_plus_scalar", "scalar=1", tn_op("exp", NULL, tn_var("data")));
+    tn_exec *e = tn_simple_bind(bench.g, tn_op("rsqrt", NULL, x), .backends = "onednn,opencl,blas",
+                                .shapes = TN_SHAPES({"data", TN_DIMS(3, 4)}));
+    if (!TN_CHECK_EXEC(e)) return;
+    TN_CHECK_HAS(tn_exec_report_text(e), "not opencl: the parts are where no copy is needed");
+    TN_CHECK_HAS(tn_exec_report_json(e), "\"reason\": \"device\"");
+    tn_exec_free(e);
+}
+
 TN_TEST_MAIN({"reports of training", reports_of_training},
              {"reports of inference", reports_of_inference},
-             {"reports can be required", reports_can_be_required})
+             {"reports can be required", reports_can_be_required},
+             {"units stay in their memory", units_stay_in_their_memory})

@@ -162,10 +162,13 @@ enum { ZOO_NETS = sizeof zoo / sizeof *zoo };
 // ------------------------------------------------------------------ values
 
 // What a tensor of this name starts with: weights that keep sums near 1, scales near 1, labels 0,
-// 1, …, small biases; pictures and sequences are random, with a part that tells of the class.
+// 1, …, small biases; words of a vocabulary of 11, and lengths of sequences; pictures and sequences
+// are random, with a part that tells of the class.
 static inline double zoo_value(const char *name, int64_t i, int64_t rows, int64_t n, double u)
 {
     if (strstr(name, "label")) return (double)(i % ZOO_CLASSES);
+    if (strstr(name, "words")) return (double)(i * 7 % 11);
+    if (strstr(name, "lengths")) return (double)(1 + i * 3 % ZOO_STEPS);
     if (strstr(name, "weight")) return u * sqrt(3.0 * (double)rows / (double)n);
     if (strstr(name, "parameters")) return u * 0.5;
     if (strstr(name, "gamma") || strstr(name, "var")) return 1 + u / 4;
