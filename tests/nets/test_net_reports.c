@@ -160,7 +160,10 @@ static void reports_can_be_required(void)
 // the report says that this is why it does not.
 static void units_stay_in_their_memory(void)
 {
-    if (!zoo_has("onednn") || !zoo_has("opencl")) return tn_skip("needs onednn and opencl");
+    if (!zoo_has("onednn") || !zoo_has("opencl")) {
+        tn_skip("needs onednn and opencl");
+        return;
+    }
     tn_symbol x = tn_op("_plus_scalar", "scalar=1", tn_op("exp", NULL, tn_var("data")));
     tn_exec *e = tn_simple_bind(bench.g, tn_op("rsqrt", NULL, x), .backends = "onednn,opencl,blas",
                                 .shapes = TN_SHAPES({"data", TN_DIMS(3, 4)}));
