@@ -107,6 +107,34 @@ static void od_drop_last(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     }
 }
 
+// The mask alone; elements begin … end-1.
+typedef struct masked {
+    drop d;
+    float *mask;
+} masked;
+
+static void od_mask_rows(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const masked *m = ctx;
+    (void)worker;
+    for (int64_t i = begin; m->d.least == 0 && i < end; i++) m->mask[i] = 1;
+    for (int64_t i = begin; m->d.least > 0 && i < end; i += CHUNK)
+        od_draw(&m->d, i, end - i < CHUNK ? end - i : CHUNK, m->mask + i);
+}
+
+static drop drop_of(const tn_run_args *a, double p)
+{
+    drop d = {.a = a, .channels = 1, .places = 1, .keep = (float)(1 / (1 - p))};
+    d.least = (int32_t)ceil(p * 16777216); // p is 1 at most: nothing is kept
+    return d;
+}
+
+void od_draw_mask(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t out, double p)
+{
+    masked m = {drop_of(a, p), a->out[out].host};
+    od_items(k, a, k->call->out[out]->size, 1, od_mask_rows, &m);
+}
+
 // Where nothing is dropped: mask = 1, y = x.
 OD_CLONES static void od_drop_nothing(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
@@ -153,10 +181,8 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const tn_value_info *x = k->call->in[0];
-    const double p = tn_call_f64(k->call, "p", 0.5);
     const bool last = od_is_ours(&x->layout);
-    drop d = {.a = a, .channels = 1, .places = 1, .keep = (float)(1 / (1 - p))};
-    d.least = (int32_t)ceil(p * 16777216); // p is 1 at most: nothing is kept
+    drop d = drop_of(a, tn_call_f64(k->call, "p", 0.5));
     if (last) d.channels = x->dims[1];
     for (int32_t i = 2; last && i < x->ndim; i++) d.places *= x->dims[i];
     if (!(a->flags & TN_RUN_TRAIN) && !tn_call_is(k->call, "mode", "always"))

@@ -31,4 +31,8 @@ static inline void od_items(const tn_sdk_kernel *k, const tn_run_args *a, int64_
     tn_parallel(k, a, n, grain, fn, ctx);
 }
 
+// Output `out`, a mask of dropout: 0 with probability p by the draws of <tenon/philox.h>, else
+// 1 / (1 - p).
+void od_draw_mask(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t out, double p);
+
 #endif

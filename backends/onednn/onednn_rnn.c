@@ -1,129 +1,6 @@
 // backends/onednn/onednn_rnn.c: RNN forward: plain, LSTM and GRU, layer by layer.
 #include "onednn_rnn.h"
-
-// ------------------------------------------------------------------ calls
-
-void od_rnn_sizes(const tn_call *c, od_rnn *r)
-{
-    r->is = tn_rnn_of(c);
-    r->biases = r->is.cell == TN_CELL_GRU ? 4 : r->is.g;
-    r->training = r->is.backward || (c->flags & TN_CALL_TRAINING);
-    // oneDNN 2.6 divides by zero in a GRU of bfloat16, and has only slow code for plain cells.
-    r->narrow = !r->training && r->is.cell == TN_CELL_LSTM && od_may_narrow(c);
-}
-
-// ------------------------------------------------------------------ descriptors
-
-static dnnl_memory_desc_t any(int n, const int64_t *dims, dnnl_data_type_t type)
-{
-    dnnl_memory_desc_t md = {0};
-    dnnl_dims_t d;
-    for (int i = 0; i < n; i++) d[i] = dims[i];
-    if (dnnl_memory_desc_init_by_tag(&md, n, d, type, dnnl_format_tag_any) != dnnl_success)
-        md = (dnnl_memory_desc_t){0};
-    return md;
-}
-
-// Weights without a layout yet.
-static void set_shapes(const od_rnn *r, int64_t layer, od_rnn_layer *l)
-{
-    const int64_t in = layer ? r->is.d * r->is.h : r->is.in;
-    const tn_dtype dtype = r->narrow ? TN_BF16 : TN_F32;
-    const int64_t w[] = {1, r->is.d, in, r->is.g, r->is.h},
-                  u[] = {1, r->is.d, r->is.h, r->is.g, r->is.h};
-    l->x = od_dense(3, (const int64_t[]){r->is.t, r->is.n, in}, dtype);
-    l->y = od_dense(3, (const int64_t[]){r->is.t, r->is.n, r->is.d * r->is.h}, dtype);
-    l->h = od_dense(4, (const int64_t[]){1, r->is.d, r->is.n, r->is.h}, dtype);
-    l->c = od_dense(4, (const int64_t[]){1, r->is.d, r->is.n, r->is.h}, TN_F32);
-    l->b = od_dense(4, (const int64_t[]){1, r->is.d, r->biases, r->is.h}, TN_F32);
-    l->w = l->back_w = any(5, w, od_type(dtype));
-    l->u = l->back_u = any(5, u, od_type(dtype));
-    l->dw = any(5, w, dnnl_f32);
-    l->du = any(5, u, dnnl_f32);
-    l->dx = l->x;
-    l->dy = l->y;
-    l->dh = l->c;
-}
-
-static dnnl_rnn_direction_t direction(const od_rnn *r)
-{
-    return r->is.d == 2 ? dnnl_bidirectional_concat : dnnl_unidirectional_left2right;
-}
-
-static dnnl_alg_kind_t activation(const od_rnn *r)
-{
-    return r->is.cell == TN_CELL_RELU ? dnnl_eltwise_relu : dnnl_eltwise_tanh;
-}
-
-static bool open_forward(const od_rnn *r, od_rnn_layer *l)
-{
-    const dnnl_prop_kind_t prop = r->training ? dnnl_forward_training : dnnl_forward_inference;
-    const dnnl_rnn_direction_t to = direction(r);
-    dnnl_rnn_desc_t d;
-    dnnl_status_t s;
-    if (r->is.cell == TN_CELL_LSTM)
-        s = dnnl_lstm_forward_desc_init(&d, prop, to, &l->x, &l->h, &l->c, &l->w, &l->u, &l->b,
-                                        &l->y, &l->h, &l->c, 0);
-    else if (r->is.cell == TN_CELL_GRU)
-        s = dnnl_lbr_gru_forward_desc_init(&d, prop, to, &l->x, &l->h, &l->w, &l->u, &l->b, &l->y,
-                                           &l->h, 0);
-    else
-        s = dnnl_vanilla_rnn_forward_desc_init(&d, prop, activation(r), to, &l->x, &l->h, &l->w,
-                                               &l->u, &l->b, &l->y, &l->h, 0, 0, 0);
-    l->pd = s == dnnl_success ? od_descriptor(&d, NULL) : NULL;
-    return l->pd != NULL;
-}
-
-static bool open_backward(const od_rnn *r, od_rnn_layer *l)
-{
-    const dnnl_prop_kind_t prop = dnnl_backward;
-    const dnnl_rnn_direction_t to = direction(r);
-    const dnnl_memory_desc_t *w = &l->back_w, *u = &l->back_u, *dw = &l->dw, *du = &l->du;
-    dnnl_rnn_desc_t d;
-    dnnl_status_t s;
-    if (r->is.cell == TN_CELL_LSTM)
-        s = dnnl_lstm_backward_desc_init(&d, prop, to, &l->x, &l->h, &l->c, w, u, &l->b, &l->y,
-                                         &l->h, &l->c, &l->dx, &l->dh, &l->dh, dw, du, &l->b,
-                                         &l->dy, &l->dh, &l->dh, 0);
-    else if (r->is.cell == TN_CELL_GRU)
-        s = dnnl_lbr_gru_backward_desc_init(&d, prop, to, &l->x, &l->h, w, u, &l->b, &l->y, &l->h,
-                                            &l->dx, &l->dh, dw, du, &l->b, &l->dy, &l->dh, 0);
-    else
-        s = dnnl_vanilla_rnn_backward_desc_init(&d, prop, activation(r), to, &l->x, &l->h, w, u,
-                                                &l->b, &l->y, &l->h, &l->dx, &l->dh, dw, du, &l->b,
-                                                &l->dy, &l->dh, 0, 0, 0);
-    l->backward = s == dnnl_success ? od_descriptor(&d, l->pd) : NULL;
-    return l->backward != NULL;
-}
-
-bool od_rnn_open(const od_rnn *r, int64_t layer, uint32_t workers, od_rnn_layer *l)
-{
-    *l = (od_rnn_layer){0};
-    set_shapes(r, layer, l);
-    const int before = od_enter(workers);
-    const bool ok = open_forward(r, l) && (!r->is.backward || open_backward(r, l));
-    od_leave(before);
-    if (!ok) {
-        od_rnn_close(l);
-        return false;
-    }
-    l->w = od_query(l->pd, dnnl_query_weights_md, 0);
-    l->u = od_query(l->pd, dnnl_query_weights_md, 1);
-    l->work = od_query(l->pd, dnnl_query_workspace_md, 0);
-    if (!l->backward) return true;
-    l->back_w = od_query(l->backward, dnnl_query_weights_md, 0);
-    l->back_u = od_query(l->backward, dnnl_query_weights_md, 1);
-    l->dw = od_query(l->backward, dnnl_query_diff_weights_md, 0);
-    l->du = od_query(l->backward, dnnl_query_diff_weights_md, 1);
-    return true;
-}
-
-void od_rnn_close(od_rnn_layer *l)
-{
-    if (l->pd) dnnl_primitive_desc_destroy(l->pd);
-    if (l->backward) dnnl_primitive_desc_destroy(l->backward);
-    l->pd = l->backward = NULL;
-}
+#include "onednn_loops.h"
 
 // ------------------------------------------------------------------ weights
 
@@ -231,9 +108,91 @@ od_rnn_kept od_rnn_places(const od_rnn *r, tn_kernel_info *info, int64_t layer, 
     return p;
 }
 
+tn_status od_rnn_times_mask(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer,
+                            const dnnl_memory_desc_t *md, od_spot from, od_spot to)
+{
+    const od_rnn *r = k->state;
+    const uint64_t size = (uint64_t)(r->is.t * r->is.n * r->is.d * r->is.h) * sizeof(float);
+    const uint32_t out = k->call->n_out - 1, in = k->call->n_in - 1;
+    const od_spot mask = {r->is.backward ? OD_IN : OD_OUT, r->is.backward ? in : out,
+                          (uint64_t)(layer - 1) * size};
+    dnnl_memory_desc_t wide = *md;
+    dnnl_binary_desc_t d;
+    dnnl_primitive_desc_t pd = NULL;
+    wide.data_type = dnnl_f32;
+    const int before = od_enter(od_workers(k));
+    if (dnnl_binary_desc_init(&d, dnnl_binary_mul, md, &wide, md) == dnnl_success)
+        pd = od_descriptor(&d, NULL);
+    od_leave(before);
+    if (!pd) return od_fail(k, dnnl_unimplemented, "the mask of an RNN");
+    tn_status s = od_add(k, info, pd, 3);
+    s = od_rnn_bind(k, s, DNNL_ARG_SRC_0, md, from);
+    s = od_rnn_bind(k, s, DNNL_ARG_SRC_1, &wide, mask);
+    s = od_rnn_bind(k, s, DNNL_ARG_DST, md, to);
+    dnnl_primitive_desc_destroy(pd);
+    return s;
+}
+
+// Memory that several steps take turns with.
+static od_spot turns(tn_kernel_info *info, od_spot *at, const dnnl_memory_desc_t *md)
+{
+    if (at->from != OD_SCRATCH) *at = od_in_scratch(info, md);
+    return *at;
+}
+
+// From float32 to how md has it, or back.
+static tn_status round_to(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_memory_desc_t *md,
+                          od_spot wide, od_spot narrow, bool back)
+{
+    dnnl_memory_desc_t f32 = *md;
+    f32.data_type = dnnl_f32;
+    return back ? od_rnn_reorder(k, info, md, narrow, &f32, wide)
+                : od_rnn_reorder(k, info, &f32, wide, md, narrow);
+}
+
+tn_status od_rnn_input(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer, const od_rnn_layer *l,
+                       od_spot *x)
+{
+    od_rnn *r = k->state;
+    *x = layer ? r->kept[layer - 1].y : (od_spot){OD_IN, 0, 0};
+    if (layer ? !r->drops : !r->narrow) return TN_OK;
+    const od_spot from = *x;
+    *x = turns(info, &r->x[layer > 0], &l->x);
+    return layer ? od_rnn_times_mask(k, info, layer, &l->x, from, *x)
+                 : round_to(k, info, &l->x, from, *x, false);
+}
+
+tn_status od_rnn_states(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer,
+                        const od_rnn_layer *l, od_spot *h)
+{
+    od_rnn *r = k->state;
+    *h = (od_spot){OD_IN, 2, od_rnn_state_bytes(r, layer)};
+    if (!r->narrow) return TN_OK;
+    const od_spot from = *h;
+    *h = turns(info, &r->h, &l->h);
+    return round_to(k, info, &l->h, from, *h, false);
+}
+
+// What does not lie in an output goes there, unless this is but the first half of a gradient.
+static tn_status give(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer, const od_rnn_layer *l)
+{
+    const od_rnn *r = k->state;
+    const od_rnn_kept *kept = &r->kept[layer];
+    const uint64_t states = od_rnn_state_bytes(r, layer);
+    tn_status s = TN_OK;
+    if (r->is.backward) return TN_OK;
+    if (layer + 1 == r->is.layers && kept->y.from != OD_OUT)
+        s = round_to(k, info, &l->y, (od_spot){OD_OUT, 0, 0}, kept->y, true);
+    if (s == TN_OK && kept->h.from != OD_OUT)
+        s = round_to(k, info, &l->h, (od_spot){OD_OUT, 1, states}, kept->h, true);
+    if (s == TN_OK && kept->c.from != OD_OUT && r->is.cell == TN_CELL_LSTM)
+        s = round_to(k, info, &l->c, (od_spot){OD_OUT, 2, states}, kept->c, true);
+    return s;
+}
+
 // The weights, then the layer. Layers from the second on take turns with their memory.
 typedef struct shared {
-    od_spot w, u, x, h;
+    od_spot w, u;
 } shared;
 
 static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer,
@@ -242,14 +201,15 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
     const od_rnn *r = k->state;
     const od_rnn_kept *kept = &r->kept[layer];
     const uint64_t states = od_rnn_state_bytes(r, layer);
-    const od_spot h = r->narrow ? at->h : (od_spot){OD_IN, 2, states};
     const od_spot b = {OD_SCRATCH, r->bias + (uint64_t)layer * dnnl_memory_desc_get_size(&l->b), 0};
+    od_spot x, h;
     tn_status s = od_rnn_weights(k, info, layer, false, &l->w, at->w, false);
     if (s == TN_OK) s = od_rnn_weights(k, info, layer, true, &l->u, at->u, false);
-    if (s == TN_OK && r->narrow)
-        s = od_rnn_reorder(k, info, &l->c, (od_spot){OD_IN, 2, states}, &l->h, h);
-    if (s == TN_OK) s = od_add(k, info, l->pd, 10);
-    s = od_rnn_bind(k, s, DNNL_ARG_SRC_LAYER, &l->x, layer ? r->kept[layer - 1].y : at->x);
+    if (s == TN_OK) s = od_rnn_input(k, info, layer, l, &x);
+    if (s == TN_OK) s = od_rnn_states(k, info, layer, l, &h);
+    if (s != TN_OK) return s;
+    s = od_add(k, info, l->pd, 10);
+    s = od_rnn_bind(k, s, DNNL_ARG_SRC_LAYER, &l->x, x);
     s = od_rnn_bind(k, s, DNNL_ARG_SRC_ITER, &l->h, h);
     s = od_rnn_bind(k, s, DNNL_ARG_WEIGHTS_LAYER, &l->w, at->w);
     s = od_rnn_bind(k, s, DNNL_ARG_WEIGHTS_ITER, &l->u, at->u);
@@ -263,26 +223,13 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
     }
     if (dnnl_memory_desc_get_size(&l->work))
         s = od_rnn_bind(k, s, DNNL_ARG_WORKSPACE, &l->work, kept->work);
-    if (s == TN_OK && r->narrow)
-        s = od_rnn_reorder(k, info, &l->h, kept->h, &l->c, (od_spot){OD_OUT, 1, states});
-    return s;
-}
-
-// The data, and the results, of a kernel that computes in bfloat16.
-static tn_status narrow_end(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_memory_desc_t *md,
-                            od_spot narrow, bool out)
-{
-    dnnl_memory_desc_t wide = *md;
-    const od_spot whole = {out ? OD_OUT : OD_IN, 0, 0};
-    wide.data_type = dnnl_f32;
-    return out ? od_rnn_reorder(k, info, md, narrow, &wide, whole)
-               : od_rnn_reorder(k, info, &wide, whole, md, narrow);
+    return s == TN_OK ? give(k, info, layer, l) : s;
 }
 
 tn_status od_rnn_forward(tn_sdk_kernel *k, tn_kernel_info *info, od_from keeps)
 {
     od_rnn *r = k->state;
-    shared at = {.x = {OD_IN, 0, 0}};
+    shared at = {0};
     tn_status s = TN_OK;
     for (int64_t layer = 0; layer < r->is.layers && s == TN_OK; layer++) {
         od_rnn_layer l;
@@ -292,15 +239,8 @@ tn_status od_rnn_forward(tn_sdk_kernel *k, tn_kernel_info *info, od_from keeps)
             at.w = od_in_scratch(info, &l.w);
             at.u = od_in_scratch(info, &l.u);
         }
-        if (layer == 0 && r->narrow) {
-            at.x = od_in_scratch(info, &l.x);
-            at.h = od_in_scratch(info, &l.h);
-            s = narrow_end(k, info, &l.x, at.x, false);
-        }
         r->kept[layer] = od_rnn_places(r, info, layer, keeps, &l);
-        if (s == TN_OK) s = add_layer(k, info, layer, &l, &at);
-        if (s == TN_OK && r->narrow && layer + 1 == r->is.layers)
-            s = narrow_end(k, info, &l.y, r->kept[layer].y, true);
+        s = add_layer(k, info, layer, &l, &at);
         od_rnn_close(&l);
     }
     return s;
@@ -340,7 +280,6 @@ const char *od_rnn_cannot(const tn_call *c)
     od_rnn r = {0};
     if (c->in[0]->size == 0) return od_no_elements;
     od_rnn_sizes(c, &r);
-    if (r.is.masked) return "dropout between layers";
     for (int64_t layer = 0; layer < 2 && layer < r.is.layers; layer++) {
         od_rnn_layer l;
         if (!od_rnn_open(&r, layer, c->max_workers, &l)) return od_no_primitive;
@@ -358,28 +297,12 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return s;
 }
 
-// From the stash to the outputs.
-static void copy_out(const od_rnn *r, const tn_run_args *a)
-{
-    const char *stash = a->stash.host;
-    const size_t bytes = (size_t)(r->is.d * r->is.n * r->is.h) * sizeof(float);
-    memcpy(a->out[0].host, stash + r->kept[r->is.layers - 1].y.index,
-           (size_t)(r->is.t * r->is.n * r->is.d * r->is.h) * sizeof(float));
-    for (int64_t l = 0; l < r->is.layers; l++) {
-        const size_t at = od_rnn_state_bytes(r, l);
-        memcpy((char *)a->out[1].host + at, stash + r->kept[l].h.index, bytes);
-        if (r->is.cell == TN_CELL_LSTM)
-            memcpy((char *)a->out[2].host + at, stash + r->kept[l].c.index, bytes);
-    }
-}
-
 static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const od_rnn *r = k->state;
+    if (r->is.masked) od_draw_mask(k, a, a->n_out - 1, a->flags & TN_RUN_TRAIN ? r->is.p : 0);
     od_rnn_add_biases(r, a);
-    const tn_status s = od_run(k, a);
-    if (s == TN_OK && r->training) copy_out(r, a);
-    return s;
+    return od_run(k, a);
 }
 
 const tn_kernel_row onednn_rnn[] = {

@@ -22,10 +22,14 @@ typedef struct od_rnn_kept {
 typedef struct od_rnn {
     od_state base;
     tn_rnn_call is;
-    int64_t biases; // vectors of H numbers that oneDNN has: a GRU 4, else as many as gates
-    bool narrow, training;
-    od_rnn_kept *kept;         // by layer
-    uint64_t bias;             // scratch: (layers, d, biases, h)
+    int64_t biases;    // vectors of H numbers that oneDNN has: a GRU 4, else as many as gates
+    bool narrow;       // in bfloat16
+    bool training;     // what the gradient needs is kept
+    bool drops;        // what goes from layer to layer is multiplied by a mask
+    od_spot x[2];      // scratch: input of the first layer, if narrow; of others, if masked
+    od_spot h;         // scratch: states to start from, if narrow
+    od_rnn_kept *kept; // by layer
+    uint64_t bias;     // scratch: (layers, d, biases, h)
     uint64_t sums, sums_bytes; // scratch: gradients of weights and biases, which begin with 0
 } od_rnn;
 
@@ -49,6 +53,15 @@ tn_status od_rnn_weights(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer, 
                          const dnnl_memory_desc_t *md, od_spot at, bool back);
 tn_status od_rnn_bind(tn_sdk_kernel *k, tn_status before, int arg, const dnnl_memory_desc_t *md,
                       od_spot at); // if all went well before
+// Brings the input of a layer, and its states to start from, to where its primitive reads them:
+// they are rounded, or multiplied by a mask, or nothing is done.
+tn_status od_rnn_input(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer, const od_rnn_layer *l,
+                       od_spot *x);
+tn_status od_rnn_states(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer,
+                        const od_rnn_layer *l, od_spot *h);
+// What is handed from layer - 1 to this one, or its gradient, times its mask.
+tn_status od_rnn_times_mask(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer,
+                            const dnnl_memory_desc_t *md, od_spot from, od_spot to);
 // Where a layer leaves its results.
 od_rnn_kept od_rnn_places(const od_rnn *r, tn_kernel_info *info, int64_t layer, od_from keeps,
                           const od_rnn_layer *l);

@@ -62,15 +62,18 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
     const od_rnn *r = k->state;
     const od_rnn_kept *kept = &r->kept[layer];
     const uint64_t states = od_rnn_state_bytes(r, layer);
-    const od_spot x = layer ? r->kept[layer - 1].y : (od_spot){OD_IN, 0, 0};
+    od_spot x, h;
     const od_spot dx = layer ? at->dx[layer % 2] : (od_spot){OD_OUT, 0, 0};
     const od_spot dy = layer + 1 < r->is.layers ? at->dx[(layer + 1) % 2] : (od_spot){OD_IN, DY, 0};
     const od_spot b = {OD_SCRATCH, r->bias + (uint64_t)layer * dnnl_memory_desc_get_size(&l->b), 0};
     tn_status s = od_rnn_weights(k, info, layer, false, &l->back_w, at->w, false);
     if (s == TN_OK) s = od_rnn_weights(k, info, layer, true, &l->back_u, at->u, false);
-    if (s == TN_OK) s = od_add(k, info, l->backward, 20);
+    if (s == TN_OK) s = od_rnn_input(k, info, layer, l, &x);
+    if (s == TN_OK) s = od_rnn_states(k, info, layer, l, &h);
+    if (s != TN_OK) return s;
+    s = od_add(k, info, l->backward, 20);
     s = od_rnn_bind(k, s, DNNL_ARG_SRC_LAYER, &l->x, x);
-    s = od_rnn_bind(k, s, DNNL_ARG_SRC_ITER, &l->h, (od_spot){OD_IN, 2, states});
+    s = od_rnn_bind(k, s, DNNL_ARG_SRC_ITER, &l->h, h);
     s = od_rnn_bind(k, s, DNNL_ARG_WEIGHTS_LAYER, &l->back_w, at->w);
     s = od_rnn_bind(k, s, DNNL_ARG_WEIGHTS_ITER, &l->back_u, at->u);
     s = od_rnn_bind(k, s, DNNL_ARG_BIAS, &l->b, b);
@@ -85,6 +88,7 @@ static tn_status add_layer(tn_sdk_kernel *k, tn_kernel_info *info, int64_t layer
     s = od_rnn_bind(k, s, DNNL_ARG_DIFF_WEIGHTS_ITER, &l->du, kept->du);
     s = od_rnn_bind(k, s, DNNL_ARG_DIFF_BIAS, &l->b, kept->db);
     s = bind_cells(k, s, layer, l);
+    if (s == TN_OK && layer && r->drops) s = od_rnn_times_mask(k, info, layer, &l->dx, dx, dx);
     if (s == TN_OK) s = od_rnn_weights(k, info, layer, false, &l->dw, kept->dw, true);
     return s == TN_OK ? od_rnn_weights(k, info, layer, true, &l->du, kept->du, true) : s;
 }

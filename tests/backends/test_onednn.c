@@ -262,8 +262,6 @@ static const refusal refusals[] = {
     {{"UpSampling", "scale=2; sample_type=nearest; num_args=2", "2,5,4,6 2,3,2,3"},
      "several images"},
     {{"Dropout", "axes=(1,)", "3,5"}, "draws that are shared along axes"},
-    {{"RNN", "state_size=2; num_layers=2; mode=rnn_tanh; p=0.5", "3,4,2 24 2,4,2"},
-     "dropout between layers"},
     {{"Activation", "act_type=softrelu", "3,5"}, "oneDNN has no such function"},
     {{"broadcast_add", NULL, "3,1 1,5"}, "both sides are broadcast"},
     {{"Convolution", "kernel=(1,1); num_filter=2; no_bias=1", "0,3,4,4 2,3,1,1"},

@@ -5,6 +5,7 @@
 static struct {
     const char *mode;
     int layers, bidirectional;
+    double p;
 } kind;
 
 // All outputs in one value, so that each of them has a gradient.
@@ -12,8 +13,8 @@ static tn_symbol net_rnn(void)
 {
     char params[160];
     snprintf(params, sizeof params,
-             "state_size=6; num_layers=%d; bidirectional=%d; mode=%s; state_outputs=1", kind.layers,
-             kind.bidirectional, kind.mode);
+             "state_size=6; num_layers=%d; bidirectional=%d; mode=%s; state_outputs=1; p=%g",
+             kind.layers, kind.bidirectional, kind.mode, kind.p);
     tn_symbol r = layer("RNN", "rnn", params, tn_var("data"));
     const bool lstm = strcmp(kind.mode, "lstm") == 0;
     tn_symbol y = layer("Flatten", "y", NULL, tn_output(bench.g, r, 0));
@@ -28,6 +29,7 @@ static tn_symbol net_rnn(void)
                                               layer("square", NULL, NULL, c))));
 }
 
+// What is dropped between layers is the same, too: one seed, one place in the graph.
 static void check_kind(bool train)
 {
     tn_exec *got = bind_net(net_rnn, TN_DIMS(5, 4, 7), "onednn,reference", train, 0);
@@ -43,17 +45,30 @@ static void check_kind(bool train)
     tn_exec_free(wanted);
 }
 
-static void every_cell_agrees_with_the_reference(void)
+static const char *const modes[] = {"rnn_relu", "rnn_tanh", "lstm", "gru"};
+enum { MODES = sizeof modes / sizeof *modes };
+
+static void check_all(double p)
 {
-    static const char *const modes[] = {"rnn_relu", "rnn_tanh", "lstm", "gru"};
     if (!onednn_ready()) return;
-    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++)
-        for (kind.layers = 1; kind.layers <= 3; kind.layers++)
+    kind.p = p;
+    for (int m = 0; m < MODES; m++)
+        for (kind.layers = p > 0 ? 2 : 1; kind.layers <= 3; kind.layers++)
             for (kind.bidirectional = 0; kind.bidirectional < 2; kind.bidirectional++) {
                 kind.mode = modes[m];
                 check_kind(false);
                 check_kind(true);
             }
+}
+
+static void every_cell_agrees_with_the_reference(void)
+{
+    check_all(0);
+}
+
+static void dropout_stands_between_layers(void)
+{
+    check_all(0.4);
 }
 
 // A gradient that is part of a network finds nothing that a forward kernel left.
@@ -71,12 +86,12 @@ static tn_symbol net_of_gradients(void)
 
 static void gradients_may_stand_alone(void)
 {
-    static const char *const modes[] = {"rnn_relu", "rnn_tanh", "lstm", "gru"};
     if (!onednn_ready()) return;
     kind.layers = 2;
     kind.bidirectional = 1;
-    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++) {
-        kind.mode = modes[m];
+    for (int m = 0; m < 2 * MODES; m++) {
+        kind.mode = modes[m % MODES];
+        kind.p = m < MODES ? 0 : 0.3;
         tn_exec *got = bind_net(net_of_gradients, TN_DIMS(5, 4, 7), "onednn,reference", false, 0);
         tn_exec *wanted = bind_net(net_of_gradients, TN_DIMS(5, 4, 7), "reference", false, 0);
         step(got, false);
@@ -118,6 +133,71 @@ static void lstm_is_computed_in_bfloat16(void)
     for (int i = 0; i < 2; i++) tn_exec_free(e[i]);
 }
 
+// ------------------------------------------------------------------ training in bfloat16
+
+// |a - b| / |b|, lengths of vectors.
+static double distance(tn_tensor *a, tn_tensor *b)
+{
+    double off = 0, length = 0;
+    if (!a || !b || tn_tensor_size(a) != tn_tensor_size(b)) return INFINITY;
+    for (int64_t i = 0; i < tn_tensor_size(b); i++) {
+        const double x = tn_tensor_at(a, i), y = tn_tensor_at(b, i);
+        off += (x - y) * (x - y);
+        length += y * y;
+    }
+    return off > 0 ? sqrt(off / length) : 0;
+}
+
+static tn_exec *bind_training(tn_dtype compute, tn_dims data)
+{
+    tn_fresh();
+    tn_exec *e =
+        tn_simple_bind(bench.g, net_rnn(), .backends = "onednn,reference", .compute = compute,
+                       .grad_req = TN_WRITE, .shapes = TN_SHAPES({"data", data}));
+    return TN_CHECK_EXEC(e) ? e : NULL;
+}
+
+// One step from the same numbers; rounds: whether bfloat16 is to be seen in the results.
+static void check_narrow_training(tn_dims data, bool rounds)
+{
+    tn_exec *narrow = bind_training(TN_BF16, data), *wide = bind_training(TN_DTYPE_NONE, data);
+    if (!narrow || !wide) return;
+    const tn_names args = tn_exec_arguments(wide);
+    fill(narrow);
+    fill(wide);
+    step(narrow, true);
+    step(wide, true);
+    const double off = distance(tn_exec_output(narrow, 0), tn_exec_output(wide, 0));
+    TN_CHECK_NEAR(off, 0, 0.02);
+    CU_ASSERT_EQUAL(off > 0, rounds);
+    for (size_t i = 0; i < args.n; i++) {
+        const double d = distance(tn_exec_grad(narrow, args.v[i]), tn_exec_grad(wide, args.v[i]));
+        TN_CHECK_NEAR(d, 0, 0.08);
+        CU_ASSERT_EQUAL(d > 0, rounds);
+    }
+    tn_exec_free(narrow);
+    tn_exec_free(wide);
+}
+
+// Cells but those of a GRU; not with few sequences, which are computed faster in float32.
+static void cells_are_trained_in_bfloat16(void)
+{
+    if (!narrow_ready()) return;
+    for (int m = 0; m < MODES; m++)
+        for (int i = 0; i < 8; i++) {
+            const bool gru = strcmp(modes[m], "gru") == 0;
+            kind.mode = modes[m];
+            kind.layers = 1 + i % 2;
+            kind.bidirectional = i / 2 % 2;
+            kind.p = i / 4 ? 0.3 : 0;
+            check_narrow_training(TN_DIMS(5, 9, 7), !gru);
+        }
+    kind.mode = "lstm";
+    check_narrow_training(TN_DIMS(5, 4, 7), false);
+}
+
 TN_TEST_MAIN({"every cell agrees with the reference", every_cell_agrees_with_the_reference},
+             {"dropout stands between layers", dropout_stands_between_layers},
              {"gradients may stand alone", gradients_may_stand_alone},
-             {"LSTM is computed in bfloat16", lstm_is_computed_in_bfloat16})
+             {"LSTM is computed in bfloat16", lstm_is_computed_in_bfloat16},
+             {"cells are trained in bfloat16", cells_are_trained_in_bfloat16})
