@@ -1,14 +1,19 @@
 // backends/onednn/onednn_reduce.c: sum, mean, max and min over axes.
 //
 // oneDNN's fast code reduces what lies innermost. A sum over what lies outermost, as the gradient
-// of a bias is, is the product of a row of ones with the rest.
-#include "onednn.h"
+// of a bias is, is one of rows: of short ones by loops, which all threads share; of others, and of
+// what is stored as bfloat16, it is the product of a row of ones with the rest.
+#include "onednn_loops.h"
 
 typedef struct reduce {
     od_state base;
-    void *ones;     // float, or bfloat16
-    uint64_t bytes; // of ones
+    void *ones;        // float, or bfloat16
+    uint64_t bytes;    // of ones
+    int64_t rows, row; // by loops: how many, and elements of one; else 0
+    uint32_t workers;  // by loops: that have a sum of their own in the scratch memory
 } reduce;
+
+enum { LINE = 512 }; // elements that are added up side by side
 
 uint32_t od_reduced_axes(const tn_call *c, const tn_value_info *x)
 {
@@ -168,12 +173,75 @@ static tn_status bind_ones(tn_sdk_kernel *k, const dnnl_memory_desc_t *md)
     return status == dnnl_success ? TN_OK : od_fail(k, status, "a memory object");
 }
 
+// Several rows are one line, so that each element of it waits for none of its neighbours.
+OD_CLONES static void od_add_lines(float *sum, const float *x, int64_t line, int64_t n)
+{
+    for (int64_t i = 0; i + 1 < n; i += 2, x += 2 * line) {
+        OD_SIMD
+        for (int64_t j = 0; j < line; j++) sum[j] += x[j] + x[line + j];
+    }
+    if (n % 2 == 0) return;
+    OD_SIMD
+    for (int64_t j = 0; j < line; j++) sum[j] += x[j];
+}
+
+typedef struct row_sums {
+    const reduce *r;
+    const float *x;
+    float *each; // (workers, row)
+} row_sums;
+
+static void some_rows(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const row_sums *s = ctx;
+    const int64_t row = s->r->row, rows = LINE / row, lines = (end - begin) / rows;
+    const float *x = s->x + begin * row;
+    float sum[LINE] = {0}, *mine = s->each + worker * row;
+    od_add_lines(sum, x, rows * row, lines);
+    od_add_lines(mine, x + lines * rows * row, row, end - begin - lines * rows);
+    od_add_lines(mine, sum, row, rows);
+}
+
+static tn_status run_rows(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const reduce *r = k->state;
+    row_sums s = {r, a->in[0].host, a->scratch.host};
+    tn_run_args mine = *a;
+    if (a->max_workers == 0 || a->max_workers > r->workers) mine.max_workers = r->workers;
+    memset(s.each, 0, (size_t)(r->workers * r->row) * sizeof(float));
+    memset(a->out[0].host, 0, (size_t)r->row * sizeof(float));
+    od_items(k, &mine, r->rows, r->row, some_rows, &s);
+    od_add_lines(a->out[0].host, s.each, r->row, r->workers);
+    return TN_OK;
+}
+
+static tn_status setup_rows(tn_sdk_kernel *k, tn_kernel_info *info, int64_t row)
+{
+    reduce *r = k->state;
+    r->row = row;
+    r->rows = k->call->in[0]->size / row;
+    r->workers = od_workers(k);
+    info->scratch_bytes = (uint64_t)(r->workers * row) * sizeof(float);
+    info->impl = "sum of rows";
+    return TN_OK;
+}
+
+static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const reduce *r = k->state;
+    return r->rows ? run_rows(k, a) : od_run(k, a);
+}
+
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     dnnl_memory_desc_t md[3];
     int64_t inner;
     const bool last =
         od_is_ours(&k->call->in[0]->layout) && leaves_innermost(k->call, true, &inner);
+    if (is_sum(k->call) && k->call->in[0]->dtype == TN_F32 &&
+        leaves_innermost(k->call, last, &inner) && inner <= LINE &&
+        !od_is_narrow(&k->call->in[0]->layout))
+        return setup_rows(k, info, inner);
     dnnl_primitive_desc_t pd = descriptor(k->call, last, md, &inner);
     tn_status s = pd ? od_add(k, info, pd, 3) : od_fail(k, dnnl_unimplemented, k->call->op->name);
     if (s == TN_OK && inner) s = make_ones(k, info, k->call->in[0]->size / inner);
@@ -186,11 +254,11 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return s;
 }
 
-#define ROW(op_)                                                                       \
-    {                                                                                  \
-        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS, .impl = "reduction",        \
-        .state_size = sizeof(reduce), .cannot = cannot, .setup = setup, .run = od_run, \
-        .teardown = teardown, .layouts = layouts                                       \
+#define ROW(op_)                                                                    \
+    {                                                                               \
+        .op = op_, .dtypes = OD_FLOATS, .flags = OD_FLAGS, .impl = "reduction",     \
+        .state_size = sizeof(reduce), .cannot = cannot, .setup = setup, .run = run, \
+        .teardown = teardown, .layouts = layouts                                    \
     }
 
 const tn_kernel_row onednn_reduce[] = {

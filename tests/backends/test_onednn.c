@@ -77,6 +77,9 @@ static const op_row calls[] = {
     {"sum", "axis=(1,)", "7,5"},
     {"sum", "axis=(1,); exclude=1", "3,8,4,4"},
     {"sum", "axis=(1,); exclude=1", "1,8,1,1"},
+    {"sum", "axis=(1,); exclude=1", "9,20,31,13"}, // rows for several threads, and a rest of them
+    {"sum", "axis=(0,)", "5,512"},                 // the longest rows that loops add up
+    {"sum", "axis=(0,)", "5,513"},
     {"mean", "axis=(1,); keepdims=1", "3,8,4"},
     {"max", "axis=(2,3)", "3,8,4,4"},
     {"min", "axis=(-1,)", "3,8,4"},

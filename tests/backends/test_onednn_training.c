@@ -244,8 +244,99 @@ static void few_channels_go_by_columns(void)
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) check_window(&windows[i]);
 }
 
+// ------------------------------------------------------------------ squares
+
+// An activation of so many channels and the maxima of it; whether their gradients are one pass.
+typedef struct pooled {
+    const char *op, *act, *pool;
+    int channels;
+    int64_t data[4];
+    bool as_one;
+} pooled;
+
+#define SQUARES "pool_type=max; kernel=(2,2); stride=(2,2)"
+
+static const pooled pools[] = {
+    {"Activation", "act_type=tanh", SQUARES, 20, {5, 3, 24, 24}, true},
+    {"Activation", "act_type=relu", SQUARES, 33, {3, 2, 9, 7}, true}, // points that no square has
+    {"Activation", "act_type=sigmoid", SQUARES, 16, {1, 3, 2, 3}, true},
+    {"tanh", NULL, SQUARES, 5, {2, 3, 5, 6}, true}, // less than a vector
+    {"relu", NULL, SQUARES, 1, {7, 2, 6, 5}, true}, // row-major is channels last, too
+    {"sigmoid", NULL, SQUARES "; pooling_convention=full", 16, {2, 3, 6, 5}, false},
+    {"tanh", NULL, SQUARES "; pad=(1,1)", 16, {2, 3, 8, 8}, false},
+    {"tanh", NULL, "pool_type=max; kernel=(3,3); stride=(2,2)", 16, {2, 3, 9, 9}, false},
+    {"tanh", NULL, "pool_type=max; kernel=(2,2); stride=(3,3)", 16, {2, 3, 8, 8}, false},
+    {"tanh", NULL, "pool_type=avg; kernel=(2,2); stride=(2,2)", 16, {2, 3, 8, 8}, false},
+    {"square", NULL, SQUARES, 16, {2, 3, 8, 8}, false},
+};
+
+static const pooled *pooled_now;
+
+static tn_symbol net_pooled(void)
+{
+    char filters[48];
+    snprintf(filters, sizeof filters, "kernel=(1,1); num_filter=%d", pooled_now->channels);
+    tn_symbol x = layer("Convolution", "c", filters, tn_var("data"));
+    x = layer("Pooling", "p", pooled_now->pool, layer(pooled_now->op, "a", pooled_now->act, x));
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=5", x));
+}
+
+static size_t squares_of(tn_exec *e)
+{
+    return rows_of(e, (count){.op = "_backward_Pooling_max + _backward_tanh"}) +
+           rows_of(e, (count){.op = "_backward_Pooling_max + _backward_relu"}) +
+           rows_of(e, (count){.op = "_backward_Pooling_max + _backward_sigmoid"});
+}
+
+static void gradients_of_squares_are_one_pass(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
+        pooled_now = &pools[i];
+        tn_exec *e = trained(net_pooled, (tn_dims){4, pools[i].data});
+        if (e && squares_of(e) != pools[i].as_one) TN_CHECK_STR(pools[i].pool, "one pass or two");
+        tn_exec_free(e);
+    }
+}
+
+// Which element is the largest, where some are NaN, infinite or alike, is what the reference says;
+// and the activation may be of another value.
+static tn_symbol net_gradients(void)
+{
+    const tn_attr params[] = {{"pool_type", "max"}, {"kernel", "(2,2)"}, {"stride", "(2,2)"}};
+    const tn_symbol dx = tn_call(bench.g, "_backward_Pooling_max", .params = {3, params},
+                                 .inputs = TN_SYMS(tn_var("dy"), tn_var("data"), tn_var("pooled")));
+    return tn_call(bench.g, "_backward_tanh", .inputs = TN_SYMS(dx, tn_var("t")));
+}
+
+static void squares_know_what_is_largest(void)
+{
+    if (!onednn_ready()) return;
+    static const float odd[] = {NAN, INFINITY, -INFINITY, 0, 0.25F, 0.25F, 0.25F};
+    tn_exec *e[2];
+    for (int i = 0; i < 2; i++) {
+        tn_fresh();
+        e[i] = tn_simple_bind(
+            bench.g, net_gradients(), .backends = i ? "reference" : "onednn",
+            .shapes = TN_SHAPES({"data", TN_DIMS(3, 17, 6, 7)}, {"t", TN_DIMS(3, 17, 6, 7)},
+                                {"dy", TN_DIMS(3, 17, 3, 3)}, {"pooled", TN_DIMS(3, 17, 3, 3)}));
+        if (!TN_CHECK_EXEC(e[i])) return;
+        fill(e[i]);
+        float *x = tn_tensor_data(tn_exec_arg(e[i], "data"));
+        for (int64_t k = 0; k < 3 * 17 * 42; k++) x[k] = odd[k * k % 67 % 7];
+        tn_forward(e[i], false);
+        TN_CHECK_EXEC(e[i]);
+    }
+    CU_ASSERT_EQUAL(squares_of(e[0]), 1);
+    near("dx", tn_exec_output(e[0], 0), tn_exec_output(e[1], 0), 1e-6);
+    tn_exec_free(e[0]);
+    tn_exec_free(e[1]);
+}
+
 TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows},
              {"layers take their activation", layers_take_their_activation},
              {"batch norms take their relu", batch_norms_take_their_relu},
              {"gradients that nobody reads need no room", gradients_that_nobody_reads_need_no_room},
-             {"few channels go by columns", few_channels_go_by_columns})
+             {"few channels go by columns", few_channels_go_by_columns},
+             {"gradients of squares are one pass", gradients_of_squares_are_one_pass},
+             {"squares know what is largest", squares_know_what_is_largest})
