@@ -210,7 +210,7 @@ static const char *cannot(const tn_call *c)
     if (!is_squares(first)) return "wanted squares of 2 by 2, side by side";
     if (c->parts[1].from[0] != -1 || c->parts[1].from[1] != T || c->n_out != 1)
         return "a part reads something else than the last";
-    return od_same_shape(c->in[T], c->out[0]) ? NULL : "a value that is spread out";
+    return tn_same_shape(c->in[T], c->out[0]) ? NULL : "a value that is spread out";
 }
 
 // All with channels last, but the result of the pooling, which is not read.
