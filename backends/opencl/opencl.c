@@ -111,7 +111,6 @@ static const tn_backend_api backend = {
     .queue_create = ocl_queue_create,
     .queue_destroy = ocl_queue_destroy,
     .queue_finish = ocl_queue_finish,
-    .queue_flush = ocl_queue_flush,
     .event_record = ocl_event_record,
     .event_wait_queue = ocl_event_wait_queue,
     .event_wait_host = ocl_event_wait_host,
@@ -122,6 +121,8 @@ static const tn_backend_api backend = {
     .kernel_destroy = kernel_destroy,
     .may_support = may_support,
     .get_extension = extension,
+    .queue_flush = ocl_queue_flush,
+    .download_begin = ocl_download_begin,
 };
 
 static const tn_plugin plugin = {

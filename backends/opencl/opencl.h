@@ -45,7 +45,9 @@ struct tn_device {
     bool cpu;        // kernels without local memory are the fast ones
     uint32_t n_open; // under the plugin's lock, as all below
     cl_context context;
-    tn_queue own; // for what comes without a queue
+    tn_queue own;             // for what comes without a queue, …
+    pthread_mutex_t own_lock; // … from one thread at a time where kernels may complain
+    tn_event *spare;          // events for the next ones: a run allocates nothing
     ocl_program *programs;
 };
 
@@ -68,6 +70,7 @@ struct tn_buffer {
 
 struct tn_event {
     cl_event event;
+    tn_event *next; // among those that wait for use
 };
 
 // Is it safe to ask the drivers for devices? 0: yes; the signal that it ends a process with; -1:
@@ -90,6 +93,8 @@ tn_status ocl_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_
                      const void *src, uint64_t bytes);
 tn_status ocl_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
                        void *dst, uint64_t bytes);
+tn_status ocl_download_begin(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                             void *dst, uint64_t bytes, tn_event **arrived);
 tn_status ocl_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
                    tn_buffer *dst, uint64_t dst_offset, uint64_t bytes);
 // The command queue, and what belongs to it; taken back.
@@ -103,6 +108,7 @@ tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out);
 tn_status ocl_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event);
 tn_status ocl_event_wait_host(tn_device *device, tn_event *event);
 void ocl_event_destroy(tn_device *device, tn_event *event);
+void ocl_events_free(tn_device *device); // when it is closed
 
 // ------------------------------------------------------------------ texts
 // (opencl_source.c)

@@ -217,6 +217,8 @@ static void close_now(tn_device *d)
 {
     ocl_programs_free(d);
     ocl_queue_end(&d->own);
+    ocl_events_free(d);
+    pthread_mutex_destroy(&d->own_lock);
     if (d->context) clReleaseContext(d->context);
     d->context = NULL;
 }
@@ -226,6 +228,11 @@ static tn_status open_now(tn_device *d)
     cl_int error;
     d->context = clCreateContext(NULL, 1, &d->id, NULL, NULL, &error);
     if (!d->context) return ocl_failed(d, error, "making a context");
+    if (pthread_mutex_init(&d->own_lock, NULL)) {
+        clReleaseContext(d->context);
+        d->context = NULL;
+        return ocl_failed(d, CL_OUT_OF_HOST_MEMORY, "a lock");
+    }
     const tn_status s = ocl_queue_make(d, &d->own);
     if (s != TN_OK) close_now(d);
     return s;

@@ -157,19 +157,67 @@ tn_status ocl_queue_flush(tn_device *device, tn_queue *queue)
     return error ? ocl_failed(device, error, "the end of a run") : TN_OK;
 }
 
-tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out)
+// An event for use: one that was used before, or a new one.
+static tn_event *new_event(tn_device *device)
 {
     const tn_host_api *host = device->plugin->host;
-    tn_event *e = host->alloc(host->host, sizeof *e, 64);
-    if (!e) return ocl_failed(device, CL_OUT_OF_HOST_MEMORY, "an event");
-    cl_int error = clEnqueueMarkerWithWaitList(queue->queue, 0, NULL, &e->event);
-    if (!error) error = clFlush(queue->queue); // others wait for it
-    if (error) {
+    pthread_mutex_lock(&device->own_lock);
+    tn_event *e = device->spare;
+    if (e) device->spare = e->next;
+    pthread_mutex_unlock(&device->own_lock);
+    if (!e) e = host->alloc(host->host, sizeof *e, 64);
+    if (e) *e = (tn_event){0};
+    return e;
+}
+
+static void keep(tn_device *device, tn_event *e)
+{
+    pthread_mutex_lock(&device->own_lock);
+    e->next = device->spare;
+    device->spare = e;
+    pthread_mutex_unlock(&device->own_lock);
+}
+
+void ocl_events_free(tn_device *device)
+{
+    const tn_host_api *host = device->plugin->host;
+    while (device->spare) {
+        tn_event *e = device->spare;
+        device->spare = e->next;
         host->free(host->host, e, sizeof *e, 64);
-        return ocl_failed(device, error, "an event");
     }
-    *out = e;
-    return TN_OK;
+}
+
+// What was enqueued as e, if there is no error: others wait for it.
+static tn_status issued(tn_device *device, tn_queue *queue, tn_event *e, cl_int error,
+                        tn_event **out)
+{
+    if (!error) {
+        *out = e;
+        error = clFlush(queue->queue);
+        return error ? ocl_failed(device, error, "sending commands") : TN_OK;
+    }
+    keep(device, e);
+    return ocl_failed(device, error, "an event");
+}
+
+tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out)
+{
+    tn_event *e = new_event(device);
+    if (!e) return ocl_failed(device, CL_OUT_OF_HOST_MEMORY, "an event");
+    const cl_int error = clEnqueueMarkerWithWaitList(queue->queue, 0, NULL, &e->event);
+    return issued(device, queue, e, error, out);
+}
+
+tn_status ocl_download_begin(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                             void *dst, uint64_t bytes, tn_event **arrived)
+{
+    tn_event *e = new_event(device);
+    if (!e) return ocl_failed(device, CL_OUT_OF_HOST_MEMORY, "a download");
+    const cl_int error = bytes ? clEnqueueReadBuffer(queue->queue, src->memory, CL_FALSE, offset,
+                                                     bytes, dst, 0, NULL, &e->event)
+                               : clEnqueueMarkerWithWaitList(queue->queue, 0, NULL, &e->event);
+    return issued(device, queue, e, error, arrived);
 }
 
 tn_status ocl_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event)
@@ -190,7 +238,6 @@ tn_status ocl_event_wait_host(tn_device *device, tn_event *event)
 
 void ocl_event_destroy(tn_device *device, tn_event *event)
 {
-    const tn_host_api *host = device->plugin->host;
     clReleaseEvent(event->event);
-    host->free(host->host, event, sizeof *event, 64);
+    keep(device, event);
 }

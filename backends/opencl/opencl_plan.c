@@ -237,10 +237,8 @@ static cl_int set_slot(cl_kernel kernel, const ocl_slot *s, const tn_run_args *a
     return error ? error : clSetKernelArg(kernel, s->at + 1, sizeof offset, &offset);
 }
 
-tn_status ocl_run(const tn_sdk_kernel *k, const tn_run_args *a)
+static tn_status enqueue(const ocl_plan *p, tn_queue *queue, const tn_run_args *a)
 {
-    const ocl_plan *p = k->state;
-    tn_queue *const queue = a->queue ? a->queue : &p->device->own;
     cl_int error = CL_SUCCESS;
     for (uint32_t i = 0; i < p->n && !error; i++) {
         const ocl_launch *l = &p->launch[i];
@@ -251,6 +249,19 @@ tn_status ocl_run(const tn_sdk_kernel *k, const tn_run_args *a)
             error = clEnqueueNDRangeKernel(queue->queue, l->kernel, l->dims, NULL, l->global,
                                            l->local, 0, NULL, NULL);
     }
-    if (error) return ocl_failed(p->device, error, k->call->name);
-    return a->queue ? TN_OK : ocl_queue_finish(p->device, queue);
+    return error ? ocl_failed(p->device, error, p->k->call->name) : TN_OK;
+}
+
+// Without a queue of the caller's, threads share the device's own: what one of them complains of is
+// told to that one.
+tn_status ocl_run(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const ocl_plan *p = k->state;
+    tn_device *const device = p->device;
+    if (a->queue) return enqueue(p, a->queue, a);
+    pthread_mutex_lock(&device->own_lock);
+    tn_status s = enqueue(p, &device->own, a);
+    if (s == TN_OK) s = ocl_queue_finish(device, &device->own);
+    pthread_mutex_unlock(&device->own_lock);
+    return s;
 }

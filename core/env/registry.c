@@ -128,6 +128,11 @@ static bool check_backend(const tn_backend_api *b, tni_error *error)
                  "backend %s: functions of queues and events: %zu of 7 are there, wanted all or "
                  "none",
                  b->name, n_queues);
+    else if ((b->queue_flush || b->download_begin) && !n_queues)
+        tni_fail(error, TN_E_INVALID, NULL,
+                 "backend %s: queue_flush and download_begin, without functions of queues and "
+                 "events",
+                 b->name);
     else if (b->layouts && !b->prepare_reorder)
         tni_fail(error, TN_E_INVALID, NULL, "backend %s: layouts without prepare_reorder", b->name);
     return error->status == TN_OK;

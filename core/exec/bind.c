@@ -251,6 +251,7 @@ void tn_exec_free(tn_exec *e)
 {
     if (!e) return;
     tni_uses_end(e);
+    for (size_t i = 0; i < e->n_arrivals; i++) tni_arrival_drop(&e->arrivals[i]);
     if (e->kernels)
         for (uint32_t id = 1; id <= e->placed.g->n_nodes; id++) tni_kernel_destroy(e, id);
     release_all(e->head, e->outs.n);

@@ -147,7 +147,6 @@ typedef struct tni_space {
     uint64_t shift;       // of planned memory in storage, for alignments beyond TNI_ALIGN
     atomic_bool pending;  // runs may have left work in the queue
     uint64_t stamp, seen; // number of the last run that did; of those it has waited for
-    bool sends[2];        // forward, backward: bytes go through the queue to or from host memory
 } tni_space;
 
 // Memory of a device that an executor uses through its queue there (pending.c).
@@ -202,6 +201,12 @@ typedef struct tni_transfer {
     const tni_space *from, *to;
 } tni_transfer;
 
+// Bytes on their way between a queue and host memory. Rows have it in place of a tni_transfer.
+typedef struct tni_arrival {
+    tni_transfer way;
+    tn_event *event; // NULL: none are
+} tni_arrival;
+
 typedef struct tni_names {
     size_t n;
     const char **v;
@@ -240,7 +245,9 @@ struct tn_exec {
     tni_space *spaces; // [0]: host memory
     uint32_t n_spaces;
     tni_transfer *transfers; // from * n_spaces + to
-    tni_use *uses;           // memory in spaces that have a queue
+    tni_arrival *arrivals;   // by space: of borders; then one for each copy to the host
+    size_t n_arrivals;
+    tni_use *uses; // memory in spaces that have a queue
     size_t n_uses;
     tni_prepared *kernels; // by node of the placed graph
     tni_plan plan;
@@ -364,6 +371,13 @@ tn_tensor *tni_value_tensor(tn_exec *e, uint32_t value);
 tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *);
 // Row function that waits for the queue of the transfer's source.
 tn_status tni_transfer_wait(tn_kernel *k, const tn_run_args *a);
+// Row functions of arrivals: begins a download; notes that all uploads so far are under way; waits.
+// What began last in a queue arrives last, so an arrival may be begun again before it was waited
+// for.
+tn_status tni_arrival_begin(tn_kernel *k, const tn_run_args *a);
+tn_status tni_arrival_mark(tn_kernel *k, const tn_run_args *a);
+tn_status tni_arrival_wait(tn_kernel *k, const tn_run_args *a);
+void tni_arrival_drop(tni_arrival *arrival); // forgets it
 
 // The error of a row that failed; returns status (run.c).
 tn_status tni_run_failed(tn_exec *e, size_t row, tn_status status);
@@ -381,7 +395,7 @@ void tni_plan_free(tni_plan *p);
 
 // Before and after the rows of a run: queues wait for those of others, and are left to themselves.
 tn_status tni_run_begin(tn_exec *e);
-tn_status tni_run_end(tn_exec *e, bool backward);
+tn_status tni_run_end(tn_exec *e);
 // Waits for what runs have left in queues and what meets an access to that memory: those that write
 // it, or, for a write, all that use it. The first failure is an error in env, and of the executor.
 tn_status tni_storage_settle(tn_env *env, const tni_storage *s, bool writes);

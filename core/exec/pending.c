@@ -201,16 +201,16 @@ tn_status tni_run_begin(tn_exec *e)
 
 // ------------------------------------------------------------------ the end of a run
 
-static tn_status end_in(tn_exec *e, tni_space *s, bool sends)
+static tn_status end_in(tn_exec *e, tni_space *s)
 {
     const tn_backend_api *api = &s->device->backend->api;
-    if (sends || !api->queue_flush) return tni_space_finish(e, s);
+    if (!api->queue_flush) return tni_space_finish(e, s);
     const tn_status status = api->queue_flush(s->device->handle, s->queue);
     if (status) tni_space_failed(e, s, status);
     return status;
 }
 
-tn_status tni_run_end(tn_exec *e, bool backward)
+tn_status tni_run_end(tn_exec *e)
 {
     tn_status first = TN_OK;
     if (!e->n_uses) return TN_OK;
@@ -220,7 +220,7 @@ tn_status tni_run_end(tn_exec *e, bool backward)
     pthread_mutex_unlock(&lock);
     for (uint32_t i = 1; i < e->n_spaces; i++) {
         tni_space *s = &e->spaces[i];
-        const tn_status status = s->queue ? end_in(e, s, s->sends[backward]) : TN_OK;
+        const tn_status status = s->queue ? end_in(e, s) : TN_OK;
         if (!first) first = status;
     }
     return first;

@@ -23,12 +23,13 @@ tn_status tni_run_failed(tn_exec *e, size_t row, tn_status status)
     const char *reason = plugin ? tni_host_take_error(plugin) : "";
     char place[256] = "";
     if (n && n->file) snprintf(place, sizeof place, "%s:%d", n->file, n->line);
-    tni_run_finish(e); // nothing is left running; its own failure comes second
     e->can_backward = false;
-    return tni_fail(&e->error, status, *place ? place : NULL, "%s%s%s%s on %s: %s",
-                    n ? n->name : "copy of an output or gradient", n ? " (" : "",
-                    n ? n->op->decl.name : "", n ? ")" : "", device ? device->uri : "host",
-                    *reason ? reason : tn_status_text(status));
+    tni_fail(&e->error, status, *place ? place : NULL, "%s%s%s%s on %s: %s",
+             n ? n->name : "copy of an output or gradient", n ? " (" : "",
+             n ? n->op->decl.name : "", n ? ")" : "", device ? device->uri : "host",
+             *reason ? reason : tn_status_text(status));
+    tni_run_finish(e); // nothing is left running; its own failure comes second, and so is not kept
+    return status;
 }
 
 tn_status tni_run_finish(tn_exec *e)
@@ -55,7 +56,7 @@ static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
         if (__builtin_expect(status != TN_OK, 0))
             return tni_run_failed(e, (size_t)(row - e->rows), status);
     }
-    return tni_run_end(e, begin >= e->n_forward_rows);
+    return tni_run_end(e);
 }
 
 static void set_mode(tn_exec *e, bool is_train)

@@ -1,7 +1,7 @@
 // core/exec/transfer.c: rows that copy bytes between memories.
 //
-// Such a row has a tni_transfer in place of a kernel, its source in in[0], its target in out[0]. So
-// has a row that waits for a queue, which copies nothing.
+// Such a row has a tni_transfer in place of a kernel, or a tni_arrival, which begins with one; its
+// source in in[0], its target in out[0]. So has a row that waits, which copies nothing.
 #include "core/exec/exec.h"
 
 static const tni_transfer *transfer_of(tn_kernel *k)
@@ -45,6 +45,50 @@ tn_status tni_transfer_wait(tn_kernel *k, const tn_run_args *a)
     (void)a;
     return s->device->backend->api.queue_finish(s->device->handle, s->queue);
 }
+
+// ------------------------------------------------------------------ arrivals
+
+static tni_arrival *arrival_of(tn_kernel *k)
+{
+    return (tni_arrival *)(void *)k;
+}
+
+void tni_arrival_drop(tni_arrival *arrival)
+{
+    const tni_device *device = arrival->way.from->device;
+    if (arrival->event) device->backend->api.event_destroy(device->handle, arrival->event);
+    arrival->event = NULL;
+}
+
+tn_status tni_arrival_begin(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_space *s = transfer_of(k)->from;
+    tni_arrival_drop(arrival_of(k));
+    return s->device->backend->api.download_begin(s->device->handle, s->queue, a->in->buffer,
+                                                  a->in->offset, a->out->host, a->out->bytes,
+                                                  &arrival_of(k)->event);
+}
+
+tn_status tni_arrival_mark(tn_kernel *k, const tn_run_args *a)
+{
+    const tni_space *s = transfer_of(k)->from;
+    (void)a;
+    tni_arrival_drop(arrival_of(k));
+    return s->device->backend->api.event_record(s->device->handle, s->queue, &arrival_of(k)->event);
+}
+
+tn_status tni_arrival_wait(tn_kernel *k, const tn_run_args *a)
+{
+    tni_arrival *const arrival = arrival_of(k);
+    const tni_device *device = arrival->way.from->device;
+    (void)a;
+    if (!arrival->event) return TN_OK;
+    const tn_status status = device->backend->api.event_wait_host(device->handle, arrival->event);
+    tni_arrival_drop(arrival);
+    return status;
+}
+
+// ------------------------------------------------------------------ which row
 
 tn_status (*tni_transfer_run(const tni_transfer *t))(tn_kernel *, const tn_run_args *)
 {

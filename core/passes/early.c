@@ -3,9 +3,10 @@
 // A device with a queue works on its own while the host goes on, in the order in which it was told.
 //   to a device: right behind the node that made the value, so that the bytes travel while the host
 //     does what comes next;
-//   from a device: before the next node that is put into its queue, or before the reader if that
-//     comes first. A download waits for everything in the queue: so it does not wait for what the
-//     reader does not need, and the device has work again while the reader runs.
+//   from a device whose downloads only begin (download_begin): likewise. The reader waits.
+//   from another device: before the next node that is put into its queue, or before the reader if
+//     that comes first. A download waits for everything in the queue: so it does not wait for what
+//     the reader does not need, and the device has work again while the reader runs.
 // Only inside of forward, and of backward: at the end of each all queues are waited for anyway.
 #include "core/passes/place.h"
 
@@ -68,7 +69,8 @@ tn_status tni_early_made(tni_joiner *j, uint32_t id)
     for (uint32_t v = n->value0; v < n->value0 + n->n_out && s == TN_OK; v++) {
         void *pending = j->pending;
         if (j->wanted[v] == &tni_home_auto) continue;
-        if (!memory_of(j, id)) {
+        const tni_device *memory = memory_of(j, id);
+        if (!memory || (n->op && memory->backend->api.download_begin)) {
             s = bring(j, v);
         } else if (n->op) {
             if (!tni_grow(&pending, &j->pending_room, j->n_pending + 1, sizeof *j->pending))

@@ -456,10 +456,12 @@ typedef struct tn_backend_api {
     // True if some call of op on that dtype may be supported: for lists. (optional) [any]
     uint32_t (*may_support)(tn_device *device, const char *op, tn_dtype dtype);
     const void *(*get_extension)(void *plugin, const char *id); // (optional) [any]
-    // Minor 4. End of a run (optional): what is in the queue gets done though nobody waits for it.
-    // May wait, as it should where data can turn out to be an error; then as queue_finish. NULL:
-    // the core calls queue_finish. [run]
+    // Minor 4, both optional. End of a run: what is in the queue gets done though nobody waits. May
+    // wait, as it should where data can turn out to be an error; then as queue_finish. [run]
     tn_status (*queue_flush)(tn_device *device, tn_queue *queue);
+    // download that only enqueues; the bytes are there when the event has happened. [run]
+    tn_status (*download_begin)(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
+                                void *dst, uint64_t bytes, tn_event **arrived);
 } tn_backend_api;
 
 // grow: a kernel for an operator on a backend that another plugin brings. backend "host": it runs

@@ -101,6 +101,8 @@ static void each_is_refused_at_its_step(void)
         {"null_kernel_run.so", TN_STEP_REGISTER, TN_E_INVALID, "its function run is NULL"},
         {"half_memory.so", TN_STEP_REGISTER, TN_E_INVALID, "1 of 5"},
         {"half_queue.so", TN_STEP_REGISTER, TN_E_INVALID, "1 of 7"},
+        {"lone_flush.so", TN_STEP_REGISTER, TN_E_INVALID,
+         "queue_flush and download_begin, without"},
         {"no_reorder.so", TN_STEP_REGISTER, TN_E_INVALID, "layouts without prepare_reorder"},
         {"offset_outside.so", TN_STEP_REGISTER, TN_E_INVALID, "offset 4096"},
         {"bad_default.so", TN_STEP_REGISTER, TN_E_INVALID, "default of slope"},

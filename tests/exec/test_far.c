@@ -32,21 +32,22 @@ static void new_graph(void)
     bench.g = tn_graph_new(bench.env);
 }
 
-static const char *const lists[] = {"far,reference", "lazy,reference"};
+static const char *const lists[] = {"far,reference", "lazy,reference", "plain,reference"};
 
 // ------------------------------------------------------------------ tensors
 
 static void tensors_lie_where_they_are_used(void)
 {
     if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         new_graph();
         tn_symbol x = tn_variable(bench.g, "x"), w = tn_variable(bench.g, "w");
         tn_exec *e = tn_simple_bind(bench.g, BINARY("_mul", "y", x, w), .backends = lists[i],
                                     .shapes = TN_SHAPES({"x", TN_DIMS(2)}), .grad_req = TN_WRITE,
                                     .grad_reqs = TN_REQS({"w", TN_ADD}));
         if (!TN_CHECK_EXEC(e)) return;
-        const char *where = i ? "lazy:0" : "far:0";
+        static const char *const places[] = {"far:0", "lazy:0", "plain:0"};
+        const char *where = places[i];
         TN_CHECK_STR(tn_tensor_device(tn_exec_arg(e, "w")), where);
         TN_CHECK_STR(tn_tensor_device(tn_exec_output(e, 0)), where);
         TN_CHECK_STR(tn_tensor_device(tn_exec_grad(e, "x")), where);
@@ -75,7 +76,7 @@ static void tensors_lie_where_they_are_used(void)
 static void host_tensors_are_carried_over(void)
 {
     if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         new_graph();
         tn_symbol x = tn_variable(bench.g, "x"), w = tn_variable(bench.g, "w");
         tn_tensor *a = TN_TENSOR(TN_F32, TN_DIMS(2), 2, 3),
@@ -190,7 +191,7 @@ static void what_is_sent_is_read_before_an_output_covers_it(void)
 static void an_update_on_the_device(void)
 {
     if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         new_graph();
         tn_symbol w = tn_variable(bench.g, "w"), g = tn_variable(bench.g, "g");
         tn_symbol relu = UNARY("relu", "r", w);
@@ -358,7 +359,10 @@ static void show_rows(const tn_exec *e, char *text, size_t size)
     for (size_t r = 0; r < e->n_forward_rows && n < size; r++) {
         const uint32_t id = e->row_node[r];
         const char *op = id ? e->placed.g->nodes[id].op->decl.name : "border";
-        if (id && e->placed.at[id].kind == TNI_COPY) op = e->placed.at[id].memory ? "up" : "down";
+        if (e->rows[r].run == tni_arrival_wait) op = "wait";
+        if (e->rows[r].run == tni_arrival_mark) op = "mark";
+        if (id && e->placed.at[id].kind == TNI_COPY && *op == '_')
+            op = e->placed.at[id].memory ? "up" : "down";
         n += (size_t)snprintf(text + n, size - n, "%s%s", n ? " " : "", op);
     }
 }
@@ -376,8 +380,9 @@ static void run_and_log(tn_exec *e, const char *rows, const char *log)
     TN_CHECK_STR(c->log, log);
 }
 
-// The host reads a; b does not depend on it. b is put into the queue when a has arrived, and is not
-// done (R) before the end: while the host computes sin(a), the device has b.
+// The host reads a; b does not depend on it. b is put into the queue behind the download of a, and
+// the host waits for that only: while it computes sin(a), and when the run returns, the device has
+// b.
 static void the_device_works_while_the_host_reads(void)
 {
     if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
@@ -387,13 +392,14 @@ static void the_device_works_while_the_host_reads(void)
                                 .backends = "lazy,reference");
     if (!TN_CHECK_EXEC(e)) return;
     tn_tensor_fill(tn_exec_arg(e, "x"), 2);
-    run_and_log(e, "_mul down elemwise_add sin", "rRDrR");
+    run_and_log(e, "_mul down elemwise_add wait sin", "rdrRD");
     TN_CHECK_VALUES(tn_exec_output(e, 1), 0, 4, 4, 4);
     TN_CHECK_VALUES(tn_exec_output(e, 2), 1e-6, sin(4), sin(4), sin(4));
     tn_exec_free(e);
 }
 
-// The device wants p; q does not depend on that. p is on its way while the host computes q.
+// The device wants p; q does not depend on that. p is on its way while the host computes q, and has
+// left when the run returns.
 static void bytes_travel_while_the_host_computes(void)
 {
     if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
@@ -403,13 +409,59 @@ static void bytes_travel_while_the_host_computes(void)
     tn_exec *e = tn_simple_bind(bench.g, both, .backends = "lazy,reference");
     if (!TN_CHECK_EXEC(e)) return;
     tn_tensor_fill(tn_exec_arg(e, "x"), 2);
-    run_and_log(e, "sin up cos _mul", "urUR");
+    run_and_log(e, "sin up mark cos _mul wait", "urU");
     TN_CHECK_VALUES(tn_exec_output(e, 1), 1e-6, cos(2), cos(2), cos(2));
     TN_CHECK_VALUES(tn_exec_output(e, 2), 1e-6, sin(2) * sin(2), sin(2) * sin(2), sin(2) * sin(2));
     tn_exec_free(e);
 }
 
-TN_TEST_MAIN({"the device works while the host reads", the_device_works_while_the_host_reads},
+// Two downloads are under way before the host needs the first; each reader waits for its own.
+static void each_reader_waits_for_its_value(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3));
+    tn_symbol a = BINARY("_mul", "a", x, x), b = BINARY("elemwise_add", "b", x, x);
+    tn_symbol s = UNARY("sin", "s", a), c = UNARY("cos", "c", b);
+    tn_exec *e = tn_simple_bind(bench.g, tn_group(bench.g, TN_SYMS(a, b, s, c)),
+                                .backends = "lazy,reference", .flags = TN_BIND_NO_FUSE);
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_tensor_fill(tn_exec_arg(e, "x"), 2);
+    run_and_log(e, "_mul down elemwise_add down wait sin wait cos", "rdrdRDRD");
+    TN_CHECK_VALUES(tn_exec_output(e, 2), 1e-6, sin(4), sin(4), sin(4));
+    TN_CHECK_VALUES(tn_exec_output(e, 3), 1e-6, cos(4), cos(4), cos(4));
+    CU_ASSERT_EQUAL(counters()->live_events, 0);
+    tn_exec_free(e);
+}
+
+// What is to arrive in the caller's host tensors is all begun before the first is waited for.
+static void outputs_arrive_together(void)
+{
+    if (!load(TN_TEST_BACKEND_DIR "/far.so")) return;
+    tn_tensor *x = TN_TENSOR(TN_F32, TN_DIMS(2), 2, 3), *y = TN_TENSOR(TN_F32, TN_DIMS(2), 0, 0),
+              *z = TN_TENSOR(TN_F32, TN_DIMS(2), 0, 0);
+    tn_symbol v = tn_variable(bench.g, "x");
+    tn_symbol a = BINARY("_mul", "a", v, v), b = BINARY("elemwise_add", "b", v, v);
+    tn_exec *e = tn_simple_bind(bench.g, tn_group(bench.g, TN_SYMS(a, b)), .backends = "lazy",
+                                .args = TN_TENSORS({"x", x}),
+                                .outs = TN_TENSORS({"a_output", y}, {"b_output", z}));
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_far_counters *c = (tn_far_counters *)counters();
+    memset(c->log, 0, sizeof c->log);
+    atomic_store(&c->n_log, 0);
+    RUN_OK(tn_forward(e, false));
+    CU_ASSERT_TRUE(strstr(c->log, "d") && strchr(c->log, 'D') > strrchr(c->log, 'd'));
+    TN_CHECK_VALUES(y, 0, 4, 9);
+    TN_CHECK_VALUES(z, 0, 4, 6);
+    CU_ASSERT_EQUAL(c->live_events, 0);
+    tn_exec_free(e);
+    tn_tensor_release(x);
+    tn_tensor_release(y);
+    tn_tensor_release(z);
+}
+
+TN_TEST_MAIN({"each reader waits for its value", each_reader_waits_for_its_value},
+             {"outputs arrive together", outputs_arrive_together},
+             {"the device works while the host reads", the_device_works_while_the_host_reads},
              {"bytes travel while the host computes", bytes_travel_while_the_host_computes},
              {"tensors lie where they are used", tensors_lie_where_they_are_used},
              {"host tensors are carried over", host_tensors_are_carried_over},

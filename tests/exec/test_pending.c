@@ -313,6 +313,25 @@ static void a_late_failure_reaches_who_waited_in_a_queue(void)
     CU_ASSERT_EQUAL(counters()->live_buffers, 0);
 }
 
+// The host waits for a value that the failing run was to make: the run says so itself.
+static void a_failure_that_the_host_waits_for_is_the_runs(void)
+{
+    if (!start("1")) return;
+    tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3));
+    tn_exec *e = tn_simple_bind(bench.g, UNARY("sin", "s", BINARY("_mul", "a", x, x)),
+                                .backends = "lazy,reference");
+    if (!TN_CHECK_EXEC(e)) return;
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_E_DEVICE_LOST);
+    TN_CHECK_HAS(tn_exec_error(e), "a_0_copy (_CrossDeviceCopy) on lazy:0: ");
+    TN_CHECK_HAS(tn_exec_error(e), "run 1 was to fail");
+    tn_exec_forgive(e);
+    RUN_OK(tn_forward(e, false));
+    TN_CHECK_VALUES(tn_exec_output(e, 0), 0, 0, 0, 0);
+    tn_exec_free(e);
+    CU_ASSERT_EQUAL(counters()->live_events, 0);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+}
+
 static void an_executor_is_freed_with_a_failure_under_way(void)
 {
     if (!start("1")) return;
@@ -342,6 +361,8 @@ TN_TEST_MAIN({"a run returns, and a read waits", a_run_returns_and_a_read_waits}
              {"a late failure is told to who waits", a_late_failure_is_told_to_who_waits},
              {"a late failure reaches who waited in a queue",
               a_late_failure_reaches_who_waited_in_a_queue},
+             {"a failure that the host waits for is the run's",
+              a_failure_that_the_host_waits_for_is_the_runs},
              {"an executor is freed with a failure under way",
               an_executor_is_freed_with_a_failure_under_way},
              {"nothing waits without an executor", nothing_waits_without_an_executor})

@@ -6,9 +6,9 @@
 // runs that network only and prints it.
 #include "tests/exec/random_way.h"
 
-static const char *const lists[] = {"reference",         "far,reference",   "lazy,reference",
-                                    "blocked,reference", "picky,reference", "fuser,reference",
-                                    "blas,reference"};
+static const char *const lists[] = {"reference",       "far,reference",     "lazy,reference",
+                                    "plain,reference", "blocked,reference", "picky,reference",
+                                    "fuser,reference", "blas,reference"};
 enum { N_LISTS = sizeof lists / sizeof *lists };
 
 static void fresh_graph(void)

@@ -1,4 +1,5 @@
-// tests/plugins/far.h: what the two backends of this plugin share: "far", and "lazy" with queues.
+// tests/plugins/far.h: what the backends of this plugin share: "far", and "lazy"
+// and "plain" with queues.
 #ifndef TENON_TESTS_FAR_H
 #define TENON_TESTS_FAR_H
 
@@ -28,7 +29,7 @@ struct tn_buffer {
     char *data;
 };
 
-extern const tn_backend_api far_lazy_backend; // far_queue.c
+extern const tn_backend_api far_lazy_backend, far_plain_backend; // far_queue.c
 
 tn_status far_list(far_plugin *p, tn_device *devices, tn_device_sink sink, void *sink_ctx);
 tn_status far_find(far_plugin *p, tn_device *devices, const char *id, tn_device **out);

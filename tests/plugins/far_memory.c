@@ -379,7 +379,8 @@ static const tn_plugin plugin = {
     .version = "1",
     .init = far_init,
     .shutdown = far_shutdown,
-    .backends = (const tn_backend_api *const[]){&backend, &far_lazy_backend, NULL},
+    .backends =
+        (const tn_backend_api *const[]){&backend, &far_lazy_backend, &far_plain_backend, NULL},
     .options = TN_PARAMS(TN_PARAM(far_options, limit, TN_P_I64, .def = "0", .range = "[0,)",
                                   .doc = "bytes that all buffers together may take; 0: any"),
                          TN_PARAM(far_options, fail, TN_P_I64, .def = "0",

@@ -14,8 +14,8 @@ typedef struct tn_far_counters {
     atomic_llong deferred; // tasks that were put into queues
     atomic_llong dropped;  // tasks of queues that were destroyed before they were done
     // What the queues of "lazy" were told and did, in that order: r run, u upload, c copy, w wait
-    // for another queue; R, U, C, W when that is done; D when a download has arrived. It begins
-    // anew when a test sets n_log to 0, and what has no room is left out.
+    // for another queue, d download; R, U, C, W, D when that is done. It begins anew when a test
+    // sets n_log to 0, and what has no room is left out.
     atomic_int n_log;
     char log[64];
 } tn_far_counters;

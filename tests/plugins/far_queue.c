@@ -6,7 +6,7 @@
 // So a core that reads too early reads the NaNs that new buffers are full of.
 #include "far.h"
 
-typedef enum task_kind { TASK_RUN, TASK_UPLOAD, TASK_COPY, TASK_WAIT } task_kind;
+typedef enum task_kind { TASK_RUN, TASK_UPLOAD, TASK_COPY, TASK_WAIT, TASK_DOWNLOAD } task_kind;
 
 typedef struct task {
     task_kind kind;
@@ -17,6 +17,7 @@ typedef struct task {
     tn_buffer *src, *dst; // UPLOAD (from bytes), COPY
     uint64_t src_offset, dst_offset, n;
     const char *bytes; // of the caller, which must leave them as they are
+    void *to;          // DOWNLOAD (from src)
     tn_queue *other;   // WAIT: until that queue has done so many
     uint64_t until;
 } task;
@@ -43,7 +44,7 @@ static void note(tn_device *device, char what)
 
 static char letter(const task *t, bool done)
 {
-    return (done ? "RUCW" : "rucw")[t->kind];
+    return (done ? "RUCWD" : "rucwd")[t->kind];
 }
 
 // ------------------------------------------------------------------ doing
@@ -64,6 +65,7 @@ static tn_status task_do(tn_queue *q, const task *t)
     case TASK_COPY:
         return far_copy(q->device, NULL, t->src, t->src_offset, t->dst, t->dst_offset, t->n);
     case TASK_WAIT: return queue_flush(t->other, t->until);
+    case TASK_DOWNLOAD: return far_download(q->device, NULL, t->src, t->src_offset, t->to, t->n);
     }
     return TN_E_INTERNAL;
 }
@@ -200,6 +202,15 @@ static tn_status lazy_event_record(tn_device *device, tn_queue *queue, tn_event 
     return TN_OK;
 }
 
+static tn_status lazy_download_begin(tn_device *device, tn_queue *queue, tn_buffer *src,
+                                     uint64_t offset, void *dst, uint64_t bytes, tn_event **arrived)
+{
+    const tn_status s = queue_add(
+        queue,
+        &(task){.kind = TASK_DOWNLOAD, .src = src, .src_offset = offset, .to = dst, .n = bytes});
+    return s == TN_OK ? lazy_event_record(device, queue, arrived) : s;
+}
+
 static tn_status lazy_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event)
 {
     (void)device;
@@ -233,30 +244,25 @@ static tn_status lazy_open(void *plugin, const char *device_id, tn_device **out)
     return far_find(p, p->lazy_devices, device_id, out);
 }
 
+// Devices of the same name for both.
+#define QUEUES                                                                               \
+    .struct_size = sizeof(tn_backend_api), .enumerate = lazy_enumerate, .open = lazy_open,   \
+    .close = far_close, .buf_alloc = far_alloc, .buf_free = far_free, .upload = lazy_upload, \
+    .download = lazy_download, .copy = lazy_copy, .queue_create = lazy_queue_create,         \
+    .queue_destroy = lazy_queue_destroy, .queue_finish = lazy_queue_finish,                  \
+    .event_record = lazy_event_record, .event_wait_queue = lazy_event_wait_queue,            \
+    .event_wait_host = lazy_event_wait_host, .event_destroy = lazy_event_destroy,            \
+    .supports = far_supports, .prepare = far_prepare, .run = lazy_run,                       \
+    .kernel_destroy = far_destroy, .may_support = far_may_support, .get_extension = far_extension
+
 const tn_backend_api far_lazy_backend = {
-    .struct_size = sizeof far_lazy_backend,
     .name = "lazy",
     .rank = -201, // only where a test names it
-    .enumerate = lazy_enumerate,
-    .open = lazy_open,
-    .close = far_close,
-    .buf_alloc = far_alloc,
-    .buf_free = far_free,
-    .upload = lazy_upload,
-    .download = lazy_download,
-    .copy = lazy_copy,
-    .queue_create = lazy_queue_create,
-    .queue_destroy = lazy_queue_destroy,
-    .queue_finish = lazy_queue_finish,
+    QUEUES,
     .queue_flush = lazy_queue_flush,
-    .event_record = lazy_event_record,
-    .event_wait_queue = lazy_event_wait_queue,
-    .event_wait_host = lazy_event_wait_host,
-    .event_destroy = lazy_event_destroy,
-    .supports = far_supports,
-    .prepare = far_prepare,
-    .run = lazy_run,
-    .kernel_destroy = far_destroy,
-    .may_support = far_may_support,
-    .get_extension = far_extension,
+    .download_begin = lazy_download_begin,
 };
+
+// Without what is optional: runs end with queue_finish, and downloads have arrived when they
+// return.
+const tn_backend_api far_plain_backend = {.name = "plain", .rank = -202, QUEUES};

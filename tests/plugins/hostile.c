@@ -23,6 +23,9 @@
 #ifndef BACKEND_UPLOAD
 #define BACKEND_UPLOAD NULL
 #endif
+#ifndef BACKEND_FLUSH
+#define BACKEND_FLUSH NULL
+#endif
 #ifndef BACKEND_QUEUE
 #define BACKEND_QUEUE NULL
 #endif
@@ -191,6 +194,12 @@ static tn_status queue_create(tn_device *handle, tn_queue **out)
     (void)handle, (void)out;
     return TN_OK;
 }
+#elif defined(LONE_FLUSH)
+static tn_status queue_flush(tn_device *handle, tn_queue *queue)
+{
+    (void)handle, (void)queue;
+    return TN_OK;
+}
 #elif defined(NO_REORDER)
 static tn_status layouts(tn_device *handle, const tn_call *call, tn_layout *in, tn_layout *out)
 {
@@ -230,6 +239,7 @@ static const tn_backend_api backend = {
     .run = BACKEND_RUN,
     .kernel_destroy = destroy,
     .get_extension = extension,
+    .queue_flush = BACKEND_FLUSH,
 };
 
 static const tn_kernel_decl kernel = {
