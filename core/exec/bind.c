@@ -121,6 +121,7 @@ static tn_status bind_steps(tni_bind *b, tn_graph *from, tni_entries heads)
     if (!status) status = tni_bind_place(b);
     if (!status) status = tni_bind_tensors(b);
     if (!status) status = tni_bind_plan(b);
+    if (!status) status = tni_bind_memory(b);
     if (!status) status = tni_bind_program(b);
     if (!status) status = tni_bind_uses(b);
     return status;

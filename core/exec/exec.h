@@ -331,7 +331,8 @@ tn_status tni_bind_constants(tni_bind *b); // bind_constants.c: for inference: w
 tn_status tni_bind_place(tni_bind *b);     // bind_tensors.c: devices; spaces and their queues
 tn_status tni_bind_tensors(tni_bind *b);   // bind_tensors.c: tensors of arguments, …; sinks
 tn_status tni_bind_plan(tni_bind *b);      // plan.c: kernels are prepared, memory is planned
-tn_status tni_bind_program(tni_bind *b);   // program.c: allocates, fills in the rows
+tn_status tni_bind_memory(tni_bind *b);    // memory.c: allocates
+tn_status tni_bind_program(tni_bind *b);   // program.c: fills in the rows
 tn_status tni_bind_uses(tni_bind *b);      // pending.c: enters it in the lists of its memory
 
 // Prepares the kernel of a node (kernels.c). info is filled in.
