@@ -11,6 +11,7 @@ static const tn_kernel_row *const families[] = {
     blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_lrns,
     blas_rnns, blas_rnn_backs,
     blas_alongs, blas_orders, blas_multinomials,
+    blas_rois, blas_ctcs, blas_sparse_regs,
     NULL,
 };
 // clang-format on

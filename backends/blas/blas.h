@@ -281,5 +281,6 @@ extern const tn_kernel_row blas_convs[], blas_conv_weights[], blas_pools[], blas
     blas_lrns[];
 extern const tn_kernel_row blas_rnns[], blas_rnn_backs[];
 extern const tn_kernel_row blas_alongs[], blas_orders[], blas_multinomials[];
+extern const tn_kernel_row blas_rois[], blas_ctcs[], blas_sparse_regs[];
 
 #endif

@@ -1,5 +1,5 @@
-// backends/blas/blas_random.c: random tensors and Dropout, by the draws of <tenon/philox.h>
-// and <tenon/draws.h>.
+// backends/blas/blas_random.c: random tensors, Dropout and random slopes, by the draws of
+// <tenon/philox.h> and <tenon/draws.h>.
 //
 // Element i depends on the run's key and counter and on i alone, so blocks of elements may be drawn
 // by any thread. Draws are made for CHUNK elements at a time: whole blocks of the generator.
@@ -263,6 +263,50 @@ static tn_status dropout(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// ------------------------------------------------------------------ LeakyReLU with random slopes
+
+static const char *rrelu_cannot(const tn_call *c)
+{
+    return tn_call_is(c, "act_type", "rrelu") ? NULL : "only rrelu, which draws, is a kernel here";
+}
+
+static tn_status rrelu_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_inplace(k, info, 0);
+    return TN_OK;
+}
+
+// mask = 1 where x > 0, else a slope: drawn in training, else the middle;  y = x · mask
+static void rrelu_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype dtype = r->k->call->in[0]->dtype;
+    const double low = tn_call_f64(r->k->call, "lower_bound", 0.125);
+    const double high = tn_call_f64(r->k->call, "upper_bound", 0.334);
+    (void)worker;
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        double u[CHUNK], x[CHUNK];
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        if (r->a->flags & TN_RUN_TRAIN)
+            draw_uniform(r->a, dtype, i, n, u);
+        else
+            for (int64_t j = 0; j < n; j++) u[j] = 0.5;
+        blas_load_f64(dtype, blas_in(r->a, 0), i, n, x);
+        for (int64_t j = 0; j < n; j++) u[j] = x[j] > 0 ? 1 : low + u[j] * (high - low);
+        blas_store_f64(dtype, blas_out(r->a, 1), i, n, u);
+        blas_load_f64(dtype, blas_out(r->a, 1), i, n, u); // as it is stored
+        for (int64_t j = 0; j < n; j++) x[j] *= u[j];
+        blas_store_f64(dtype, blas_out(r->a, 0), i, n, x);
+    }
+}
+
+static tn_status rrelu(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    blas_run r = {k, a};
+    blas_elements(k, a, k->call->in[0]->size, BLAS_COSTLY, rrelu_range, &r);
+    return TN_OK;
+}
+
 const tn_kernel_row blas_random[] = {
     {.op = "random_uniform", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = random_uniform},
     {.op = "random_normal", .dtypes = TN_FLOATS, .flags = BLAS_FLAGS, .run = random_normal},
@@ -274,5 +318,11 @@ const tn_kernel_row blas_random[] = {
      .state_size = sizeof(blas_box),
      .setup = dropout_setup,
      .run = dropout},
+    {.op = "LeakyReLU",
+     .dtypes = TN_FLOATS,
+     .flags = BLAS_FLAGS,
+     .cannot = rrelu_cannot,
+     .setup = rrelu_setup,
+     .run = rrelu},
     {0},
 };

@@ -1,4 +1,4 @@
-// backends/opencl/opencl_random.c: random tensors and Dropout.
+// backends/opencl/opencl_random.c: random tensors, Dropout and random slopes.
 #include "opencl.h"
 
 static ocl_launch *add(ocl_plan *p, const char *name)
@@ -129,10 +129,35 @@ static tn_status dropout_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return ocl_end(p);
 }
 
+static const char *rrelu_cannot(const tn_call *c)
+{
+    return tn_call_is(c, "act_type", "rrelu") ? NULL : "prelu runs as its parts";
+}
+
+static tn_status rrelu_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    const double low = tn_call_f64(c, "lower_bound", 0.125);
+    ocl_inplace(c, info, 0);
+    ocl_plan *p = ocl_begin(k);
+    ocl_launch *l = add(p, "rrelu");
+    ocl_in(p, l, 0);
+    ocl_out(p, l, 0);
+    ocl_out(p, l, 1);
+    ocl_rng(p, l);
+    ocl_int(p, l, c->in[0]->size);
+    ocl_real(p, l, ocl_wide(p->device), low);
+    ocl_real(p, l, ocl_wide(p->device), tn_call_f64(c, "upper_bound", 0.334) - low);
+    ocl_train(p, l);
+    ocl_over(p, l, c->in[0]->size, 1, 1);
+    return ocl_end(p);
+}
+
 const tn_kernel_row ocl_randoms[] = {
     OCL_ROW("random_uniform", TN_FLOATS, NULL, random_setup),
     OCL_ROW("random_normal", TN_FLOATS, NULL, random_setup),
     OCL_ROW("Dropout", TN_FLOATS, NULL, dropout_setup),
+    OCL_ROW("LeakyReLU", TN_FLOATS, rrelu_cannot, rrelu_setup),
     OCL_ROW("_standard_gamma", TN_FLOATS, NULL, draw_setup),
     OCL_ROW("_poisson", TN_FLOATS, NULL, draw_setup),
     OCL_ROW("sample_multinomial", TN_FLOATS, multinomial_cannot, multinomial_setup),

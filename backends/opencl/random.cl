@@ -73,3 +73,19 @@ __kernel void dropout(IN(x), OUT(y), OUT(mask), const ulong key, const ulong cou
     ST0(y, i, LD0(x, i) * m);
     ST1(mask, i, m);
 }
+
+// mask = 1 where x > 0, else a slope from low on: in training drawn from range,
+// else in its middle;  y = x mask.
+__kernel void rrelu(IN(x), OUT(y), OUT(mask), const ulong key, const ulong counter, const int n,
+                    const D low, const D range, const int train)
+{
+    GET(T0, x);
+    PUT(T0, y);
+    PUT(T1, mask);
+    const int i = (int)get_global_id(0);
+    if (i >= n) return;
+    const A v = LD0(x, i);
+    const D u = train ? (D)uniform(key, counter, i) : (D)DC(0.5);
+    ST1(mask, i, v > 0 ? (A)1 : (A)(low + u * range));
+    ST0(y, i, v * LD1(mask, i)); // as it is stored
+}

@@ -268,11 +268,6 @@ static const struct {
     {"_contrib_MultiBoxDetection", "suppresses boxes one after the other"},
     {"_contrib_Proposal", "suppresses boxes one after the other"},
     {"_contrib_MultiProposal", "suppresses boxes one after the other"},
-    {"ROIPooling", "regions whose places are data: a detection network's head"},
-    {"_contrib_PSROIPooling", "regions whose places are data: a detection network's head"},
-    {"_backward_PSROIPooling", "regions whose places are data: a detection network's head"},
-    {"_contrib_CTCLoss", "a recursion over times and labels, and no loop to vectorise"},
-    {"_backward_IdentityAttachKLSparseReg", "one layer of sparse autoencoders"},
     {"_CrossDeviceCopy", "the core's own"},
     {"_reorder", "the core's own"},
 };
