@@ -102,7 +102,8 @@ typedef struct od_state {
     dnnl_stream_t stream;
     od_step *steps;
     uint32_t n_steps, room;
-    uint32_t workers; // od_threads() of the call
+    uint32_t workers;                   // od_threads() of the call
+    struct od_winograd_state *winograd; // in place of steps; NULL: it has steps
     char impl[64];
 } od_state;
 
@@ -207,6 +208,18 @@ extern const od_leader onednn_conv_leader, onednn_dense_leader, onednn_norm_lead
 // onednn_point.c: is the call a gradient of a convolution that a matrix product computes, in the
 // layouts that its values have or, before they have any, in those that it would wish?
 bool od_is_point(const tn_call *call, bool as_it_lies);
+
+// onednn_winograd.c: 3×3 convolutions by Winograd's way. Does the call (and what follows it) go
+// that way, in the layouts that its values have or, before they have any, in those that it would
+// wish?
+bool od_is_winograd(const tn_call *call, const od_tail *tail, bool as_it_lies);
+tn_status od_winograd_layouts(const tn_call *call, tn_layout *in, tn_layout *out);
+tn_status od_winograd_add(tn_sdk_kernel *k, const tn_call *call, const od_tail *tail,
+                          tn_kernel_info *info);
+tn_status od_winograd_run(const tn_sdk_kernel *k, const tn_run_args *a,
+                          const struct od_winograd_state *w);
+void od_winograd_free(const tn_sdk_kernel *k, struct od_winograd_state *w);
+void od_winograd_allow(bool on); // the option of the plugin
 
 // onednn_eltwise.c: the function of a call as oneDNN has it; false: there is none.
 bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta);

@@ -234,6 +234,7 @@ static const char *conv_cannot(const tn_call *c, const od_tail *tail)
 static tn_status conv_layouts(const tn_call *c, const od_tail *tail, tn_layout *in, tn_layout *out)
 {
     const od_problem p = problem_of(c, tail);
+    if (od_is_winograd(c, tail, false)) return od_winograd_layouts(c, in, out);
     if (od_is_point(c, false)) return onednn_point_leader.layouts(c, NULL, in, out);
     od_wish(&p, in, out);
     return TN_OK;
@@ -268,6 +269,7 @@ static tn_status conv_add(tn_sdk_kernel *k, const tn_call *call, const od_tail *
     const od_problem p = problem_of(call, tail);
     const int *arg = args[kind_of(call)];
     od_choice c;
+    if (od_is_winograd(call, tail, true)) return od_winograd_add(k, call, tail, info);
     if (od_is_point(call, true)) return onednn_point_leader.add(k, call, NULL, info);
     od_choose(&p, true, &c);
     if (!c.pd) return od_fail(k, dnnl_unimplemented, "a convolution");

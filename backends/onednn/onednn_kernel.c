@@ -27,6 +27,8 @@ void od_stop(tn_sdk_kernel *k)
     if (s->steps) k->host->free(k->host->host, s->steps, s->room * sizeof *s->steps, 8);
     s->steps = NULL;
     s->n_steps = 0;
+    if (s->winograd) od_winograd_free(k, s->winograd);
+    s->winograd = NULL;
     if (s->stream) dnnl_stream_destroy(s->stream);
     s->stream = NULL;
 }
@@ -164,6 +166,7 @@ dnnl_status_t od_execute(const tn_sdk_kernel *k, const tn_run_args *a, uint32_t 
 tn_status od_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const od_state *s = k->state;
+    if (s->winograd) return od_winograd_run(k, a, s->winograd);
     for (uint32_t i = 0; i < s->n_steps; i++) {
         const dnnl_status_t status = od_execute(k, a, i);
         if (status != dnnl_success) return od_fail(k, status, k->call->op->name);

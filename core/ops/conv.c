@@ -124,6 +124,17 @@ const char *tni_conv_text(char text[TNI_LONG_TEXT], const tni_conv *p, const cha
     return text;
 }
 
+// The same with the limit of scratch memory, where it is not the default.
+static const char *limited_text(char text[TNI_LONG_TEXT], const tni_conv *p, const char *more)
+{
+    enum { DEFAULT_WORKSPACE = 1024 };
+    tni_conv_text(text, p, more);
+    const size_t at = strlen(text);
+    if (p->workspace != DEFAULT_WORKSPACE)
+        snprintf(text + at, TNI_LONG_TEXT - at, "; workspace=%lld", (long long)p->workspace);
+    return text;
+}
+
 tn_sym tni_bias_gradient(const tn_builder *b, tn_sym dy)
 {
     return tn_emit(b, "sum", "axis=(1,); exclude=1", &dy, 1);
@@ -135,7 +146,7 @@ static tn_status conv_gradient(const tn_builder *b)
     char text[TNI_LONG_TEXT];
     const tn_sym dy = tn_grad_head(b, 0), x = tn_grad_in(b, 0), w = tn_grad_in(b, 1);
     if (!dy) return TN_OK;
-    tni_conv_text(text, p, "");
+    limited_text(text, p, "");
     tn_grad_set(b, 0, TN_EMIT(b, "_backward_Convolution_data", text, dy, w, x));
     tn_grad_set(b, 1, TN_EMIT(b, "_backward_Convolution_weight", text, dy, x, w));
     if (!p->no_bias) tn_grad_set(b, 2, tni_bias_gradient(b, dy));
@@ -185,7 +196,7 @@ static tn_status conv_v1_expand(const tn_builder *b)
     const tni_conv *p = b->params;
     char text[TNI_LONG_TEXT];
     const tn_sym x = tn_grad_in(b, 0), w = tn_grad_in(b, 1);
-    tni_conv_text(text, p, p->no_bias ? "; no_bias=1" : "");
+    limited_text(text, p, p->no_bias ? "; no_bias=1" : "");
     b->set_output(b->ctx, 0,
                   p->no_bias ? TN_EMIT(b, "Convolution", text, x, w)
                              : TN_EMIT(b, "Convolution", text, x, w, tn_grad_in(b, 2)));
@@ -217,10 +228,10 @@ const tn_op_decl tni_op_convolution_v1 = TN_OP(
 // Linear in dy and in the other factor: for a gradient g that arrives at dx, that of dy is
 // Convolution(g, weight) and that of weight is _backward_Convolution_weight(dy, g).
 
-#define BACKWARD                                                                           \
-    .flags = TN_OP_INTERNAL, .outputs = TN_PORTS(TN_PORT(.name = "output")),               \
-    .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS), .params_size = sizeof(tni_conv), \
-    .check = tni_conv_check_lists
+#define BACKWARD                                                                      \
+    .flags = TN_OP_INTERNAL, .outputs = TN_PORTS(TN_PORT(.name = "output")),          \
+    .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS, TNI_CONV_WORKSPACE("1024")), \
+    .params_size = sizeof(tni_conv), .check = tni_conv_check_lists
 
 tn_status tni_conv_check_lists(const void *params, char *reason, size_t size)
 {
@@ -242,10 +253,10 @@ static tn_status conv_data_gradient(const tn_builder *b)
     const tn_sym g = tn_grad_head(b, 0), dy = tn_grad_in(b, 0), w = tn_grad_in(b, 1);
     if (!g) return TN_OK;
     tn_grad_set(b, 0,
-                TN_EMIT(b, "Convolution", tni_conv_text(text, b->params, "; no_bias=1"), g, w));
+                TN_EMIT(b, "Convolution", limited_text(text, b->params, "; no_bias=1"), g, w));
     tn_grad_set(
         b, 1,
-        TN_EMIT(b, "_backward_Convolution_weight", tni_conv_text(text, b->params, ""), dy, g, w));
+        TN_EMIT(b, "_backward_Convolution_weight", limited_text(text, b->params, ""), dy, g, w));
     return TN_OK;
 }
 
@@ -267,10 +278,10 @@ static tn_status conv_weight_gradient(const tn_builder *b)
     const tn_sym g = tn_grad_head(b, 0), dy = tn_grad_in(b, 0), x = tn_grad_in(b, 1);
     if (!g) return TN_OK;
     tn_grad_set(b, 0,
-                TN_EMIT(b, "Convolution", tni_conv_text(text, b->params, "; no_bias=1"), x, g));
+                TN_EMIT(b, "Convolution", limited_text(text, b->params, "; no_bias=1"), x, g));
     tn_grad_set(
         b, 1,
-        TN_EMIT(b, "_backward_Convolution_data", tni_conv_text(text, b->params, ""), dy, g, x));
+        TN_EMIT(b, "_backward_Convolution_data", limited_text(text, b->params, ""), dy, g, x));
     return TN_OK;
 }
 

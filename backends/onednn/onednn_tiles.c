@@ -1,0 +1,372 @@
+// backends/onednn/onednn_tiles.c: Winograd's tiles: to and fro, and the products between.
+//
+// The polynomials are taken at 0, ±a, ±b and infinity. With a = 5/8 and b = 3/2 sums lose less of
+// float32 than with 1 and 2, since the numbers of the matrices are nearer to each other. With
+// s = a² + b², Na = 2a²(a² - b²), Nb = 2b²(b² - a²):
+//
+//          a²b²   0    -s    0    1   0          1/(a²b²)   0      0
+//           0  -ab²   -b²    a    1   0           1/Na    a/Na   a²/Na
+//     Bᵀ =  0   ab²   -b²   -a    1   0      G =  1/Na   -a/Na   a²/Na
+//           0  -a²b   -a²    b    1   0           1/Nb    b/Nb   b²/Nb
+//           0   a²b   -a²   -b    1   0           1/Nb   -b/Nb   b²/Nb
+//           0   a²b²    0   -s    0   1            0       0      1
+//
+//          1   1    1    1    1   0
+//     Aᵀ = 0   a   -a    b   -b   0
+//          0   a²   a²   b²   b²  0
+//          0   a³  -a³   b³  -b³  1
+//
+// (The construction is that of Toom and Cook; Lavin and Gray, "Fast Algorithms for Convolutional
+// Neural Networks", 2015.) Everything here is for AVX-512; od_tiles_ready() says whether it may be
+// called.
+#include "onednn_wide.h"
+#include "onednn_winograd.h"
+
+int64_t od_tiles_weight_items(const od_winograd *g)
+{
+    return (g->filters + OD_PANEL - 1) / OD_PANEL * g->channels;
+}
+
+#if defined(__x86_64__)
+#define A1 0.625f
+#define B1 1.5f
+#define A2 (A1 * A1)
+#define B2 (B1 * B1)
+#define NA (2 * A2 * (A2 - B2))
+#define NB (2 * B2 * (B2 - A2))
+
+bool od_tiles_ready(void)
+{
+    const unsigned wanted = dnnl_cpu_isa_avx512_core;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & wanted) == wanted;
+}
+
+// What the next tile reads or writes is asked for while this one is computed. There need be nothing
+// at that address.
+OD_PART void fetch(const void *at)
+{
+    __builtin_prefetch(at);
+}
+
+OD_PART void fetch_to_write(const void *at)
+{
+    __builtin_prefetch(at, 1);
+}
+
+// ------------------------------------------------------------------ lines
+
+// y = Bᵀ x. Elements of y are `to` vectors apart.
+OD_PART void data_line(const vec x[OD_PATCH], vec *y, int to)
+{
+    const vec ea = _mm512_fnmadd_ps(all(B2), x[2], x[4]),
+              eb = _mm512_fnmadd_ps(all(A2), x[2], x[4]);
+    const vec oa = _mm512_fnmadd_ps(all(B2), x[1], x[3]),
+              ob = _mm512_fnmadd_ps(all(A2), x[1], x[3]);
+    y[0] = _mm512_fmadd_ps(all(A2 * B2), x[0], _mm512_fnmadd_ps(all(A2 + B2), x[2], x[4]));
+    y[to] = _mm512_fmadd_ps(all(A1), oa, ea);
+    y[2 * to] = _mm512_fnmadd_ps(all(A1), oa, ea);
+    y[3 * to] = _mm512_fmadd_ps(all(B1), ob, eb);
+    y[4 * to] = _mm512_fnmadd_ps(all(B1), ob, eb);
+    y[5 * to] = _mm512_fmadd_ps(all(A2 * B2), x[1], _mm512_fnmadd_ps(all(A2 + B2), x[3], x[5]));
+}
+
+// y = A x, of four.
+OD_PART void gradient_line(const vec x[OD_TILE], vec *y, int to)
+{
+    const vec ea = _mm512_fmadd_ps(all(A2), x[2], x[0]), eb = _mm512_fmadd_ps(all(B2), x[2], x[0]);
+    const vec oa = _mm512_fmadd_ps(all(A2), x[3], x[1]), ob = _mm512_fmadd_ps(all(B2), x[3], x[1]);
+    y[0] = x[0];
+    y[to] = _mm512_fmadd_ps(all(A1), oa, ea);
+    y[2 * to] = _mm512_fnmadd_ps(all(A1), oa, ea);
+    y[3 * to] = _mm512_fmadd_ps(all(B1), ob, eb);
+    y[4 * to] = _mm512_fnmadd_ps(all(B1), ob, eb);
+    y[5 * to] = x[3];
+}
+
+// y = Aᵀ x: four of six.
+OD_PART void result_line(const vec x[OD_PATCH], vec *y, int to)
+{
+    const vec ea = _mm512_add_ps(x[1], x[2]), oa = _mm512_sub_ps(x[1], x[2]);
+    const vec eb = _mm512_add_ps(x[3], x[4]), ob = _mm512_sub_ps(x[3], x[4]);
+    y[0] = _mm512_add_ps(x[0], _mm512_add_ps(ea, eb));
+    y[to] = _mm512_fmadd_ps(all(A1), oa, _mm512_mul_ps(all(B1), ob));
+    y[2 * to] = _mm512_fmadd_ps(all(A2), ea, _mm512_mul_ps(all(B2), eb));
+    y[3 * to] = _mm512_fmadd_ps(all(A1 * A2), oa, _mm512_fmadd_ps(all(B1 * B2), ob, x[5]));
+}
+
+// y = G x: six of three.
+OD_PART void weight_line(const vec x[3], vec *y, int to)
+{
+    const vec ea = _mm512_fmadd_ps(all(A2), x[2], x[0]), oa = _mm512_mul_ps(all(A1), x[1]);
+    const vec eb = _mm512_fmadd_ps(all(B2), x[2], x[0]), ob = _mm512_mul_ps(all(B1), x[1]);
+    y[0] = _mm512_mul_ps(all(1 / (A2 * B2)), x[0]);
+    y[to] = _mm512_mul_ps(all(1 / NA), _mm512_add_ps(ea, oa));
+    y[2 * to] = _mm512_mul_ps(all(1 / NA), _mm512_sub_ps(ea, oa));
+    y[3 * to] = _mm512_mul_ps(all(1 / NB), _mm512_add_ps(eb, ob));
+    y[4 * to] = _mm512_mul_ps(all(1 / NB), _mm512_sub_ps(eb, ob));
+    y[5 * to] = x[2];
+}
+
+// y = Gᵀ x: three of six.
+OD_PART void weight_gradient_line(const vec x[OD_PATCH], vec *y, int to)
+{
+    const vec ea = _mm512_mul_ps(all(1 / NA), _mm512_add_ps(x[1], x[2]));
+    const vec oa = _mm512_mul_ps(all(A1 / NA), _mm512_sub_ps(x[1], x[2]));
+    const vec eb = _mm512_mul_ps(all(1 / NB), _mm512_add_ps(x[3], x[4]));
+    const vec ob = _mm512_mul_ps(all(B1 / NB), _mm512_sub_ps(x[3], x[4]));
+    y[0] = _mm512_fmadd_ps(all(1 / (A2 * B2)), x[0], _mm512_add_ps(ea, eb));
+    y[to] = _mm512_add_ps(oa, ob);
+    y[2 * to] = _mm512_fmadd_ps(all(A2), ea, _mm512_fmadd_ps(all(B2), eb, x[5]));
+}
+
+// ------------------------------------------------------------------ where tiles are
+
+typedef struct spot {
+    int64_t image, top, left; // of its results
+} spot;
+
+static spot spot_of(const od_winograd *g, int64_t tile)
+{
+    const int64_t each = g->down * g->across, at = tile % each;
+    return (spot){tile / each, at / g->across * OD_TILE, at % g->across * OD_TILE};
+}
+
+// Points of side × side from (top, left) on, of pictures of those extents; zeros beyond.
+static void find_points(const float *from[], int side, const float *picture,
+                        const int64_t extent[2], int64_t width, const int64_t corner[2],
+                        const float *zeros)
+{
+    for (int r = 0; r < side; r++) {
+        const int64_t y = corner[0] + r;
+        const float *line = picture + y * extent[1] * width;
+        const bool beyond = y < 0 || y >= extent[0];
+        for (int q = 0; q < side; q++) {
+            const int64_t x = corner[1] + q;
+            from[r * side + q] = beyond || x < 0 || x >= extent[1] ? zeros : line + x * width;
+        }
+    }
+}
+
+// ------------------------------------------------------------------ to the products
+
+// 16 results of one row: `next` elements lie from one to the next.
+OD_PART void weight_places(const float *w, __m512i lanes, bool turned, float *to, int64_t step)
+{
+    vec x[9], half[3 * OD_PATCH], y[OD_PATCH];
+    for (int i = 0; i < 9; i++)
+        x[i] = _mm512_i32gather_ps(lanes, w + (turned ? 8 - i : i), sizeof(float));
+    for (int r = 0; r < 3; r++) weight_line(x + 3 * r, half + OD_PATCH * r, 1);
+    for (int q = 0; q < OD_PATCH; q++) {
+        const vec column[] = {half[q], half[OD_PATCH + q], half[2 * OD_PATCH + q]};
+        weight_line(column, y, 1);
+        OD_UNROLL
+        for (int r = 0; r < OD_PATCH; r++) _mm512_storeu_ps(to + (r * OD_PATCH + q) * step, y[r]);
+    }
+}
+
+OD_WIDE void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin,
+                             int64_t end)
+{
+    const bool turned = g->kind == OD_WINO_DATA;
+    const int64_t rows = g->channels, filters = g->filters;
+    // From one result to the next, and from one row to the next, in a weight (y, x, 3, 3).
+    const int64_t next = 9 * (turned ? 1 : rows), down = 9 * (turned ? filters : 1);
+    const __m512i lanes =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32((int)next));
+    for (int64_t i = begin; i < end; i++) {
+        const int64_t panel = i / rows * OD_PANEL, row = i % rows;
+        const int64_t columns = filters - panel < OD_PANEL ? filters - panel : OD_PANEL;
+        float *to = u + panel * rows + row * columns;
+        const float *from = w + panel * next + row * down;
+        for (int64_t c = 0; c < columns; c += OD_LANES)
+            weight_places(from + c * next, lanes, turned, to + c, g->step_u);
+    }
+}
+
+OD_WIDE void od_tiles_data(const od_winograd *g, const float *x, const float *zeros, float *v,
+                           od_tiles tiles)
+{
+    const int64_t size = g->in[0] * g->in[1] * g->channels, ahead = OD_TILE * g->channels;
+    const float *from[OD_PLACES];
+    for (int64_t t = 0; t < tiles.n; t++) {
+        const spot s = spot_of(g, tiles.first + t);
+        const int64_t corner[] = {s.top - g->pad[0], s.left - g->pad[1]};
+        find_points(from, OD_PATCH, x + s.image * size, g->in, g->channels, corner, zeros);
+        for (int64_t c = 0; c < g->channels; c += OD_LANES) {
+            float *to = v + (tiles.at + t) * g->channels + c;
+            vec half[OD_PLACES], line[OD_PATCH];
+            for (int r = 0; r < OD_PATCH; r++) {
+                OD_UNROLL
+                for (int q = 0; q < OD_PATCH; q++) {
+                    const float *at_q = from[r * OD_PATCH + q] + c;
+                    line[q] = _mm512_loadu_ps(at_q);
+                    if (q > 1) fetch(at_q + ahead);
+                }
+                data_line(line, half + r, OD_PATCH); // turned: columns lie together
+            }
+            for (int q = 0; q < OD_PATCH; q++) {
+                data_line(half + q * OD_PATCH, line, 1);
+                OD_UNROLL
+                for (int r = 0; r < OD_PATCH; r++)
+                    _mm512_storeu_ps(to + (r * OD_PATCH + q) * g->step_v, line[r]);
+            }
+        }
+    }
+}
+
+OD_WIDE void od_tiles_gradient(const od_winograd *g, const float *dy, const float *zeros, float *m,
+                               od_tiles tiles)
+{
+    const int64_t size = g->out[0] * g->out[1] * g->filters, ahead = OD_TILE * g->filters;
+    const float *from[OD_TILE * OD_TILE];
+    for (int64_t t = 0; t < tiles.n; t++) {
+        const spot s = spot_of(g, tiles.first + t);
+        const int64_t corner[] = {s.top, s.left};
+        find_points(from, OD_TILE, dy + s.image * size, g->out, g->filters, corner, zeros);
+        for (int64_t c = 0; c < g->filters; c += OD_LANES) {
+            float *to = m + (tiles.at + t) * g->filters + c;
+            vec half[OD_PATCH * OD_TILE], line[OD_PATCH];
+            for (int r = 0; r < OD_TILE; r++) {
+                OD_UNROLL
+                for (int q = 0; q < OD_TILE; q++) {
+                    const float *at_q = from[r * OD_TILE + q] + c;
+                    line[q] = _mm512_loadu_ps(at_q);
+                    fetch(at_q + ahead);
+                }
+                gradient_line(line, half + r, OD_TILE);
+            }
+            for (int q = 0; q < OD_PATCH; q++) {
+                gradient_line(half + q * OD_TILE, line, 1);
+                OD_UNROLL
+                for (int r = 0; r < OD_PATCH; r++)
+                    _mm512_storeu_ps(to + (r * OD_PATCH + q) * g->step_m, line[r]);
+            }
+        }
+    }
+}
+
+// ------------------------------------------------------------------ back
+
+OD_PART void put_tile(const od_winograd *g, const vec *tile, const spot *s, float *y)
+{
+    const int64_t height = g->out[0] - s->top, width = g->out[1] - s->left;
+    for (int64_t r = 0; r < OD_TILE && r < height; r++) {
+        float *to = y + (r * g->out[1]) * g->filters;
+        for (int64_t q = 0; q < OD_TILE && q < width; q++, to += g->filters) {
+            vec x = tile[q * OD_TILE + r];
+            fetch_to_write(to + OD_TILE * g->filters);
+            if (g->adds) x = _mm512_add_ps(x, _mm512_loadu_ps(to));
+            if (g->relu) x = _mm512_max_ps(x, all(0)); // of NaN 0, as elsewhere
+            _mm512_storeu_ps(to, x);
+        }
+    }
+}
+
+OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float *bias, float *y,
+                              od_tiles tiles)
+{
+    for (int64_t t = 0; t < tiles.n; t++) {
+        const spot s = spot_of(g, tiles.first + t);
+        float *corner = y + ((s.image * g->out[0] + s.top) * g->out[1] + s.left) * g->filters;
+        for (int64_t c = 0; c < g->filters; c += OD_LANES) {
+            const float *from = m + (tiles.at + t) * g->filters + c;
+            const vec shift = bias ? _mm512_loadu_ps(bias + c) : all(0);
+            vec half[OD_TILE * OD_PATCH], tile[OD_TILE * OD_TILE], line[OD_PATCH];
+            for (int r = 0; r < OD_PATCH; r++) {
+                OD_UNROLL
+                for (int q = 0; q < OD_PATCH; q++)
+                    line[q] = _mm512_loadu_ps(from + (r * OD_PATCH + q) * g->step_m);
+                result_line(line, half + r, OD_PATCH);
+            }
+            for (int q = 0; q < OD_TILE; q++) {
+                result_line(half + q * OD_PATCH, line, 1);
+                for (int r = 0; r < OD_TILE; r++)
+                    tile[q * OD_TILE + r] = _mm512_add_ps(line[r], shift);
+            }
+            put_tile(g, tile, &s, corner + c);
+        }
+    }
+}
+
+OD_WIDE void od_tiles_weight_gradient(const od_winograd *g, const float *u, float *dw,
+                                      int64_t begin, int64_t end)
+{
+    for (int64_t o = begin; o < end; o++) {
+        for (int64_t c = 0; c < g->channels; c += OD_LANES) {
+            const float *from = u + o * g->channels + c;
+            float *to = dw + (o * g->channels + c) * 9, lanes[9][OD_LANES];
+            vec half[3 * OD_PATCH], line[OD_PATCH];
+            for (int r = 0; r < OD_PATCH; r++) {
+                OD_UNROLL
+                for (int q = 0; q < OD_PATCH; q++)
+                    line[q] = _mm512_loadu_ps(from + (r * OD_PATCH + q) * g->step_u);
+                weight_gradient_line(line, half + r, OD_PATCH);
+            }
+            for (int q = 0; q < 3; q++) {
+                weight_gradient_line(half + q * OD_PATCH, line, 1);
+                for (int r = 0; r < 3; r++) _mm512_storeu_ps(lanes[r * 3 + q], line[r]);
+            }
+            for (int i = 0; i < OD_LANES; i++)
+                for (int j = 0; j < 9; j++) to[i * 9 + j] = lanes[j][i];
+        }
+    }
+}
+
+#else // nothing of this is called where od_tiles_ready() says no
+
+bool od_tiles_ready(void)
+{
+    return false;
+}
+
+void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin, int64_t end)
+{
+    (void)g;
+    (void)w;
+    (void)u;
+    (void)begin;
+    (void)end;
+}
+
+void od_tiles_data(const od_winograd *g, const float *x, const float *zeros, float *v,
+                   od_tiles tiles)
+{
+    (void)g;
+    (void)x;
+    (void)zeros;
+    (void)v;
+    (void)tiles;
+}
+
+void od_tiles_gradient(const od_winograd *g, const float *dy, const float *zeros, float *m,
+                       od_tiles tiles)
+{
+    (void)g;
+    (void)dy;
+    (void)zeros;
+    (void)m;
+    (void)tiles;
+}
+
+void od_tiles_results(const od_winograd *g, const float *m, const float *bias, float *y,
+                      od_tiles tiles)
+{
+    (void)g;
+    (void)m;
+    (void)bias;
+    (void)y;
+    (void)tiles;
+}
+
+void od_tiles_weight_gradient(const od_winograd *g, const float *u, float *dw, int64_t begin,
+                              int64_t end)
+{
+    (void)g;
+    (void)u;
+    (void)dw;
+    (void)begin;
+    (void)end;
+}
+
+#endif

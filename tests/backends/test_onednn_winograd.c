@@ -1,0 +1,181 @@
+// tests/backends/test_onednn_winograd.c: 3×3 convolutions by Winograd's way on the onednn backend:
+// which go it, and that they and their gradients yield what the reference does.
+#include <stdlib.h>
+
+#include "onednn_nets.h"
+
+// It is code for AVX-512.
+static bool wide_ready(void)
+{
+    if (!onednn_ready()) return false;
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
+        if (strcmp(tn_env_backend(bench.env, i)->name, "onednn") != 0) continue;
+        const char *driver = tn_env_device(bench.env, i, 0)->driver;
+        if (strstr(driver, "AVX-512")) return true;
+    }
+    tn_skip("this CPU has no AVX-512");
+    return false;
+}
+
+static size_t rows_of(tn_exec *e, const char *op)
+{
+    const tn_profile_row *row;
+    size_t n = 0;
+    tn_exec_profile(e, true);
+    for (size_t i = 0; (row = tn_exec_profile_row(e, i)) != NULL; i++)
+        n += strncmp(row->fused[0] ? row->fused : row->op, op, strlen(op)) == 0 &&
+             strncmp(row->impl, "winograd", 8) == 0;
+    return n;
+}
+
+// ------------------------------------------------------------------ layers
+
+// A convolution of these data. ways: it, its gradient of the data, that of the weight.
+typedef struct window {
+    const char *params;
+    int64_t data[4];
+    bool ways;
+} window;
+
+static const window windows[] = {
+    {"kernel=(3,3); pad=(1,1); num_filter=32", {7, 32, 13, 18}, true},
+    {"kernel=(3,3); pad=(1,1); num_filter=80; no_bias=1", {8, 48, 9, 16}, true}, // panel of 16
+    {"kernel=(3,3); pad=(0,2); num_filter=48", {4, 64, 23, 15}, true},
+    {"kernel=(3,3); pad=(2,0); num_filter=112", {5, 96, 14, 17}, true},
+    {"kernel=(3,3); num_filter=64; pad=(1,1)", {11, 64, 14, 15}, true}, // some blocks
+    {"kernel=(3,3); num_filter=32; pad=(1,1); workspace=0", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=32; pad=(3,3)", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=40; pad=(1,1)", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=16; pad=(1,1)", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=32; stride=(1,2)", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=32; dilate=(2,1)", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=64; num_group=2", {5, 64, 16, 16}, false},
+    {"kernel=(3,1); num_filter=32", {5, 32, 16, 16}, false},
+    {"kernel=(3,3); num_filter=256; pad=(1,1)", {1, 256, 4, 4}, false}, // weights weigh more
+};
+
+static const window *now;
+
+static tn_symbol net_window(void)
+{
+    const tn_symbol x = layer("Convolution", "c", now->params, tn_var("data"));
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=5", x));
+}
+
+static void check_window(const window *w)
+{
+    static const char *const ops[] = {"Convolution", "_backward_Convolution_data",
+                                      "_backward_Convolution_weight"};
+    now = w;
+    const tn_dims data = {4, w->data};
+    tn_exec *got = bind_net(net_window, data, "onednn,reference", true, 2);
+    tn_exec *wanted = bind_net(net_window, data, "reference", true, 0);
+    for (int i = 0; got && wanted && i < 2; i++) {
+        step(got, true);
+        step(wanted, true);
+        if (!all_near(got, wanted, 2e-5)) TN_CHECK_STR(w->params, "near the reference");
+    }
+    for (int i = 0; got && i < 3; i++)
+        if (rows_of(got, ops[i]) != w->ways)
+            TN_CHECK_STR(w->params, w->ways ? "Winograd's way" : "a convolution");
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+static void layers_agree_with_the_reference(void)
+{
+    if (!wide_ready()) return;
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) check_window(&windows[i]);
+}
+
+// ------------------------------------------------------------------ what follows
+
+// relu(c2(relu(c1(x))) + x), relu of which is not the last function everywhere: tanh stays with a
+// convolution.
+static tn_symbol net_followed(void)
+{
+    const tn_symbol x = tn_var("data");
+    tn_symbol y = layer("Convolution", "c1", "kernel=(3,3); pad=(1,1); num_filter=64", x);
+    y = layer("Activation", NULL, "act_type=relu", y);
+    y = layer("Convolution", "c2", "kernel=(3,3); pad=(1,1); num_filter=64", y);
+    y = tn_call(bench.g, "elemwise_add", .inputs = TN_SYMS(y, x));
+    y = layer("Activation", NULL, "act_type=relu", y);
+    y = layer("Convolution", "c3", "kernel=(3,3); pad=(1,1); num_filter=32", y);
+    return layer("Activation", NULL, "act_type=tanh", y);
+}
+
+static void sums_and_functions_are_taken(void)
+{
+    if (!wide_ready()) return;
+    const tn_dims data = TN_DIMS(5, 64, 15, 20);
+    tn_exec *got = bind_net(net_followed, data, "onednn,reference", false, 2);
+    tn_exec *wanted = bind_net(net_followed, data, "reference", false, 0);
+    for (int i = 0; got && wanted && i < 2; i++) {
+        step(got, false);
+        step(wanted, false);
+        CU_ASSERT(all_near(got, wanted, 2e-5));
+    }
+    if (got) CU_ASSERT_EQUAL(rows_of(got, "Convolution"), 2);
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+// ------------------------------------------------------------------ threads
+
+static void every_number_of_threads_gives_the_same_bits(void)
+{
+    if (!wide_ready()) return;
+    now = &windows[4];
+    const tn_dims data = {4, now->data};
+    tn_exec *wanted = bind_net(net_window, data, "onednn,reference", true, 1);
+    step(wanted, true);
+    for (int32_t threads = 2; wanted && threads < 8; threads += 2) {
+        tn_exec *got = bind_net(net_window, data, "onednn,reference", true, threads);
+        step(got, true);
+        if (got)
+            CU_ASSERT_EQUAL(
+                difference(tn_exec_grad(got, "c_weight"), tn_exec_grad(wanted, "c_weight")), 0);
+        if (got)
+            CU_ASSERT_EQUAL(difference(tn_exec_grad(got, "data"), tn_exec_grad(wanted, "data")), 0);
+        tn_exec_free(got);
+    }
+    tn_exec_free(wanted);
+}
+
+// ------------------------------------------------------------------ the option
+
+// Rows that go that way in a bind of an env of its own, made now.
+static size_t rows_in_new_env(void)
+{
+    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
+    tn_env *env = tn_env_new(&(tn_env_options){
+        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+    tn_graph *g = env ? tn_graph_new(env) : NULL;
+    if (!g) return SIZE_MAX;
+    const tn_symbol x = tn_variable(g, "data");
+    const tn_symbol y = tn_call(g, "Convolution", .inputs = TN_SYMS(x), .name = "c",
+                                .params = TN_ATTRS({"kernel", "(3,3)"}, {"num_filter", "32"}));
+    tn_exec *e = tn_simple_bind(g, y, .backends = "onednn,reference", .grad_req = TN_NULL,
+                                .shapes = TN_SHAPES({"data", TN_DIMS(5, 32, 18, 18)}));
+    const size_t n = e ? rows_of(e, "Convolution") : SIZE_MAX;
+    tn_exec_free(e);
+    tn_graph_free(g);
+    tn_env_free(env);
+    return n;
+}
+
+static void an_option_turns_it_off(void)
+{
+    if (!wide_ready()) return;
+    CU_ASSERT_EQUAL(rows_in_new_env(), 1);
+    setenv("TENON_OPT_ONEDNN_WINOGRAD", "off", 1);
+    CU_ASSERT_EQUAL(rows_in_new_env(), 0);
+    unsetenv("TENON_OPT_ONEDNN_WINOGRAD");
+    CU_ASSERT_EQUAL(rows_in_new_env(), 1);
+}
+
+TN_TEST_MAIN({"layers agree with the reference", layers_agree_with_the_reference},
+             {"sums and functions are taken", sums_and_functions_are_taken},
+             {"every number of threads gives the same bits",
+              every_number_of_threads_gives_the_same_bits},
+             {"an option turns it off", an_option_turns_it_off})
