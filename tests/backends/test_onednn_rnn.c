@@ -1,5 +1,6 @@
 // tests/backends/test_onednn_rnn.c: recurrent layers on oneDNN's primitives against reference:
 // every kind of cell, layers, directions, states in and out, and their gradients.
+#include "core/exec/exec.h"
 #include "onednn_nets.h"
 
 static struct {
@@ -196,8 +197,66 @@ static void cells_are_trained_in_bfloat16(void)
     check_narrow_training(TN_DIMS(5, 4, 7), false);
 }
 
+// ------------------------------------------------------------------ sequences of many lengths
+
+enum { LENGTHS = 10 };
+
+// Whatever the others, or anybody, left in the planned memory.
+static void run_among_others(tn_exec *e)
+{
+    memset(e->spaces[0].storage->host, 0xff, (size_t)e->spaces[0].storage->bytes); // NaN
+    step(e, true);
+}
+
+static void check_lengths(tn_dtype compute)
+{
+    tn_exec *e[LENGTHS] = {0}, *alone[LENGTHS] = {0};
+    bool ok = true;
+    tn_fresh();
+    const tn_symbol s = net_rnn();
+    for (int i = 0; i < LENGTHS && ok; i++) {
+        const tn_shapes shapes = TN_SHAPES({"data", TN_DIMS(LENGTHS - i, 9, 7)});
+        alone[i] = tn_simple_bind(bench.g, s, .backends = "onednn,reference", .compute = compute,
+                                  .grad_req = TN_WRITE, .shapes = shapes);
+        e[i] = i ? tn_exec_reshape(e[0], shapes)
+                 : tn_simple_bind(bench.g, s, .backends = "onednn,reference", .compute = compute,
+                                  .grad_req = TN_WRITE, .shapes = shapes);
+        ok = TN_CHECK_EXEC(alone[i]) && TN_CHECK_EXEC(e[i]);
+        if (!ok) break;
+        CU_ASSERT_PTR_EQUAL(e[i]->spaces[0].storage, e[0]->spaces[0].storage);
+        CU_ASSERT_PTR_EQUAL(tn_exec_arg(e[i], "rnn_parameters"),
+                            tn_exec_arg(e[0], "rnn_parameters"));
+        fill(e[i]);
+        fill(alone[i]);
+        step(alone[i], true);
+    }
+    for (int k = 0; ok && k < 2 * LENGTHS; k++) {
+        const int i = k * 7 % LENGTHS;
+        run_among_others(e[i]);
+        CU_ASSERT(all_near(e[i], alone[i], 0));
+    }
+    for (int i = LENGTHS; i-- > 0;) {
+        tn_exec_free(e[i]);
+        tn_exec_free(alone[i]);
+    }
+}
+
+static void many_lengths_share_memory(void)
+{
+    if (!onednn_ready()) return;
+    kind.layers = 2;
+    kind.bidirectional = 1;
+    kind.p = 0;
+    for (int m = 0; m < MODES; m++) {
+        kind.mode = modes[m];
+        check_lengths(TN_DTYPE_NONE);
+        check_lengths(TN_BF16);
+    }
+}
+
 TN_TEST_MAIN({"every cell agrees with the reference", every_cell_agrees_with_the_reference},
              {"dropout stands between layers", dropout_stands_between_layers},
              {"gradients may stand alone", gradients_may_stand_alone},
              {"LSTM is computed in bfloat16", lstm_is_computed_in_bfloat16},
-             {"cells are trained in bfloat16", cells_are_trained_in_bfloat16})
+             {"cells are trained in bfloat16", cells_are_trained_in_bfloat16},
+             {"many lengths share memory", many_lengths_share_memory})
