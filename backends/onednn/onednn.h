@@ -223,6 +223,9 @@ void od_winograd_allow(bool on); // the option of the plugin
 
 // onednn_eltwise.c: the function of a call as oneDNN has it; false: there is none.
 bool od_function(const tn_call *call, dnnl_alg_kind_t *kind, float *alpha, float *beta);
+// Adds a step that puts the function of a call, one that od_function has, over output 0.
+tn_status od_add_function(tn_sdk_kernel *k, const tn_call *call, const dnnl_memory_desc_t *md,
+                          tn_kernel_info *info);
 
 // onednn_reduce.c: axes that axis () and exclude name of x. Bit i set: axis i is reduced.
 uint32_t od_reduced_axes(const tn_call *call, const tn_value_info *x);

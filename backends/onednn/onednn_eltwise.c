@@ -118,17 +118,26 @@ static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *i
     return TN_OK;
 }
 
-// y = 1 / y, exactly; oneDNN's power of -1/2 means something else at -0 and at minus infinity.
-static tn_status add_inverse(tn_sdk_kernel *k, const dnnl_memory_desc_t *md, tn_kernel_info *info)
+static tn_status add_in_place(tn_sdk_kernel *k, const function *f, const dnnl_memory_desc_t *md,
+                              tn_kernel_info *info)
 {
-    const function f = {"reciprocal", dnnl_eltwise_pow, false, 1, -1, NULL};
-    dnnl_primitive_desc_t hint, pd = descriptor(k->call, &f, md, &hint);
-    tn_status s = pd ? od_add(k, info, pd, 2) : od_fail(k, dnnl_unimplemented, f.op);
+    dnnl_primitive_desc_t hint, pd = descriptor(k->call, f, md, &hint);
+    tn_status s = pd ? od_add(k, info, pd, 2) : od_fail(k, dnnl_unimplemented, f->op);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, md, OD_OUT, 0);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, md, OD_OUT, 0);
     destroy(pd, hint);
     return s;
 }
+
+tn_status od_add_function(tn_sdk_kernel *k, const tn_call *call, const dnnl_memory_desc_t *md,
+                          tn_kernel_info *info)
+{
+    const function f = function_of(call);
+    return add_in_place(k, &f, md, info);
+}
+
+// y = 1 / y, exactly; oneDNN's power of -1/2 means something else at -0 and at minus infinity.
+static const function inverse = {"reciprocal", dnnl_eltwise_pow, false, 1, -1, NULL};
 
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
@@ -147,7 +156,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
         if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &md, OD_OUT, 0);
     }
     destroy(pd, hint);
-    if (s == TN_OK && inverts(&f)) s = add_inverse(k, &md, info);
+    if (s == TN_OK && inverts(&f)) s = add_in_place(k, &inverse, &md, info);
     return od_end(k, s);
 }
 

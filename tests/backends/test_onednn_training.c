@@ -188,6 +188,45 @@ static void gradients_that_nobody_reads_need_no_room(void)
     tn_exec_free(e[1]);
 }
 
+// A convolution, its activation, and whether that is a primitive of its own.
+static const struct {
+    const char *conv, *act;
+    bool apart;
+} functions[] = {
+    {"kernel=(3,3); num_filter=20", "act_type=tanh", true},
+    {"kernel=(3,3); num_filter=5; no_bias=1", "act_type=sigmoid", true},
+    {"kernel=(3,3); num_filter=20", "act_type=relu", false}, // takes no time
+    {"kernel=(3,3); num_filter=28", "act_type=tanh", false}, // little filling
+    {"kernel=(3,3); num_filter=20; num_group=2", "act_type=tanh", false},
+};
+
+static size_t function_now;
+
+static tn_symbol net_function(void)
+{
+    tn_symbol x = layer("Convolution", "c", functions[function_now].conv, tn_var("data"));
+    x = layer("Activation", "a", functions[function_now].act, x);
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=5", x));
+}
+
+static void long_functions_are_computed_apart(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        const tn_profile_row *row;
+        bool apart = false;
+        function_now = i;
+        tn_exec *e = trained(net_function, TN_DIMS(3, 4, 9, 10));
+        if (!e) continue;
+        CU_ASSERT_EQUAL(rows_of(e, (count){.op = "Convolution + Activation"}), 1);
+        for (size_t k = 0; (row = tn_exec_profile_row(e, k)) != NULL; k++)
+            apart |= strcmp(row->fused, "Convolution + Activation") == 0 &&
+                     strstr(row->impl, ", eltwise") != NULL;
+        if (apart != functions[i].apart) TN_CHECK_STR(functions[i].conv, "apart, or not");
+        tn_exec_free(e);
+    }
+}
+
 // ------------------------------------------------------------------ columns
 
 // A convolution of these data, and whether the gradient of its data goes by columns, where products
@@ -335,6 +374,7 @@ static void squares_know_what_is_largest(void)
 
 TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows},
              {"layers take their activation", layers_take_their_activation},
+             {"long functions are computed apart", long_functions_are_computed_apart},
              {"batch norms take their relu", batch_norms_take_their_relu},
              {"gradients that nobody reads need no room", gradients_that_nobody_reads_need_no_room},
              {"few channels go by columns", few_channels_go_by_columns},
