@@ -160,19 +160,35 @@ tn_status tni_negotiate(tni_negotiator *t, uint32_t id)
     return s;
 }
 
-// What some reader would have row-major is as if it left.
+// Marks what reaches node `id` row-major, as its reader wants it, as if it left; true: that is new.
+static bool mark_plain_inputs(tni_negotiator *t, const tni_node *n)
+{
+    bool news = false;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        uint8_t *leaves = &t->leaves[tni_value(t->from->g, n->in[i])];
+        if ((tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) || t->layouts[i].domain) continue;
+        news = news || !*leaves;
+        *leaves = 1;
+    }
+    return news;
+}
+
+// Who is told that its output leaves may answer otherwise, also about its inputs: so all are asked
+// again until nobody says anything new. What leaves once leaves for good, so that ends; a chain of
+// nodes that each change their minds when the one behind does ends at a limit, and costs a reorder.
 tn_status tni_rehearse(tni_negotiator *t)
 {
+    enum { MOST_SWEEPS = 8 };
     const tn_graph *g = t->from->g;
-    tn_status s = TN_OK;
-    if (t->p->support.compute == TN_DTYPE_NONE) return TN_OK;
-    for (uint32_t id = 1; id <= g->n_nodes && s == TN_OK; id++) {
-        const tni_node *n = tni_node_at(g, id);
-        if (t->from->at[id].kind != TNI_KERNEL) continue;
-        s = tni_negotiate(t, id);
-        for (uint32_t i = 0; s == TN_OK && i < n->n_in; i++)
-            if (!(tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY) && !t->layouts[i].domain)
-                t->leaves[tni_value(g, n->in[i])] = 1;
+    bool news = t->p->support.compute != TN_DTYPE_NONE;
+    for (int sweep = 0; news && sweep < MOST_SWEEPS; sweep++) {
+        news = false;
+        for (uint32_t id = 1; id <= g->n_nodes; id++) {
+            if (t->from->at[id].kind != TNI_KERNEL) continue;
+            const tn_status s = tni_negotiate(t, id);
+            if (s != TN_OK) return s;
+            news = mark_plain_inputs(t, tni_node_at(g, id)) || news;
+        }
     }
-    return s;
+    return TN_OK;
 }

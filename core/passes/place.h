@@ -422,8 +422,8 @@ typedef struct tni_negotiator {
 
 bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
                          const uint32_t *question); // false: out of memory
-// Asks all nodes once, to learn who wants what: TN_VALUE_STAYS is right from then on. Before, it
-// holds for too many values.
+// Asks all nodes until their answers agree, to learn who wants what: TN_VALUE_STAYS is right from
+// then on. Before, it holds for too many values.
 tn_status tni_rehearse(tni_negotiator *t);
 tn_status tni_negotiate(tni_negotiator *t, uint32_t id);
 // The call of node id with t->layouts: shared infos if all is as it was asked, else of its own.

@@ -20,6 +20,7 @@ struct tn_device {
     bool f32_only, fails;
     tn_status bad_layouts;  // what layouts() returns
     bool empty_layouts;     // layouts() gives layouts without bytes
+    bool shy;               // layouts(): what leaves is made of row-major, too
     const char *domain;     // of its layouts; NULL: "tile"
     const tn_call *forward; // of the last question
 };
@@ -61,6 +62,7 @@ static tn_status hand_layouts(tn_device *d, const tn_call *call, tn_layout *in, 
     const tn_layout tile = {d->domain ? d->domain : hand_tile.domain, 7, 4096};
     if (d->bad_layouts != TN_OK) return d->bad_layouts;
     if (strcmp(op, "relu") == 0 || strcmp(op, "sigmoid") == 0) in[0] = out[0] = tile;
+    if (d->shy && !(call->out[0]->flags & TN_VALUE_STAYS)) in[0] = out[0] = (tn_layout){NULL, 0, 0};
     if (strcmp(op, "elemwise_add") == 0) out[0] = in[0];
     if (strcmp(op, "FullyConnected") == 0) in[1] = tile;
     if (strcmp(op, "Dropout") == 0) in[0] = (tn_layout){NULL, 0, 0};

@@ -337,6 +337,24 @@ static void who_reads_an_output_is_told(void)
     hand_end();
 }
 
+// Each node of a chain wants its input row-major once it knows that its output leaves.
+static void minds_are_made_up_before_anything_is_written(void)
+{
+    begin();
+    hand.handles[TILE][0].shy = true;
+    tn_symbol x = hand_var("x");
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    for (int i = 0; i < 5; i++) x = on("tile", "relu", names[i], x);
+    const tni_entry keep[] = {hand_entry(x)};
+    PLACE(ALL, .keep = keep, .n_keep = 1, .compute = TN_BF16);
+    TN_CHECK_GRAPH();
+    TN_CHECK_STR(hand_show(), "x a:tile b:tile c:tile d:tile e:tile");
+    const tni_placed *p = &hand.placed;
+    for (uint32_t id = 1; id <= p->g->n_nodes; id++)
+        CU_ASSERT(!p->at[id].call || p->at[id].call->out[0]->flags == 0);
+    hand_end();
+}
+
 static void layouts_that_fail_are_errors(void)
 {
     begin();
@@ -358,20 +376,20 @@ static void layouts_that_fail_are_errors(void)
     hand_end();
 }
 
-TN_TEST_MAIN({"host devices share their memory", host_devices_share_their_memory},
-             {"one copy for each value and destination", one_copy_for_each_value_and_destination},
-             {"two devices meet in host memory", two_devices_meet_in_host_memory},
-             {"variables lie where they are used", variables_lie_where_they_are_used},
-             {"what only lends its shape is not copied", what_only_lends_its_shape_is_not_copied},
-             {"states stay where they are written", states_stay_where_they_are_written},
-             {"kept values come to where they are wanted",
-              kept_values_come_to_where_they_are_wanted},
-             {"forward and backward stay apart", forward_and_backward_stay_apart},
-             {"layouts flow through those who know them", layouts_flow_through_those_who_know_them},
-             {"a layout is made once", a_layout_is_made_once},
-             {"copies begin early", copies_begin_early},
-             {"from far memory into a layout", from_far_memory_into_a_layout},
-             {"two domains meet as row-major", two_domains_meet_as_row_major},
-             {"weights are packed and states are not", weights_are_packed_and_states_are_not},
-             {"who reads an output is told", who_reads_an_output_is_told},
-             {"layouts that fail are errors", layouts_that_fail_are_errors})
+TN_TEST_MAIN(
+    {"host devices share their memory", host_devices_share_their_memory},
+    {"one copy for each value and destination", one_copy_for_each_value_and_destination},
+    {"two devices meet in host memory", two_devices_meet_in_host_memory},
+    {"variables lie where they are used", variables_lie_where_they_are_used},
+    {"what only lends its shape is not copied", what_only_lends_its_shape_is_not_copied},
+    {"states stay where they are written", states_stay_where_they_are_written},
+    {"kept values come to where they are wanted", kept_values_come_to_where_they_are_wanted},
+    {"forward and backward stay apart", forward_and_backward_stay_apart},
+    {"layouts flow through those who know them", layouts_flow_through_those_who_know_them},
+    {"a layout is made once", a_layout_is_made_once}, {"copies begin early", copies_begin_early},
+    {"from far memory into a layout", from_far_memory_into_a_layout},
+    {"two domains meet as row-major", two_domains_meet_as_row_major},
+    {"weights are packed and states are not", weights_are_packed_and_states_are_not},
+    {"who reads an output is told", who_reads_an_output_is_told},
+    {"minds are made up before anything is written", minds_are_made_up_before_anything_is_written},
+    {"layouts that fail are errors", layouts_that_fail_are_errors})
