@@ -12,6 +12,7 @@ static const tn_kernel_row *const families[] = {
     blas_rnns, blas_rnn_backs,
     blas_alongs, blas_orders, blas_multinomials,
     blas_rois, blas_ctcs, blas_sparse_regs,
+    blas_detections, blas_targets, blas_proposals,
     NULL,
 };
 // clang-format on

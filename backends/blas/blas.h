@@ -272,6 +272,14 @@ typedef struct blas_softmax {
 
 void blas_softmax_forward(const tn_sdk_kernel *k, const tn_run_args *a, const blas_softmax *s);
 
+// ------------------------------------------------------------------ sorting (blas_order.c)
+
+// A number as an integer of the same order; NaN is larger than any.
+int64_t blas_key(double v);
+// The numbers 0 … n-1 in the order of their keys, of equal ones as they stood; in a or b, which
+// have room for n each.
+const int64_t *blas_sort(const int64_t *key, int64_t n, bool ascend, int64_t *a, int64_t *b);
+
 // Families; each is a table in blas_<family>.c.
 extern const tn_kernel_row blas_elementwise[], blas_pointwise[], blas_dense[], blas_softmaxes[],
     blas_loss[], blas_reduce[], blas_shape[], blas_slice[], blas_index[], blas_values[],
@@ -282,5 +290,6 @@ extern const tn_kernel_row blas_convs[], blas_conv_weights[], blas_pools[], blas
 extern const tn_kernel_row blas_rnns[], blas_rnn_backs[];
 extern const tn_kernel_row blas_alongs[], blas_orders[], blas_multinomials[];
 extern const tn_kernel_row blas_rois[], blas_ctcs[], blas_sparse_regs[];
+extern const tn_kernel_row blas_detections[], blas_targets[], blas_proposals[];
 
 #endif

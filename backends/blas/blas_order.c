@@ -20,8 +20,7 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return TN_OK;
 }
 
-// Numbers in the order of doubles, where NaN is larger than any: as integers with the same order.
-static int64_t key_of(double v)
+int64_t blas_key(double v)
 {
     int64_t bits;
     if (isnan(v)) return INT64_MAX;
@@ -46,8 +45,8 @@ static void merge(const int64_t *key, const int64_t *from, int64_t *to, const in
     }
 }
 
-// Runs of 1, 2, 4 … elements are merged until one is left, which is returned.
-static const int64_t *sort(const int64_t *key, int64_t n, bool ascend, int64_t *a, int64_t *b)
+// Runs of 1, 2, 4 … elements are merged until one is left.
+const int64_t *blas_sort(const int64_t *key, int64_t n, bool ascend, int64_t *a, int64_t *b)
 {
     for (int64_t i = 0; i < n; i++) a[i] = i;
     for (int64_t width = 1; width < n; width *= 2) {
@@ -78,12 +77,12 @@ static void sort_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
             double v;
             if (blas_is_float(dtype)) {
                 blas_load_f64(dtype, x, start + i * l.inner, 1, &v);
-                key[i] = key_of(v);
+                key[i] = blas_key(v);
             } else {
                 key[i] = blas_get_int(dtype, x, start + i * l.inner);
             }
         }
-        const int64_t *found = sort(key, l.n, s->ascend, key + l.n, key + 2 * l.n);
+        const int64_t *found = blas_sort(key, l.n, s->ascend, key + l.n, key + 2 * l.n);
         for (int64_t i = 0; i < l.n; i++)
             blas_store_i64(to, blas_out(run->a, 0), start + i * l.inner, 1, &found[i]);
     }

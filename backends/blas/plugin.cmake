@@ -22,6 +22,11 @@ if(TENON_OPENBLAS_LIBRARY AND TENON_OPENBLAS_INCLUDE)
     # It warns of each loop that cannot be vectorised, as those with calls of libm.
     target_compile_options(${target} PRIVATE -Wno-pass-failed)
   endif()
+  # Overlaps and edges decide, as they do on the reference: a * b + c is rounded twice.
+  foreach(name boxes detection proposal roi target)
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/blas_${name}.c
+                                PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+  endforeach()
   if(TENON_SANITIZE STREQUAL "")
     target_compile_options(${target} PRIVATE -O3) # whatever the build type
   endif()

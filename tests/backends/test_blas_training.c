@@ -264,10 +264,6 @@ static void an_unrolled_lstm_agrees_with_the_reference(void)
 static const struct {
     const char *op, *why;
 } left[] = {
-    {"_contrib_MultiBoxTarget", "matches boxes one after the other"},
-    {"_contrib_MultiBoxDetection", "suppresses boxes one after the other"},
-    {"_contrib_Proposal", "suppresses boxes one after the other"},
-    {"_contrib_MultiProposal", "suppresses boxes one after the other"},
     {"_CrossDeviceCopy", "the core's own"},
     {"_reorder", "the core's own"},
 };
