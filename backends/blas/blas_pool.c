@@ -9,7 +9,8 @@
 
 #include "blas.h"
 
-enum { SOME = 128 }; // results of a row at a time
+enum { SOME = 128 };           // results of a row at a time
+enum { SMALL = 4, MANY = 16 }; // squares of a small vector; of rows that pay for wide ones
 
 typedef struct pool {
     tn_pool_call of;
@@ -230,12 +231,12 @@ static void N(sum_part)(const pool *p, const part *t, const T *x, T *y)
     for (int64_t i = 0; i < t->n; i++) y[i] = (T)(p->of.mean ? sum[i] / t->divisor[i] : sum[i]);
 }
 
-// A row of squares: x and below are its rows of the data.
-BLAS_CLONES static void N(square_row)(const T *x, const T *below, T *y, int64_t n)
+// n squares, whose two rows of the data are `row` elements apart.
+BLAS_INLINE void N(squares)(const T *x, int64_t row, T *y, int64_t n)
 {
     BLAS_SIMD
     for (int64_t i = 0; i < n; i++) {
-        const T v[4] = {x[2 * i], x[2 * i + 1], below[2 * i], below[2 * i + 1]};
+        const T v[4] = {x[2 * i], x[2 * i + 1], x[row + 2 * i], x[row + 2 * i + 1]};
         T best = v[0];
         best = v[1] > best || v[1] != v[1] ? v[1] : best;
         best = v[2] > best || v[2] != v[2] ? v[2] : best;
@@ -244,11 +245,21 @@ BLAS_CLONES static void N(square_row)(const T *x, const T *below, T *y, int64_t 
     }
 }
 
-static void N(square_plane)(const pool *p, const T *x, T *y)
+// Rows shorter than the widest vectors go by small ones, the last of which begins early enough to
+// be whole: what it makes twice is the same both times.
+BLAS_CLONES static void N(square_plane)(const pool *p, const T *x, T *y)
 {
     const int64_t n = p->of.axis[2].narrow, row = p->of.axis[2].wide;
-    for (int64_t i = 0; i < p->of.axis[1].narrow; i++, x += 2 * row, y += n)
-        N(square_row)(x, x + row, y, n);
+    for (int64_t r = 0; r < p->of.axis[1].narrow; r++, x += 2 * row, y += n) {
+        if (n < SMALL || n >= MANY) {
+            N(squares)(x, row, y, n);
+            continue;
+        }
+        for (int64_t i = 0; i < n; i += SMALL) {
+            const int64_t at = tn_least(i, n - SMALL);
+            N(squares)(x + 2 * at, row, y + at, SMALL);
+        }
+    }
 }
 
 static void N(planes)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
@@ -331,51 +342,37 @@ BLAS_INLINE MASK N(beats)(T b, T a)
     return -(MASK)((b > a) | ((b != b) & (a == a)));
 }
 
-// The first maximum of each pair of neighbours, and whether it is the second of them.
-BLAS_CLONES static void N(pair_row)(const T *x, T *best, MASK *second, int64_t n)
+// The first maximum of two, if m says whether that is b.
+BLAS_INLINE T N(larger)(T b, T a, MASK m)
+{
+    return N(from_bits)((N(bits_of)(b) & m) | (N(bits_of)(a) & ~m));
+}
+
+// n squares: dx = dy where the maximum is, else 0
+BLAS_INLINE void N(squares_back)(const T *x, int64_t row, const T *dy, T *dx, int64_t n)
 {
     BLAS_SIMD
     for (int64_t i = 0; i < n; i++) {
-        const T a = x[2 * i], b = x[2 * i + 1];
-        const MASK right = N(beats)(b, a);
-        best[i] = N(from_bits)((N(bits_of)(b) & right) | (N(bits_of)(a) & ~right));
-        second[i] = right;
+        const T a = x[2 * i], b = x[2 * i + 1], c = x[row + 2 * i], d = x[row + 2 * i + 1];
+        const MASK above = N(beats)(b, a), below = N(beats)(d, c);
+        const MASK down = N(beats)(N(larger)(d, c, below), N(larger)(b, a, above));
+        const MASK g = N(bits_of)(dy[i]);
+        dx[2 * i] = N(from_bits)(g & ~down & ~above);
+        dx[2 * i + 1] = N(from_bits)(g & ~down & above);
+        dx[row + 2 * i] = N(from_bits)(g & down & ~below);
+        dx[row + 2 * i + 1] = N(from_bits)(g & down & below);
     }
 }
 
-// dx(pairs) = dy where this row has the maximum of the square, else 0; upper: this is the upper
-// row.
-BLAS_CLONES static void N(pair_back)(const T *const best[2], const MASK *second, const T *dy, T *dx,
-                                     int64_t n, MASK upper)
-{
-    BLAS_SIMD
-    for (int64_t i = 0; i < n; i++) {
-        const MASK here = N(beats)(best[1][i], best[0][i]) ^ upper;
-        const MASK g = N(bits_of)(dy[i]) & here;
-        dx[2 * i] = N(from_bits)(g & ~second[i]);
-        dx[2 * i + 1] = N(from_bits)(g & second[i]);
-    }
-}
-
-// A row of squares, `row` elements from one of its rows of data to the other.
-static void N(square_back)(const T *x, int64_t row, const T *dy, T *dx, int64_t n)
-{
-    T best[2][SOME];
-    MASK second[2][SOME];
-    for (int64_t i = 0; i < n; i += SOME) {
-        const int64_t some = tn_least(n - i, SOME);
-        for (int j = 0; j < 2; j++) N(pair_row)(x + j * row + 2 * i, best[j], second[j], some);
-        for (int j = 0; j < 2; j++) N(pair_back)
-        ((const T *const[]){best[0], best[1]}, second[j], dy + i, dx + j * row + 2 * i, some,
-         j - 1);
-    }
-}
-
-static void N(square_plane_back)(const pool *p, const T *x, const T *dy, T *dx)
+BLAS_CLONES static void N(square_plane_back)(const pool *p, const T *x, const T *dy, T *dx)
 {
     const int64_t n = p->of.axis[2].narrow, row = p->of.axis[2].wide;
-    for (int64_t i = 0; i < p->of.axis[1].narrow; i++, x += 2 * row, dx += 2 * row, dy += n) {
-        N(square_back)(x, row, dy, dx, n);
+    for (int64_t r = 0; r < p->of.axis[1].narrow; r++, x += 2 * row, dx += 2 * row, dy += n) {
+        if (n < SMALL || n >= MANY) N(squares_back)(x, row, dy, dx, n);
+        for (int64_t i = 0; n >= SMALL && n < MANY && i < n; i += SMALL) {
+            const int64_t at = tn_least(i, n - SMALL);
+            N(squares_back)(x + 2 * at, row, dy + at, dx + 2 * at, SMALL);
+        }
         for (int64_t j = 2 * n; j < row; j++) dx[j] = dx[row + j] = 0;
     }
     const int64_t left = p->of.axis[1].wide - 2 * p->of.axis[1].narrow;

@@ -55,6 +55,12 @@ static const random_row rows[] = {
     ROW("_backward_Pooling_max", "kernel=(3,3); stride=(2,2); pad=(1,1)",
         "c,d,5,8 c,d,9,15 c,d,5,8"),
     ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "c,d,5,8 c,d,11,17 c,d,5,8"),
+    ROW("Pooling", "kernel=(2,2); stride=(2,2)", "2,3,7,6"),  // squares: 3 in a row
+    ROW("Pooling", "kernel=(2,2); stride=(2,2)", "3,2,5,10"), // 5, by fours
+    ROW("Pooling", "kernel=(2,2); stride=(2,2)", "1,2,7,35"), // 17
+    ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "2,3,3,3 2,3,7,6 2,3,3,3"),
+    ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "3,2,2,5 3,2,5,10 3,2,2,5"),
+    ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "1,2,3,17 1,2,7,35 1,2,3,17"),
     ROW("_backward_Pooling_max", "kernel=(2,); global_pool=1", "c,d,1 c,d,b c,d,1"),
     ROW("_backward_Pooling_sum", "kernel=(3,3); stride=(2,2); pad=(1,1); pool_type=avg",
         "c,d,5,8 c,d,9,15"),
