@@ -134,7 +134,7 @@ static void put_head(ocl_text *t, const bool *read, uint32_t n_in, const ocl_box
     for (uint32_t i = 0; i < n_in; i++) {
         if (!read[i]) continue;
         ocl_printf(t, "OUT(i%u), ", i);
-        if (boxes && !is_plain(&boxes[i])) ocl_printf(t, "const box b%u, ", i);
+        if (!is_plain(&boxes[i])) ocl_printf(t, "const box b%u, ", i);
     }
     for (uint32_t i = 0; i < n_out; i++) ocl_printf(t, "OUT(o%u), ", i);
     ocl_printf(t,
@@ -150,7 +150,7 @@ static void pass_head(ocl_plan *p, ocl_launch *l, const bool *read, uint32_t n_i
     for (uint32_t i = 0; i < n_in; i++) {
         if (!read[i]) continue;
         ocl_in(p, l, i);
-        if (boxes && !is_plain(&boxes[i])) ocl_bytes(p, l, &boxes[i], sizeof boxes[i]);
+        if (!is_plain(&boxes[i])) ocl_bytes(p, l, &boxes[i], sizeof boxes[i]);
     }
     for (uint32_t i = 0; i < c->n_out; i++) ocl_out(p, l, i);
 }
@@ -235,7 +235,43 @@ tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // ------------------------------------------------------------------ fused
 // calls
 
-enum { MOST_PARTS = 32 };
+enum {
+    MOST_PARTS = 32,
+    MOST_ARGUMENTS = 1024 // bytes of a kernel's arguments: what every device must take
+};
+
+// Where the elements of each input are; how many inputs broadcast.
+static uint32_t find_places(const tn_call *c, ocl_box *boxes)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        boxes[i] = ocl_broadcast(c->in[i], c->out[0]);
+        ocl_box_collapse(&boxes[i]);
+        n += !is_plain(&boxes[i]);
+    }
+    return n;
+}
+
+static bool too_many_arguments(const tn_call *c, uint32_t constants)
+{
+    ocl_box boxes[OCL_OPERANDS];
+    const size_t n = find_places(c, boxes);
+    return n * sizeof(ocl_box) + 16 * (c->n_in + c->n_out) + 8 * constants + 8 > MOST_ARGUMENTS;
+}
+
+static const char *part_cannot(const tn_call *c, const tn_part *part, const ocl_formula *f)
+{
+    const tn_value_info *out = c->out[0];
+    if (part->call->out[0]->size != out->size || part->call->out[0]->dtype != out->dtype)
+        return "a part has another dtype or size";
+    for (uint32_t j = 0; j < f->n_in; j++) {
+        const tn_value_info *in = part->call->in[j];
+        if (in->dtype != out->dtype) return "a part has inputs of another dtype";
+        if (in->size != out->size && (part->from[j] < 0 || in->ndim > out->ndim))
+            return "a part has inputs of another size";
+    }
+    return NULL;
+}
 
 static const char *fused_cannot(const tn_call *c)
 {
@@ -247,14 +283,12 @@ static const char *fused_cannot(const tn_call *c)
         ocl_formula f;
         if (!(part->op->flags & TN_OP_ELEMENTWISE)) return "fuses elementwise operators only";
         if (!ocl_formula_of(part, &f) || f.written) return "a part has no formula";
-        if (part->out[0]->size != c->out[0]->size || part->out[0]->dtype != c->out[0]->dtype)
-            return "a part has another dtype or size";
-        for (uint32_t j = 0; j < f.n_in; j++)
-            if (part->in[j]->size != c->out[0]->size || part->in[j]->dtype != c->out[0]->dtype)
-                return "a part has inputs of another dtype or size";
+        const char *why = part_cannot(c, &c->parts[i], &f);
+        if (why) return why;
         constants += f.n_constants;
     }
-    return constants > OCL_MAX_CONSTANTS ? "too many constants" : NULL;
+    if (constants > OCL_MAX_CONSTANTS) return "too many constants";
+    return too_many_arguments(c, constants) ? "too many operands that broadcast" : NULL;
 }
 
 static void put_part(ocl_text *t, const tn_part *part, uint32_t number, const ocl_formula *f,
@@ -273,7 +307,20 @@ static void put_part(ocl_text *t, const tn_part *part, uint32_t number, const oc
     ocl_printf(t, "    p%u = (%s);\n    }\n", number, text_of(f));
 }
 
-static void put_fused(ocl_text *t, const tn_call *c, const bool *read, numbers *k)
+// Declares v<i>, the element of input i.
+static void put_input(ocl_text *t, uint32_t i, const ocl_box *box)
+{
+    ocl_printf(t, "    GET(T%u, i%u);\n", i, i);
+    if (is_plain(box)) {
+        ocl_printf(t, "    const A v%u = LD%u(i%u, i);\n", i, i, i);
+        return;
+    }
+    put_place(t, i, box);
+    ocl_printf(t, "    const A v%u = LD%u(i%u, at%u);\n", i, i, i, i);
+}
+
+static void put_fused(ocl_text *t, const tn_call *c, const bool *read, const ocl_box *boxes,
+                      numbers *k)
 {
     ocl_text body = {.host = t->host};
     for (uint32_t i = 0; i < c->n_parts; i++) {
@@ -284,10 +331,9 @@ static void put_fused(ocl_text *t, const tn_call *c, const bool *read, numbers *
     }
     put_prologue(t, c, ocl_number(c->out[0]->dtype));
     ocl_vocabulary(t, ocl_number(c->out[0]->dtype), body.s ? body.s : "");
-    put_head(t, read, c->n_in, NULL, c->n_out, k->n);
+    put_head(t, read, c->n_in, boxes, c->n_out, k->n);
     for (uint32_t i = 0; i < c->n_in; i++)
-        if (read[i])
-            ocl_printf(t, "    GET(T%u, i%u);\n    const A v%u = LD%u(i%u, i);\n", i, i, i, i, i);
+        if (read[i]) put_input(t, i, &boxes[i]);
     if (body.s) ocl_append(t, body.s);
     for (uint32_t o = 0; o < c->n_out; o++)
         ocl_printf(t, "    PUT(T%u, o%u);\n    ST%u(o%u, i, p%u);\n", c->n_in + o, o, c->n_in + o,
@@ -304,15 +350,17 @@ static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_text t = {.host = k->host};
     numbers all = {.n = 0};
     bool read[OCL_OPERANDS] = {false};
+    ocl_box boxes[OCL_OPERANDS];
+    find_places(c, boxes);
     for (uint32_t i = 0; i < c->n_parts; i++) {
         ocl_formula f;
         ocl_formula_of(c->parts[i].call, &f);
         for (uint32_t j = 0; j < f.n_in; j++)
             if (f.operand[j] && c->parts[i].from[j] >= 0) read[c->parts[i].from[j]] = true;
     }
-    put_fused(&t, c, read, &all);
+    put_fused(&t, c, read, boxes, &all);
     ocl_launch *l = ocl_add_text(p, &t, "map");
-    pass_head(p, l, read, c->n_in, NULL);
+    pass_head(p, l, read, c->n_in, boxes);
     pass_constants(p, l, ocl_number(c->out[0]->dtype), &all);
     ocl_int(p, l, c->out[0]->size);
     ocl_over(p, l, c->out[0]->size, 1, 1);

@@ -16,8 +16,10 @@ typedef struct tni_storage {
     tn_buffer *buffer;  // device memory
     void *host;         // host memory
     uint64_t bytes;
-    bool borrowed;        // not ours to free: wrapped, or part of an executor's arena
-    struct tni_use *uses; // executors with a queue on the device that use it (pending.c)
+    bool borrowed;           // not ours to free: wrapped, or part of an executor's arena
+    struct tni_use *uses;    // what executors use of it, if it is a device's (pending.c)
+    atomic_uint changes;     // grows whenever something of it may have been written
+    struct tni_ahead *ahead; // what was read last, of a device's; NULL: nothing
 } tni_storage;
 
 struct tn_tensor {
@@ -41,6 +43,14 @@ tn_status tni_storage_read(tn_env *env, const tni_storage *s, uint64_t offset, v
                            uint64_t bytes);
 tn_status tni_storage_write(tn_env *env, tni_storage *s, uint64_t offset, const void *src,
                             uint64_t bytes);
+// A range of storage.
+typedef struct tni_range {
+    uint64_t begin, end; // bytes
+} tni_range;
+// As tni_storage_read, for those who go on reading near by: devices are asked for a block of
+// `within`, which is kept as long as nothing is written.
+tn_status tni_storage_peek(tn_env *env, tni_storage *s, tni_range within, uint64_t offset,
+                           void *dst, uint64_t bytes);
 
 // Tensor over a part of storage (retains it). NULL, and an error in env.
 tn_tensor *tni_tensor_over(tn_env *env, tni_storage *storage, uint64_t offset, tn_dtype dtype,
@@ -149,11 +159,12 @@ typedef struct tni_space {
     uint64_t stamp, seen; // number of the last run that did; of those it has waited for
 } tni_space;
 
-// Memory of a device that an executor uses through its queue there (pending.c).
+// Memory of a device that an executor uses (pending.c).
 typedef struct tni_use {
     struct tn_exec *exec;
     tni_space *space;
     tni_storage *storage; // retained
+    tni_range range;
     bool writes;
     struct tni_use *next, **link; // in storage->uses
 } tni_use;
@@ -247,7 +258,7 @@ struct tn_exec {
     tni_transfer *transfers; // from * n_spaces + to
     tni_arrival *arrivals;   // by space: of borders; then one for each copy to the host
     size_t n_arrivals;
-    tni_use *uses; // memory in spaces that have a queue
+    tni_use *uses; // of memory in spaces but the host's
     size_t n_uses;
     tni_prepared *kernels; // by node of the placed graph
     tni_plan plan;
@@ -399,7 +410,9 @@ tn_status tni_run_begin(tn_exec *e);
 tn_status tni_run_end(tn_exec *e);
 // Waits for what runs have left in queues and what meets an access to that memory: those that write
 // it, or, for a write, all that use it. The first failure is an error in env, and of the executor.
-tn_status tni_storage_settle(tn_env *env, const tni_storage *s, bool writes);
+tn_status tni_storage_settle(tn_env *env, const tni_storage *s, tni_range range, bool writes);
+// Rows of e have written what it writes.
+void tni_uses_changed(const tn_exec *e);
 // Waits for a queue of e; and the error of e after one of its queues failed. Both return status.
 tn_status tni_space_finish(tn_exec *e, tni_space *s);
 tn_status tni_space_failed(tn_exec *e, const tni_space *s, tn_status status);

@@ -53,35 +53,36 @@ static tn_status wait_in_queue(tn_exec *e, const tni_space *mine, tn_exec *whose
 
 // ------------------------------------------------------------------ users of memory
 
-// Under the lock.
-static void add_use(tn_exec *e, tni_storage *s, bool writes)
+static bool meet(tni_range a, tni_range b)
 {
-    tni_use *mine = s->uses;
-    while (mine && mine->exec != e) mine = mine->next;
-    if (mine) {
-        mine->writes = mine->writes || writes;
+    return a.begin < b.end && b.begin < a.end;
+}
+
+// Under the lock.
+static void add_use(tn_exec *e, tni_storage *s, tni_range range, bool writes)
+{
+    const uint32_t space = s->device ? tni_space_of(e, s->device) : 0;
+    if (!space) return;
+    for (tni_use *u = s->uses; u; u = u->next) {
+        if (u->exec != e || u->range.begin != range.begin || u->range.end != range.end) continue;
+        u->writes = u->writes || writes;
         return;
     }
-    mine = &e->uses[e->n_uses++];
+    tni_use *mine = &e->uses[e->n_uses++];
     *mine = (tni_use){.exec = e,
-                      .space = &e->spaces[tni_space_of(e, s->device)],
+                      .space = &e->spaces[space],
                       .writes = writes,
                       .storage = tni_storage_retain(s),
+                      .range = range,
                       .next = s->uses,
                       .link = &s->uses};
     if (mine->next) mine->next->link = &mine->next;
     s->uses = mine;
 }
 
-static bool has_queue(const tn_exec *e, const tni_storage *s)
+static void add_tensor(tn_exec *e, const tn_tensor *t, bool writes)
 {
-    return s->device && e->spaces[tni_space_of(e, s->device)].queue;
-}
-
-static void add_tensor(tn_exec *e, uint32_t number, bool writes)
-{
-    tni_storage *s = e->tensors[number]->storage;
-    if (has_queue(e, s)) add_use(e, s, writes);
+    add_use(e, t->storage, (tni_range){t->offset, t->offset + tn_tensor_bytes(t)}, writes);
 }
 
 tn_status tni_bind_uses(tni_bind *b)
@@ -90,14 +91,21 @@ tn_status tni_bind_uses(tni_bind *b)
     e->uses = tni_alloc(&e->arena, (e->n_spaces + e->n_tensors + 1) * sizeof *e->uses);
     if (!e->uses) return tni_graph_fail(b->g, TN_E_NOMEM, 0, "bind: out of memory");
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 1; i < e->n_spaces; i++)
-        if (e->spaces[i].queue) add_use(e, e->spaces[i].storage, true);
-    for (uint32_t t = 1; t <= e->n_tensors; t++) add_tensor(e, t, false);
-    for (size_t i = 0; i < e->n_sinks; i++) add_tensor(e, e->sinks[i].tensor, true);
-    for (size_t i = 0; i < e->auxs.n; i++)
-        if (has_queue(e, e->aux[i]->storage)) add_use(e, e->aux[i]->storage, true);
+    for (uint32_t i = 1; i < e->n_spaces; i++) {
+        tni_storage *s = e->spaces[i].storage;
+        add_use(e, s, (tni_range){0, s->bytes}, true);
+    }
+    for (uint32_t t = 1; t <= e->n_tensors; t++) add_tensor(e, e->tensors[t], false);
+    for (size_t i = 0; i < e->n_sinks; i++) add_tensor(e, e->tensors[e->sinks[i].tensor], true);
+    for (size_t i = 0; i < e->auxs.n; i++) add_tensor(e, e->aux[i], true);
     pthread_mutex_unlock(&lock);
     return TN_OK;
+}
+
+void tni_uses_changed(const tn_exec *e)
+{
+    for (size_t i = 0; i < e->n_uses; i++)
+        if (e->uses[i].writes) atomic_fetch_add(&e->uses[i].storage->changes, 1);
 }
 
 void tni_uses_end(tn_exec *e)
@@ -117,12 +125,18 @@ void tni_uses_end(tn_exec *e)
 
 // ------------------------------------------------------------------ the host waits
 
-tn_status tni_storage_settle(tn_env *env, const tni_storage *s, bool writes)
+// Does u meet an access of the host, or of another executor, and is not done?
+static bool is_met(const tni_use *u, tni_range range, bool writes)
+{
+    return (writes || u->writes) && atomic_load(&u->space->pending) && meet(u->range, range);
+}
+
+tn_status tni_storage_settle(tn_env *env, const tni_storage *s, tni_range range, bool writes)
 {
     for (;;) {
         pthread_mutex_lock(&lock);
         const tni_use *u = s->uses;
-        while (u && !((writes || u->writes) && atomic_load(&u->space->pending))) u = u->next;
+        while (u && !is_met(u, range, writes)) u = u->next;
         tn_exec *const e = u ? u->exec : NULL;
         tni_space *const space = u ? u->space : NULL;
         pthread_mutex_unlock(&lock);
@@ -170,7 +184,7 @@ static uint64_t look(const tn_exec *e, found *f)
     for (size_t i = 0; i < e->n_uses && !f->more; i++) {
         const tni_use *mine = &e->uses[i];
         for (const tni_use *u = mine->storage->uses; u; u = u->next)
-            if (u->exec != e && (u->writes || mine->writes) && atomic_load(&u->space->pending) &&
+            if (u->exec != e && is_met(u, mine->range, mine->writes) &&
                 u->space->stamp > mine->space->seen)
                 note(f, u, mine->space);
     }
@@ -184,6 +198,7 @@ tn_status tni_run_begin(tn_exec *e)
     tn_status status = TN_OK;
     uint64_t now = 0;
     if (!e->n_uses) return TN_OK;
+    tni_uses_changed(e);
     for (bool more = true; more && !status;) {
         found f = {0};
         now = look(e, &f);

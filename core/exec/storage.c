@@ -1,10 +1,22 @@
 // core/exec/storage.c: memory behind tensors, on the host or on a device.
+#include <pthread.h>
+
 #include "core/exec/exec.h"
 
 enum {
     ALIGN = 64,           // a cache line, and the widest vector register
     ZERO_CHUNK = 1 << 20, // bytes of zeros sent to a device at a time
+    AHEAD = 4096          // bytes that are read when one element of a device's memory is asked for
 };
+
+// A block of a device's memory, as long as storage->changes is what it was.
+typedef struct tni_ahead {
+    tni_range range;
+    unsigned changes;
+    char bytes[AHEAD];
+} tni_ahead;
+
+static pthread_mutex_t ahead_lock = PTHREAD_MUTEX_INITIALIZER; // of all storages' `ahead`
 
 static void *host_zeros(uint64_t bytes)
 {
@@ -109,6 +121,7 @@ void tni_storage_release(tni_storage *s)
         if (s->buffer) s->device->backend->api.buf_free(s->device->handle, s->buffer);
         free(s->host);
     }
+    free(s->ahead);
     free(s);
 }
 
@@ -120,7 +133,7 @@ tn_status tni_storage_read(tn_env *env, const tni_storage *s, uint64_t offset, v
         memmove(dst, (const char *)s->host + offset, (size_t)bytes);
         return TN_OK;
     }
-    tn_status status = tni_storage_settle(env, s, false);
+    tn_status status = tni_storage_settle(env, s, (tni_range){offset, offset + bytes}, false);
     if (status) return status;
     status =
         s->device->backend->api.download(s->device->handle, NULL, s->buffer, offset, dst, bytes);
@@ -135,8 +148,52 @@ tn_status tni_storage_write(tn_env *env, tni_storage *s, uint64_t offset, const 
         memmove((char *)s->host + offset, src, (size_t)bytes);
         return TN_OK;
     }
-    tn_status status = tni_storage_settle(env, s, true);
+    tn_status status = tni_storage_settle(env, s, (tni_range){offset, offset + bytes}, true);
+    atomic_fetch_add(&s->changes, 1);
     if (status) return status;
     status = s->device->backend->api.upload(s->device->handle, NULL, s->buffer, offset, src, bytes);
     return status ? device_failed(env, s->device, status, "upload", bytes) : TN_OK;
+}
+
+// ------------------------------------------------------------------ one element after the other
+
+// The bytes at offset, if they were read before and nothing was written since.
+static bool look_back(const tni_storage *s, unsigned changes, uint64_t offset, void *dst,
+                      uint64_t bytes)
+{
+    pthread_mutex_lock(&ahead_lock);
+    const tni_ahead *a = s->ahead;
+    const bool here =
+        a && a->changes == changes && a->range.begin <= offset && offset + bytes <= a->range.end;
+    if (here) memcpy(dst, a->bytes + (offset - a->range.begin), (size_t)bytes);
+    pthread_mutex_unlock(&ahead_lock);
+    return here;
+}
+
+// Without memory for it nothing is kept.
+static void keep_block(tni_storage *s, unsigned changes, tni_range range, const void *block)
+{
+    pthread_mutex_lock(&ahead_lock);
+    if (!s->ahead) s->ahead = malloc(sizeof *s->ahead);
+    if (s->ahead) {
+        s->ahead->range = range;
+        s->ahead->changes = changes;
+        memcpy(s->ahead->bytes, block, (size_t)(range.end - range.begin));
+    }
+    pthread_mutex_unlock(&ahead_lock);
+}
+
+tn_status tni_storage_peek(tn_env *env, tni_storage *s, tni_range within, uint64_t offset,
+                           void *dst, uint64_t bytes)
+{
+    char block[AHEAD];
+    const unsigned changes = atomic_load(&s->changes);
+    if (!s->device) return tni_storage_read(env, s, offset, dst, bytes);
+    if (look_back(s, changes, offset, dst, bytes)) return TN_OK;
+    const uint64_t most = within.end - offset, n = most < AHEAD ? most : AHEAD;
+    const tn_status status = tni_storage_read(env, s, offset, block, n);
+    if (status) return status;
+    memcpy(dst, block, (size_t)bytes);
+    keep_block(s, changes, (tni_range){offset, offset + n}, block);
+    return TN_OK;
 }

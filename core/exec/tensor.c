@@ -255,9 +255,12 @@ static bool device_copy(tn_tensor *dst, const tn_tensor *src, tn_status *status)
     const tni_device *device = src->storage->device;
     if (!device || device != dst->storage->device || !device->backend->api.copy) return false;
     const uint64_t bytes = tn_tensor_bytes(src);
-    *status = tni_storage_settle(dst->env, src->storage, false);
-    if (!*status) *status = tni_storage_settle(dst->env, dst->storage, true);
+    const tni_range from = {src->offset, src->offset + bytes},
+                    to = {dst->offset, dst->offset + bytes};
+    *status = tni_storage_settle(dst->env, src->storage, from, false);
+    if (!*status) *status = tni_storage_settle(dst->env, dst->storage, to, true);
     if (*status) return true;
+    atomic_fetch_add(&dst->storage->changes, 1);
     *status = bytes
                   ? device->backend->api.copy(device->handle, NULL, src->storage->buffer,
                                               src->offset, dst->storage->buffer, dst->offset, bytes)
@@ -344,7 +347,9 @@ double tn_tensor_at(tn_tensor *t, int64_t i)
     const size_t size = tn_dtype_size(t->dtype);
     uint64_t element = 0;
     double value = 0;
-    if (tni_storage_read(t->env, t->storage, t->offset + (uint64_t)i * size, &element, size))
+    const tni_range within = {t->offset, t->offset + tn_tensor_bytes(t)};
+    if (tni_storage_peek(t->env, t->storage, within, t->offset + (uint64_t)i * size, &element,
+                         size))
         return 0;
     tni_convert(&value, TN_F64, &element, t->dtype, 1);
     return value;

@@ -77,6 +77,7 @@ static tn_status run_row(tn_exec *e, size_t row)
 {
     const tni_row *r = &e->rows[row];
     const tn_status status = r->run(r->kernel, &r->args);
+    tni_uses_changed(e); // those who look are to see what it wrote
     return status ? tni_run_failed(e, row, status) : tni_run_finish(e);
 }
 

@@ -54,7 +54,8 @@ TN_API tn_tensor *tn_tensor_cast(tn_tensor *t, tn_dtype dtype);
 // Every element := value, converted.
 TN_API tn_status tn_tensor_fill(tn_tensor *t, double value);
 
-// Element i (row-major) as float64; for printing and tests. 0 if i is out of range.
+// Element i (row-major) as float64; for printing and tests. 0 if i is out of range. Of a tensor on
+// a device the 4 KiB behind it are brought along, for those who ask for one after the other.
 TN_API double tn_tensor_at(tn_tensor *t, int64_t i);
 
 // ------------------------------------------------------------------ files

@@ -136,7 +136,75 @@ static void host_memory_is_done_when_a_run_returns(void)
     tn_tensor_release(w);
 }
 
+// One transfer brings an element and those behind it, for as long as nobody writes them.
+static void elements_come_in_blocks(void)
+{
+    static const char *const backends[] = {"far", "lazy", "plain"};
+    for (int k = 0; k < 3; k++) {
+        if (!start("0")) return;
+        tn_exec *e = product(backends[k], (tn_tensors){0, NULL});
+        if (!e) return;
+        fill(e, 3, 5);
+        tn_tensor *const out = tn_exec_output(e, 0), *const x = tn_exec_arg(e, "x");
+        for (int i = 0; i < 3; i++) {
+            RUN_OK(tn_tensor_fill(x, i));
+            RUN_OK(tn_forward(e, false));
+            const long long before = counters()->downloads;
+            for (int at = 0; at < 20; at++) {
+                CU_ASSERT_EQUAL(tn_tensor_at(out, at % 2), 5 * i);
+                CU_ASSERT_EQUAL(tn_tensor_at(x, at % 2), i);
+            }
+            CU_ASSERT_EQUAL(counters()->downloads - before, 2);
+            tn_tensor *last = tn_tensor_slice(x, 1, 2); // by another view of the same bytes
+            RUN_OK(tn_tensor_fill(last, 8));
+            CU_ASSERT_EQUAL(tn_tensor_at(x, 1), 8);
+            RUN_OK(tn_tensor_copy(x, out));
+            CU_ASSERT_EQUAL(tn_tensor_at(x, 1), 5 * i);
+            CU_ASSERT_EQUAL(tn_tensor_at(last, 0), 5 * i);
+            tn_tensor_release(last);
+        }
+        tn_exec_free(e);
+        CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+    }
+}
+
 // ------------------------------------------------------------------ several executors
+
+// Halves of one tensor belong to two executors, which have nothing to do with each other.
+static void views_that_do_not_meet_do_not_wait(void)
+{
+    if (!start("0")) return;
+    tn_exec *holder = product("lazy", (tn_tensors){0, NULL});
+    if (!holder) return;
+    tn_tensor *half[2];
+    tn_exec *user[2];
+    fill(holder, 3, 5);
+    for (int i = 0; i < 2; i++) {
+        tn_graph *g = tn_graph_new(bench.env);
+        half[i] = tn_tensor_slice(tn_exec_arg(holder, "x"), i, i + 1);
+        user[i] = tn_simple_bind(
+            g, tn_call(g, "relu", .inputs = TN_SYMS(tn_variable(g, "a")), .name = "r"),
+            .backends = "lazy", .shapes = TN_SHAPES({"a", TN_DIMS(1)}),
+            .outs = TN_TENSORS({"r_output", half[i]}));
+        TN_CHECK_STR(user[i] ? "" : tn_graph_error(g), "");
+        tn_graph_free(g);
+        if (!user[i]) return;
+        tn_tensor_fill(tn_exec_arg(user[i], "a"), 7 + i);
+    }
+    clear_log();
+    CU_ASSERT_EQUAL(tn_forward(user[0], false), TN_OK);
+    CU_ASSERT_EQUAL(tn_forward(user[1], false), TN_OK);
+    CU_ASSERT_PTR_NULL(strchr(counters()->log, 'w'));
+    TN_CHECK_VALUES(half[1], 0, 8);
+    CU_ASSERT(atomic_load(&user[0]->spaces[1].pending));
+    TN_CHECK_VALUES(tn_exec_arg(holder, "x"), 0, 7, 8);
+    CU_ASSERT(!atomic_load(&user[0]->spaces[1].pending));
+    for (int i = 0; i < 2; i++) {
+        tn_exec_free(user[i]);
+        tn_tensor_release(half[i]);
+    }
+    tn_exec_free(holder);
+}
 
 static tn_status train_step(tn_exec *net, tn_exec *update, tn_tensor *head)
 {
@@ -353,6 +421,8 @@ static void nothing_waits_without_an_executor(void)
 TN_TEST_MAIN({"a run returns, and a read waits", a_run_returns_and_a_read_waits},
              {"a copy waits", a_copy_waits},
              {"host memory is done when a run returns", host_memory_is_done_when_a_run_returns},
+             {"elements come in blocks", elements_come_in_blocks},
+             {"views that do not meet do not wait", views_that_do_not_meet_do_not_wait},
              {"queues wait for each other", queues_wait_for_each_other},
              {"a write waits for many readers", a_write_waits_for_many_readers},
              {"executors that share memory wait", executors_that_share_memory_wait},
