@@ -38,40 +38,52 @@ static void *loaders(const char *name)
     return library ? dlsym(library, name) : NULL;
 }
 
-// name: its parameters, and their names.
-#define BETWEEN(name, params, args)                                                     \
+// A lost device works on nothing any more: what was under way is over when the first call fails.
+static void stop(cl_command_queue q, cl_uint n, const cl_event *list)
+{
+    static cl_int(CL_API_CALL * finish)(cl_command_queue);
+    static cl_int(CL_API_CALL * wait)(cl_uint, const cl_event *);
+    if (!finish) *(void **)(void *)&finish = loaders("clFinish");
+    if (!wait) *(void **)(void *)&wait = loaders("clWaitForEvents");
+    if (q && finish) finish(q);
+    if (!q && wait) wait(n, list);
+}
+
+// name: its queue, events to wait for without one, parameters, and their names.
+#define BETWEEN(name, queue, n, list, params, args)                                     \
     __attribute__((visibility("default"))) CL_API_ENTRY cl_int CL_API_CALL name params; \
     CL_API_ENTRY cl_int CL_API_CALL name params                                         \
     {                                                                                   \
         static cl_int(CL_API_CALL *next) params;                                        \
-        if (is_lost()) return atomic_load(&how);                                        \
+        if (is_lost()) {                                                                \
+            stop(queue, n, list);                                                       \
+            return atomic_load(&how);                                                   \
+        }                                                                               \
         if (!next) *(void **)(void *)&next = loaders(#name);                            \
         return next ? next args : CL_INVALID_OPERATION;                                 \
     }
 
-BETWEEN(clFinish, (cl_command_queue q), (q))
-BETWEEN(clFlush, (cl_command_queue q), (q))
-BETWEEN(clWaitForEvents, (cl_uint n, const cl_event *list), (n, list))
-BETWEEN(clEnqueueNDRangeKernel,
+#define EVENTS cl_uint n, const cl_event *list, cl_event *event
+BETWEEN(clFinish, q, 0, NULL, (cl_command_queue q), (q))
+BETWEEN(clFlush, q, 0, NULL, (cl_command_queue q), (q))
+BETWEEN(clWaitForEvents, NULL, n, list, (cl_uint n, const cl_event *list), (n, list))
+BETWEEN(clEnqueueNDRangeKernel, q, 0, NULL,
         (cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset, const size_t *global,
-         const size_t *local, cl_uint n, const cl_event *list, cl_event *event),
+         const size_t *local, EVENTS),
         (q, k, dims, offset, global, local, n, list, event))
-BETWEEN(clEnqueueReadBuffer,
+BETWEEN(clEnqueueReadBuffer, q, 0, NULL,
         (cl_command_queue q, cl_mem m, cl_bool blocks, size_t offset, size_t bytes, void *to,
-         cl_uint n, const cl_event *list, cl_event *event),
+         EVENTS),
         (q, m, blocks, offset, bytes, to, n, list, event))
-BETWEEN(clEnqueueWriteBuffer,
+BETWEEN(clEnqueueWriteBuffer, q, 0, NULL,
         (cl_command_queue q, cl_mem m, cl_bool blocks, size_t offset, size_t bytes,
-         const void *from, cl_uint n, const cl_event *list, cl_event *event),
+         const void *from, EVENTS),
         (q, m, blocks, offset, bytes, from, n, list, event))
-BETWEEN(clEnqueueCopyBuffer,
-        (cl_command_queue q, cl_mem a, cl_mem b, size_t from, size_t to, size_t bytes, cl_uint n,
-         const cl_event *list, cl_event *event),
+BETWEEN(clEnqueueCopyBuffer, q, 0, NULL,
+        (cl_command_queue q, cl_mem a, cl_mem b, size_t from, size_t to, size_t bytes, EVENTS),
         (q, a, b, from, to, bytes, n, list, event))
-BETWEEN(clEnqueueMarkerWithWaitList,
-        (cl_command_queue q, cl_uint n, const cl_event *list, cl_event *event), (q, n, list, event))
-BETWEEN(clEnqueueBarrierWithWaitList,
-        (cl_command_queue q, cl_uint n, const cl_event *list, cl_event *event), (q, n, list, event))
+BETWEEN(clEnqueueMarkerWithWaitList, q, 0, NULL, (cl_command_queue q, EVENTS), (q, n, list, event))
+BETWEEN(clEnqueueBarrierWithWaitList, q, 0, NULL, (cl_command_queue q, EVENTS), (q, n, list, event))
 
 static bool has_device(void)
 {
