@@ -239,8 +239,9 @@ static void N(gradients)(const norm_run *r, int64_t c, int64_t n, const moments 
         const double share = r->of_batch ? 1 / (double)b->n : 0;
         of[0][i] = mean[c + i];
         of[1][i] = (T)scale;
-        of[2][i] = (T)(-scale * root * product * share);
-        of[3][i] = (T)(-scale * m->sum[i] * share);
+        // A sum that does not count may be NaN.
+        of[2][i] = r->of_batch ? (T)(-scale * root * product * share) : 0;
+        of[3][i] = r->of_batch ? (T)(-scale * m->sum[i] * share) : 0;
         dgamma[c + i] = (T)(b->fix_gamma ? 0 : product);
         dbeta[c + i] = (T)m->sum[i];
         if (!r->of_batch || b->n == 0) continue;

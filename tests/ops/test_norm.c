@@ -111,6 +111,21 @@ static void so_does_training_with_use_global_stats(void)
     tn_exec_free(e);
 }
 
+// With moving statistics elements do not know of each other: a NaN among the gradients that arrive
+// is a NaN in its place and in the sums, and nowhere else.
+static void a_nan_stays_in_its_place_with_use_global_stats(void)
+{
+    tn_exec *e = tn_try(tn_op("BatchNorm", "eps=0; use_global_stats=1", tn_var("x")), .wrt = "x",
+                        .train = true,
+                        .given = TN_TENSORS({"x", TN_TENSOR(TN_F32, TN_DIMS(1, 1, 3), 1, 2, 3)}));
+    if (!e) return;
+    tn_tensor_fill(tn_exec_aux(e, "batchnorm0_moving_var"), 4);
+    tn_forward(e, true);
+    tn_back(e, {NULL, TN_TENSOR(TN_F32, TN_DIMS(1, 1, 3), 1, NAN, 2)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 1e-6, 0.5, NAN, 1);
+    tn_exec_free(e);
+}
+
 // The same six numbers, with the channels on each axis in turn: pairs 1 3, 0 4, 5 5 on one axis.
 static void channels_may_be_on_any_axis(void)
 {
@@ -370,6 +385,8 @@ TN_TEST_MAIN({"gamma counts as one unless freed", gamma_counts_as_one_unless_fre
              {"backward moves the states", backward_moves_the_states},
              {"inference takes the moving statistics", inference_takes_the_moving_statistics},
              {"so does training with use_global_stats", so_does_training_with_use_global_stats},
+             {"a NaN stays in its place with use_global_stats",
+              a_nan_stays_in_its_place_with_use_global_stats},
              {"channels may be on any axis", channels_may_be_on_any_axis},
              {"half precision keeps its statistics in float32",
               half_precision_keeps_its_statistics_in_float32},
