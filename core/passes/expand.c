@@ -58,6 +58,23 @@ static tn_status bring_inputs(tni_placer *p, const tni_view *view, uint32_t id, 
     return s;
 }
 
+// Nobody runs the node, and it has no parts: why not is one reason more.
+static tn_status fail_without_parts(tni_placer *p, const tni_node *n, const tni_context *context,
+                                    uint32_t question)
+{
+    tni_question *q = &p->support.questions[question];
+    tni_refusal *why = tni_alloc(p->support.arena, sizeof *why);
+    const char *text =
+        why ? tni_strdup(p->support.arena, tni_error_text(&p->scratch.g->error)) : NULL;
+    if (!text) return tni_place_nomem(p);
+    *why = (tni_refusal){.device = "as its parts", .text = text, .next = q->refusals};
+    q->refusals = why;
+    tni_support_miss(q, n->name, context->depth ? context->origin : NULL);
+    return tni_support_report(&p->support, p->src);
+}
+
+// Puts the parts into the scratch graph. TN_E_UNSUPPORTED, with its reason in that graph: there are
+// none.
 static tn_status build(tni_placer *p, const tni_view *view, uint32_t id, const tni_entry *in,
                        tni_entry *results)
 {
@@ -70,6 +87,7 @@ static tn_status build(tni_placer *p, const tni_view *view, uint32_t id, const t
     b.forward = 0;
     const tn_status s = tni_builder_expand(&b);
     tni_builder_free(&b);
+    if (s == TN_E_UNSUPPORTED) return s;
     if (s != TN_OK) return tni_place_take_error(p, p->scratch.g);
     return grow_values(p) ? TN_OK : tni_place_nomem(p);
 }
@@ -152,7 +170,8 @@ static tn_status place_children(tni_placer *p, uint32_t first, uint32_t last,
     return s;
 }
 
-tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context)
+tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context,
+                          uint32_t question)
 {
     const tni_node *n = tni_node_at(view->g, id);
     tni_entry *in = calloc((size_t)n->n_in + n->n_out + 1, sizeof *in);
@@ -160,6 +179,8 @@ tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_
     tn_status s = in && scratch_begin(p) ? bring_inputs(p, view, id, in) : tni_place_nomem(p);
     const uint32_t first = p->scratch.g ? (uint32_t)p->scratch.g->n_nodes + 1 : 1;
     if (s == TN_OK) s = build(p, view, id, in, results);
+    if (s == TN_E_UNSUPPORTED)
+        s = fail_without_parts(p, tni_node_at(view->g, id), context, question);
     if (s == TN_OK) s = complete(p, view, id, first, results);
     if (s == TN_OK) s = place_children(p, first, (uint32_t)p->scratch.g->n_nodes, context);
     if (s == TN_OK) s = take_results(p, view, id, results);

@@ -260,7 +260,7 @@ tn_status tni_place_node(tni_placer *p, tni_view *view, uint32_t id, const tni_c
             inside.origin = n.op->decl.name;
             inside.no_whole = q->refusals;
         }
-        return tni_expand_node(p, view, id, &inside);
+        return tni_expand_node(p, view, id, &inside, number);
     }
     if (!q->device) tni_support_miss(q, n.name, context->origin);
     return append_kernel(p, view, &n, context, number);

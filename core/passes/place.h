@@ -349,8 +349,9 @@ void tni_place_forget(tni_placed *old, uint32_t *old_question);
 // Appends node id of view to the new graph, as itself or expanded. Recursive through expansions
 // only, to a depth of TNI_MAX_EXPANSION.
 tn_status tni_place_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
-// Replaces node id of view by its expansion.
-tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context);
+// Replaces node id of view, whose question no device answers, by its expansion.
+tn_status tni_expand_node(tni_placer *p, tni_view *view, uint32_t id, const tni_context *context,
+                          uint32_t question);
 enum { TNI_MAX_EXPANSION = 16, TNI_MAX_EXPANDED = 100000 };
 
 // ------------------------------------------------------------------ sweeping (sweep.c)

@@ -103,6 +103,21 @@ static void rrelu_takes_the_middle_at_inference(void)
     tn_exec_free(e);
 }
 
+// It draws, which no simpler operator does: where no backend has a kernel, the error says both.
+static void rrelu_has_no_parts(void)
+{
+    const tn_symbol y =
+        tn_leaky_relu(bench.g, .data = tn_var("x"), .name = "r", .act_type = TN_LEAKY_RELU_RRELU);
+    tn_exec *e = tn_simple_bind(bench.g, tn_exp(bench.g, .data = y), .backends = "null",
+                                .shapes = TN_SHAPES({"x", TN_DIMS(2, 3)}));
+    CU_ASSERT_PTR_NULL(e);
+    CU_ASSERT_EQUAL(tn_graph_status(bench.g), TN_E_UNSUPPORTED);
+    TN_CHECK_HAS(tn_graph_error(bench.g), "the list is null:\n  LeakyReLU(float32(2,3)): r\n");
+    TN_CHECK_HAS(tn_graph_error(bench.g), "    as its parts: ");
+    TN_CHECK_HAS(tn_graph_error(bench.g), "r (LeakyReLU): rrelu draws random slopes");
+    TN_CHECK_HAS(tn_graph_error(bench.g), "    null: no kernel for LeakyReLU");
+}
+
 enum { N = 4000 };
 
 // Slopes are uniform: bounds are five standard errors. The gradient sees the slopes of the forward.
@@ -207,6 +222,7 @@ TN_TEST_MAIN({"leaky has a slope below zero", leaky_has_a_slope_below_zero},
              {"prelu learns a slope per channel", prelu_learns_a_slope_per_channel},
              {"prelu makes its slopes", prelu_makes_its_slopes},
              {"rrelu takes the middle at inference", rrelu_takes_the_middle_at_inference},
+             {"rrelu has no parts", rrelu_has_no_parts},
              {"rrelu draws slopes while training", rrelu_draws_slopes_while_training},
              {"rrelu passes what is positive", rrelu_passes_what_is_positive},
              {"a NaN stays", a_nan_stays}, {"of 16-bit floats", of_16_bit_floats},
