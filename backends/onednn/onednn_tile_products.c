@@ -94,15 +94,15 @@ static void all_rows(product p, const small table[ROWS][VECTORS], int64_t rows, 
 
 void od_tiles_products(const od_winograd *g, const float *v, const float *u, float *m, int64_t n)
 {
-    const int64_t rows = g->channels, filters = g->filters;
+    const int64_t rows = g->channels, all_columns = g->columns;
     for (int64_t place = 0; place < OD_PLACES; place++) {
-        for (int64_t panel = 0; panel < filters; panel += OD_PANEL) {
-            const int64_t left = filters - panel, columns = left < OD_PANEL ? left : OD_PANEL;
+        for (int64_t panel = 0; panel < all_columns; panel += OD_PANEL) {
+            const int64_t left = all_columns - panel, columns = left < OD_PANEL ? left : OD_PANEL;
             const product p = {.depth = rows,
                                .ai = rows,
                                .ak = 1,
                                .ldb = columns,
-                               .ldc = filters,
+                               .ldc = all_columns,
                                .a = v + place * g->step_v,
                                .b = u + place * g->step_u + panel * rows,
                                .c = m + place * g->step_m + panel};
@@ -114,7 +114,7 @@ void od_tiles_products(const od_winograd *g, const float *v, const float *u, flo
 void od_tiles_sums(const od_winograd *g, const float *v, const float *m, float *u, od_tiles tiles,
                    int64_t begin, int64_t end)
 {
-    const int64_t channels = g->channels, filters = g->filters;
+    const int64_t channels = g->channels, filters = g->columns;
     for (int64_t place = begin; place < end; place++) {
         for (int64_t panel = 0; panel < channels; panel += OD_PANEL) {
             const int64_t left = channels - panel, columns = left < OD_PANEL ? left : OD_PANEL;

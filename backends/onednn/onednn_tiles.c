@@ -24,7 +24,7 @@
 
 int64_t od_tiles_weight_items(const od_winograd *g)
 {
-    return (g->filters + OD_PANEL - 1) / OD_PANEL * g->channels;
+    return (g->columns + OD_PANEL - 1) / OD_PANEL * g->channels;
 }
 
 #if defined(__x86_64__)
@@ -164,23 +164,34 @@ OD_PART void weight_places(const float *w, __m512i lanes, bool turned, float *to
     }
 }
 
+// What 16 results will read some rows later: rows that lie apart, or results that do.
+OD_PART void fetch_weights(const float *w, bool turned, int64_t next, int64_t down)
+{
+    if (turned)
+        for (int i = 0; i < 9; i++) fetch(w + 2 * down + i * OD_LANES);
+    else
+        for (int i = 0; i < OD_LANES; i++) fetch(w + i * next + OD_LANES * down);
+}
+
 OD_WIDE void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin,
                              int64_t end)
 {
     const bool turned = g->kind == OD_WINO_DATA;
-    const int64_t rows = g->channels, filters = g->filters;
+    const int64_t rows = g->channels;
     // From one result to the next, and from one row to the next, in a weight (y, x, 3, 3).
-    const int64_t next = 9 * (turned ? 1 : rows), down = 9 * (turned ? filters : 1);
+    const int64_t next = 9 * (turned ? 1 : rows), down = 9 * (turned ? g->filters : 1);
     const __m512i lanes =
         _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
                            _mm512_set1_epi32((int)next));
     for (int64_t i = begin; i < end; i++) {
         const int64_t panel = i / rows * OD_PANEL, row = i % rows;
-        const int64_t columns = filters - panel < OD_PANEL ? filters - panel : OD_PANEL;
+        const int64_t left = g->columns - panel, columns = left < OD_PANEL ? left : OD_PANEL;
         float *to = u + panel * rows + row * columns;
-        const float *from = w + panel * next + row * down;
-        for (int64_t c = 0; c < columns; c += OD_LANES)
+        const float *from = w + (g->begin + panel) * next + row * down;
+        for (int64_t c = 0; c < columns; c += OD_LANES) {
+            fetch_weights(from + c * next, turned, next, down);
             weight_places(from + c * next, lanes, turned, to + c, g->step_u);
+        }
     }
 }
 
@@ -224,13 +235,14 @@ OD_WIDE void od_tiles_gradient(const od_winograd *g, const float *dy, const floa
         const spot s = spot_of(g, tiles.first + t);
         const int64_t corner[] = {s.top, s.left};
         find_points(from, OD_TILE, dy + s.image * size, g->out, g->filters, corner, zeros);
-        for (int64_t c = 0; c < g->filters; c += OD_LANES) {
-            float *to = m + (tiles.at + t) * g->filters + c;
+        for (int64_t c = 0; c < g->columns; c += OD_LANES) {
+            const int64_t channel = g->begin + c;
+            float *to = m + (tiles.at + t) * g->columns + c;
             vec half[OD_PATCH * OD_TILE], line[OD_PATCH];
             for (int r = 0; r < OD_TILE; r++) {
                 OD_UNROLL
                 for (int q = 0; q < OD_TILE; q++) {
-                    const float *at_q = from[r * OD_TILE + q] + c;
+                    const float *at_q = from[r * OD_TILE + q] + channel;
                     line[q] = _mm512_loadu_ps(at_q);
                     fetch(at_q + ahead);
                 }
@@ -269,9 +281,9 @@ OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float 
     for (int64_t t = 0; t < tiles.n; t++) {
         const spot s = spot_of(g, tiles.first + t);
         float *corner = y + ((s.image * g->out[0] + s.top) * g->out[1] + s.left) * g->filters;
-        for (int64_t c = 0; c < g->filters; c += OD_LANES) {
-            const float *from = m + (tiles.at + t) * g->filters + c;
-            const vec shift = bias ? _mm512_loadu_ps(bias + c) : all(0);
+        for (int64_t c = 0; c < g->columns; c += OD_LANES) {
+            const float *from = m + (tiles.at + t) * g->columns + c;
+            const vec shift = bias ? _mm512_loadu_ps(bias + g->begin + c) : all(0);
             vec half[OD_TILE * OD_PATCH], tile[OD_TILE * OD_TILE], line[OD_PATCH];
             for (int r = 0; r < OD_PATCH; r++) {
                 OD_UNROLL
@@ -284,7 +296,7 @@ OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float 
                 for (int r = 0; r < OD_TILE; r++)
                     tile[q * OD_TILE + r] = _mm512_add_ps(line[r], shift);
             }
-            put_tile(g, tile, &s, corner + c);
+            put_tile(g, tile, &s, corner + g->begin + c);
         }
     }
 }
@@ -295,7 +307,7 @@ OD_WIDE void od_tiles_weight_gradient(const od_winograd *g, const float *u, floa
     for (int64_t o = begin; o < end; o++) {
         for (int64_t c = 0; c < g->channels; c += OD_LANES) {
             const float *from = u + o * g->channels + c;
-            float *to = dw + (o * g->channels + c) * 9, lanes[9][OD_LANES];
+            float *to = dw + ((g->begin + o) * g->channels + c) * 9, lanes[9][OD_LANES];
             vec half[3 * OD_PATCH], line[OD_PATCH];
             for (int r = 0; r < OD_PATCH; r++) {
                 OD_UNROLL

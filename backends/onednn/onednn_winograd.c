@@ -1,9 +1,13 @@
 // backends/onednn/onednn_winograd.c: which 3×3 convolutions of float32 go Winograd's way, and how
 // their runs are cut up.
 //
-// A worker takes blocks of tiles through all steps, small enough for its cache. For the gradient of
-// the weight all workers share blocks: they cut tiles first, then places, so that sums are made in
-// one order, whatever the number of workers.
+// With few channels a worker takes blocks of tiles through all steps, small enough for its cache.
+// For the gradient of the weight all workers share blocks: they cut tiles first, then places, so
+// that sums are made in one order, whatever the number of workers.
+//
+// With many channels it is the weight that leaves the cache: 36 numbers for 9. Then all data are
+// brought to tiles first, and a worker takes panels of filters through the other steps, so that of
+// u it needs a panel at a time.
 #include <omp.h>
 #include <stdatomic.h>
 #include <tenon/layers.h>
@@ -12,6 +16,8 @@
 
 // Bytes of v and m together: of a worker, and of all in the gradient of the weight.
 enum { BLOCK_BYTES = 1 << 20, SHARED_BYTES = 4 << 20, LEAST_CHANNELS = 32, LEAST_BLOCK = 6 };
+// By panels: of these filters, if u has more bytes than this, and v (of all tiles) not more.
+enum { COLUMNS = 32, MANY_BYTES = 4 << 20, TILES_BYTES = 16 << 20 };
 
 static atomic_bool allowed = true;
 
@@ -77,14 +83,17 @@ static bool takes_tail(od_winograd *g, const od_tail *tail)
 }
 
 // Is it less work than the convolution itself? In multiplications of one core (of AVX-512), where a
-// number that is brought to or from a tile takes the time of 16, and one of a weight, which comes
-// from farther, that of 56: then it may take nine tenths at most.
-static bool is_less(const od_winograd *g)
+// number that is brought to or from a tile takes the time of 16, and one of a weight, whose
+// numbers lie far apart, that of 18, or 56 if it leaves the cache: then it may take nine tenths at
+// most.
+static bool is_less(const od_winograd *g, bool panels)
 {
+    const bool far = !panels && OD_PLACES * g->channels * g->filters > MANY_BYTES / 4;
+    const double weight = far ? 56 : 18;
     const double pairs = (double)g->channels * (double)g->filters;
     const double points = (double)g->images * (double)g->out[0] * (double)g->out[1];
     const double numbers = (double)g->tiles * (double)(g->channels + g->filters);
-    const double tiles = OD_PLACES * ((double)g->tiles * pairs + 16 * numbers + 56 * pairs);
+    const double tiles = OD_PLACES * ((double)g->tiles * pairs + 16 * numbers + weight * pairs);
     return tiles < 0.9 * 9 * points * pairs;
 }
 
@@ -94,32 +103,67 @@ static uint32_t workers_of(const tn_call *c)
     return asked ? asked : (uint32_t)omp_get_max_threads();
 }
 
+static bool by_panels(const od_winograd *g)
+{
+    return g->columns < g->filters;
+}
+
+// How many of each matrix there are: one for all workers, or one for each.
+typedef struct od_sharing {
+    int64_t u, v, m;
+} od_sharing;
+
+static od_sharing sharing_of(const od_winograd *g, uint32_t workers)
+{
+    if (by_panels(g)) return (od_sharing){workers, 1, workers};
+    const int64_t blocks = g->kind == OD_WINO_WEIGHT ? 1 : workers;
+    return (od_sharing){1, blocks, blocks};
+}
+
 static uint64_t bytes_of(const od_winograd *g, uint32_t workers)
 {
-    const int64_t blocks = g->kind == OD_WINO_WEIGHT ? 1 : workers;
-    const int64_t n = g->step_u + blocks * (g->step_v + g->step_m);
+    const od_sharing s = sharing_of(g, workers);
+    const int64_t n = s.u * g->step_u + s.v * g->step_v + s.m * g->step_m;
     return (uint64_t)(OD_PLACES * n) * sizeof(float);
+}
+
+static void set_steps(od_winograd *g)
+{
+    // Places lie a vector more apart than they need: powers of two would share lines of the cache.
+    g->step_u = g->channels * g->columns + OD_LANES;
+    g->step_v = g->block * g->channels + OD_LANES;
+    g->step_m = g->block * g->columns + OD_LANES;
 }
 
 static void set_block(od_winograd *g, int64_t most, int64_t parts)
 {
     const int64_t blocks = ((g->tiles + most - 1) / most + parts - 1) / parts * parts;
     g->block = (g->tiles + blocks - 1) / blocks;
-    // Places lie a vector more apart than they need: powers of two would share lines of the cache.
-    g->step_u = g->channels * g->filters + OD_LANES;
-    g->step_v = g->block * g->channels + OD_LANES;
-    g->step_m = g->block * g->filters + OD_LANES;
+    set_steps(g);
+}
+
+// Panels for all workers, of weights that would leave the cache and tiles that do not; false:
+// blocks.
+static bool choose_panels(od_winograd *g, const tn_call *c, uint64_t limit)
+{
+    const uint32_t workers = workers_of(c);
+    const int64_t size = sizeof(float), u = OD_PLACES * g->channels * g->filters * size;
+    g->columns = COLUMNS;
+    g->block = g->tiles;
+    set_steps(g);
+    return u > MANY_BYTES && OD_PLACES * g->step_v * size <= TILES_BYTES &&
+           g->filters % COLUMNS == 0 && g->filters / COLUMNS >= workers &&
+           bytes_of(g, workers) <= limit;
 }
 
 // Sizes of blocks; false: the convolution's parameter `workspace` (MB) is too small.
-static bool choose_block(od_winograd *g, const tn_call *c)
+static bool choose_block(od_winograd *g, const tn_call *c, uint64_t limit)
 {
     const uint32_t workers = workers_of(c);
-    const int64_t megabytes = tn_call_i64(c, "workspace", 1024);
-    const uint64_t limit = megabytes < 1 << 20 ? (uint64_t)megabytes << 20 : UINT64_MAX;
     const bool shared = g->kind == OD_WINO_WEIGHT;
     const int64_t row = OD_PLACES * (g->channels + g->filters) * (int64_t)sizeof(float);
     int64_t most = (shared ? SHARED_BYTES : BLOCK_BYTES) / row;
+    g->columns = g->filters;
     do {
         if (most < LEAST_BLOCK) most = LEAST_BLOCK;
         set_block(g, most, shared ? 1 : workers);
@@ -156,7 +200,10 @@ static bool winograd_of(const tn_call *c, const od_tail *tail, od_winograd *g, v
     g->down = (g->out[0] + OD_TILE - 1) / OD_TILE;
     g->across = (g->out[1] + OD_TILE - 1) / OD_TILE;
     g->tiles = g->images * g->down * g->across;
-    return is_less(g) && choose_block(g, c);
+    const int64_t megabytes = tn_call_i64(c, "workspace", 1024);
+    const uint64_t limit = megabytes < 1 << 20 ? (uint64_t)megabytes << 20 : UINT64_MAX;
+    const bool panels = choose_panels(g, c, limit);
+    return is_less(g, panels) && (panels || choose_block(g, c, limit));
 }
 
 bool od_is_winograd(const tn_call *c, const od_tail *tail, bool as_it_lies)
@@ -187,8 +234,8 @@ tn_status od_winograd_layouts(const tn_call *c, tn_layout *in, tn_layout *out)
 // What a kernel keeps of it, besides its od_state.
 struct od_winograd_state {
     od_winograd g;
-    uint32_t workers, data, result;          // inputs; result: of the gradient of the weight
-    uint64_t u, v, m, zeros, each_v, each_m; // bytes into scratch; from worker to worker
+    uint32_t workers, data, result; // inputs; result: of the gradient of the weight
+    uint64_t u, v, m, zeros, each_u, each_v, each_m; // bytes into scratch; from worker to worker
     bool bias;
 };
 
@@ -210,12 +257,13 @@ tn_status od_winograd_add(tn_sdk_kernel *k, const tn_call *c, const od_tail *tai
     if (!w) return tn_fail(k->host, TN_E_NOMEM, "%s: no memory for a kernel", c->op->name);
     *w = (struct od_winograd_state){.g = g, .data = v.from, .workers = workers_of(c)};
     w->bias = g.kind == OD_WINO_FORWARD && od_input(c, 2);
-    const int64_t blocks = g.kind == OD_WINO_WEIGHT ? 1 : w->workers;
+    const od_sharing each = sharing_of(&g, w->workers);
+    w->each_u = (uint64_t)(OD_PLACES * g.step_u) * sizeof(float);
     w->each_v = (uint64_t)(OD_PLACES * g.step_v) * sizeof(float);
     w->each_m = (uint64_t)(OD_PLACES * g.step_m) * sizeof(float);
-    w->u = room(info, OD_PLACES * g.step_u);
-    w->v = room(info, blocks * OD_PLACES * g.step_v);
-    w->m = room(info, blocks * OD_PLACES * g.step_m);
+    w->u = room(info, each.u * OD_PLACES * g.step_u);
+    w->v = room(info, each.v * OD_PLACES * g.step_v);
+    w->m = room(info, each.m * OD_PLACES * g.step_m);
     w->zeros = room(info, g.channels > g.filters ? g.channels : g.filters);
     s->workers = od_threads(c);
     s->winograd = w;
@@ -285,6 +333,34 @@ static void weight_gradients(void *ctx, int64_t begin, int64_t end, uint32_t wor
     od_tiles_weight_gradient(&j->w->g, j->u, (float *)j->a->out[0].host, begin, end);
 }
 
+static void turn_data(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const job *j = ctx;
+    (void)worker;
+    od_tiles_data(&j->w->g, j->data, j->zeros, j->v, (od_tiles){begin, end - begin, begin});
+}
+
+static void whole_panels(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const job *j = ctx;
+    od_winograd g = j->w->g;
+    float *u = (float *)(void *)((char *)j->u + worker * j->w->each_u);
+    float *m = (float *)(void *)((char *)j->m + worker * j->w->each_m);
+    const od_tiles tiles = {0, g.tiles, 0};
+    for (int64_t i = begin; i < end; i++) {
+        g.begin = i * COLUMNS;
+        if (g.kind == OD_WINO_WEIGHT) {
+            od_tiles_gradient(&g, j->result, j->zeros, m, tiles);
+            od_tiles_sums(&g, j->v, m, u, tiles, 0, OD_PLACES);
+            od_tiles_weight_gradient(&g, u, (float *)j->a->out[0].host, 0, COLUMNS);
+        } else {
+            od_tiles_weight(&g, j->weight, u, 0, od_tiles_weight_items(&g));
+            od_tiles_products(&g, j->v, u, m, g.tiles);
+            od_tiles_results(&g, m, j->bias, j->result, tiles);
+        }
+    }
+}
+
 enum { WEIGHT_GRAIN = 32, TILE_GRAIN = 4, PLACE_GRAIN = 2, FILTER_GRAIN = 4 };
 
 static void run_gradient(const tn_sdk_kernel *k, const tn_run_args *a, job *j)
@@ -323,11 +399,14 @@ tn_status od_winograd_run(const tn_sdk_kernel *k, const tn_run_args *a,
              .m = scratch_at(a, w->m)};
     memset(scratch_at(a, w->zeros), 0,
            (size_t)(g->channels > g->filters ? g->channels : g->filters) * sizeof(float));
-    if (gradient) {
+    if (by_panels(g)) {
+        tn_parallel(k, &mine, g->tiles, TILE_GRAIN, turn_data, &j);
+        tn_parallel(k, &mine, g->filters / COLUMNS, 1, whole_panels, &j);
+    } else if (gradient) {
         run_gradient(k, &mine, &j);
-        return TN_OK;
+    } else {
+        tn_parallel(k, &mine, od_tiles_weight_items(g), WEIGHT_GRAIN, turn_weights, &j);
+        tn_parallel(k, &mine, (g->tiles + g->block - 1) / g->block, 1, whole_blocks, &j);
     }
-    tn_parallel(k, &mine, od_tiles_weight_items(g), WEIGHT_GRAIN, turn_weights, &j);
-    tn_parallel(k, &mine, (g->tiles + g->block - 1) / g->block, 1, whole_blocks, &j);
     return TN_OK;
 }

@@ -34,6 +34,7 @@ typedef struct od_winograd {
     int64_t images, in[2], out[2], pad[2]; // of data and results: height, width
     int64_t channels, filters;             // of data, of results
     int64_t down, across, tiles;           // tiles of a picture, and of all
+    int64_t begin, columns;                // filters begin … of them are in u and m
     int64_t block;                         // tiles that a worker, or all of them, take at a time
     int64_t step_u, step_v, step_m;        // elements from one place to the next of u, v, m
     bool adds, relu;                       // to what is there; then max(x, 0)
@@ -47,9 +48,9 @@ typedef struct od_tiles {
 // Matrices of all places, by place:
 //
 //     u    weight: panels of OD_PANEL columns (or what is left), each (channels, columns);
-//          its gradient: (filters, channels)
+//          its gradient: (columns, channels)
 //     v    data: (tiles, channels)
-//     m    results: (tiles, filters)
+//     m    results: (tiles, columns)
 
 bool od_tiles_ready(void); // has this machine the instructions?
 // u from the weight: items are rows of panels.
@@ -69,7 +70,7 @@ void od_tiles_sums(const od_winograd *g, const float *v, const float *m, float *
 // Results from m. bias: g->filters, or NULL.
 void od_tiles_results(const od_winograd *g, const float *m, const float *bias, float *y,
                       od_tiles tiles);
-// Filters begin … end - 1 of the gradient of the weight, from u.
+// Rows begin … end - 1 of u to the gradient of the weight.
 void od_tiles_weight_gradient(const od_winograd *g, const float *u, float *dw, int64_t begin,
                               int64_t end);
 

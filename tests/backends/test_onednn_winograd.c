@@ -42,7 +42,8 @@ static const window windows[] = {
     {"kernel=(3,3); pad=(1,1); num_filter=80; no_bias=1", {8, 48, 9, 16}, true}, // panel of 16
     {"kernel=(3,3); pad=(0,2); num_filter=48", {4, 64, 23, 15}, true},
     {"kernel=(3,3); pad=(2,0); num_filter=112", {5, 96, 14, 17}, true},
-    {"kernel=(3,3); num_filter=64; pad=(1,1)", {11, 64, 14, 15}, true}, // some blocks
+    {"kernel=(3,3); num_filter=64; pad=(1,1)", {11, 64, 14, 15}, true},  // some blocks
+    {"kernel=(3,3); num_filter=256; pad=(1,1)", {2, 192, 14, 13}, true}, // by panels of filters
     {"kernel=(3,3); num_filter=32; pad=(1,1); workspace=0", {5, 32, 16, 16}, false},
     {"kernel=(3,3); num_filter=32; pad=(3,3)", {5, 32, 16, 16}, false},
     {"kernel=(3,3); num_filter=40; pad=(1,1)", {5, 32, 16, 16}, false},
@@ -122,11 +123,10 @@ static void sums_and_functions_are_taken(void)
 
 // ------------------------------------------------------------------ threads
 
-static void every_number_of_threads_gives_the_same_bits(void)
+static void check_bits(const window *w)
 {
-    if (!wide_ready()) return;
-    now = &windows[4];
-    const tn_dims data = {4, now->data};
+    const tn_dims data = {4, w->data};
+    now = w;
     tn_exec *wanted = bind_net(net_window, data, "onednn,reference", true, 1);
     step(wanted, true);
     for (int32_t threads = 2; wanted && threads < 8; threads += 2) {
@@ -140,6 +140,13 @@ static void every_number_of_threads_gives_the_same_bits(void)
         tn_exec_free(got);
     }
     tn_exec_free(wanted);
+}
+
+static void every_number_of_threads_gives_the_same_bits(void)
+{
+    if (!wide_ready()) return;
+    check_bits(&windows[4]); // by blocks
+    check_bits(&windows[5]); // by panels
 }
 
 // ------------------------------------------------------------------ the option
