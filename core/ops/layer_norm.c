@@ -102,6 +102,55 @@ static tn_status layer_expand(const tn_builder *b)
     return TN_OK;
 }
 
+// With x̂ = (x - mean) / std, g = dy gamma and means along the axis, of k elements:
+//
+//     dx = (g - mean(g) - x̂ mean(g x̂)) / std        dgamma = Σ dy x̂        dbeta = Σ dy
+//
+// over all other axes, and, where somebody uses mean and std,
+//
+//     dx += dmean / k + dstd x̂ / k
+
+static tn_sym with_statistics(const tn_builder *b, tn_sym dx, tn_sym dmean, tn_sym dstd)
+{
+    const layer_params *p = b->params;
+    const tn_sym x = tn_grad_in(b, 0), x_wide = tni_wide(b, x);
+    char axes[TN_TEXT], share[TN_TEXT];
+    tn_text(axes, "axis=(%lld,); keepdims=1", (long long)p->axis);
+    tn_text(share, "axis=(%lld,); keepdims=1; scale_by_count=1", (long long)p->axis);
+    tn_sym sum = dx ? tni_wide(b, dx) : 0;
+    if (dmean) {
+        const tn_sym part = spread(b, share, tni_wide(b, dmean), x_wide);
+        sum = sum ? tni_call2(b, "elemwise_add", sum, part) : part;
+    }
+    if (dstd) {
+        const tn_sym mean = spread(b, axes, tni_wide(b, tn_grad_out(b, 1)), x_wide);
+        const tn_sym scale =
+            tni_call2(b, "_div", tni_wide(b, dstd), tni_wide(b, tn_grad_out(b, 2)));
+        const tn_sym part = tni_call2(b, "_mul", spread(b, share, scale, x_wide),
+                                      tni_call2(b, "_sub", x_wide, mean));
+        sum = sum ? tni_call2(b, "elemwise_add", sum, part) : part;
+    }
+    return tni_call2(b, "_narrow", sum, x);
+}
+
+static tn_status layer_gradient(const tn_builder *b)
+{
+    const layer_params *p = b->params;
+    char text[TN_TEXT], eps[TNI_NUMBER];
+    const tn_sym dy = tn_grad_head(b, 0), dmean = tn_grad_head(b, 1), dstd = tn_grad_head(b, 2);
+    tn_sym dx = 0;
+    if (dy) {
+        tn_text(text, "axis=%lld; eps=%s", (long long)p->axis, tni_number(eps, p->eps));
+        const tn_sym first = TN_EMIT(b, "_backward_LayerNorm", text, dy, tn_grad_in(b, 0),
+                                     tn_grad_in(b, 1), tn_grad_out(b, 1), tn_grad_out(b, 2));
+        dx = b->result(b->ctx, first, 0);
+        for (uint32_t i = 1; i < 3; i++) tn_grad_set(b, i, b->result(b->ctx, first, i));
+    }
+    if (dmean || dstd) dx = with_statistics(b, dx, dmean, dstd);
+    if (dx) tn_grad_set(b, 0, dx);
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_layer_norm = TN_OP(
         .name = "LayerNorm",
         .doc = "Normalises the elements along an axis, of each place by itself, to mean 0 and "
@@ -118,7 +167,73 @@ const tn_op_decl tni_op_layer_norm = TN_OP(
         .params = TN_PARAMS(TN_PARAM(layer_params, axis, TN_P_I64, .def = "-1",
                                      .doc = "the axis; negative: from the end"),
                             EPS, MEAN_VAR),
-        .params_size = sizeof(layer_params), .infer_shape = layer_shape, .expand = layer_expand);
+        .params_size = sizeof(layer_params), .infer_shape = layer_shape, .gradient = layer_gradient,
+        .expand = layer_expand);
+
+static tn_status layer_backward_shape(const tn_infer *io)
+{
+    const layer_params *p = io->params;
+    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
+    TNI_TRY(tni_link(io, TNI_IN(1), TNI_OUT(0)));
+    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
+    TNI_TRY(tni_link(io, TNI_IN(3), TNI_IN(4)));
+    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
+    const tn_shape x = tni_shape(io, TNI_IN(1));
+    if (x.ndim < 0) return tni_merge(io, TNI_IN(2), tn_shape_rank(1));
+    const int32_t axis = tn_axis(p->axis, x.ndim);
+    if (axis < 0)
+        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes",
+                             (long long)p->axis, x.ndim);
+    tn_shape mean = x;
+    mean.dim[axis] = 1;
+    TNI_TRY(tni_merge(io, TNI_IN(2), tn_shape_1d(x.dim[axis])));
+    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
+    for (uint32_t i = 3; i < 5; i++) TNI_TRY(tni_merge(io, TNI_IN(i), mean));
+    return TN_OK;
+}
+
+// The moments of halves are rounded: found again, they are not.
+static tn_status layer_backward_expand(const tn_builder *b)
+{
+    const layer_params *p = b->params;
+    const tn_dtype dtype = b->dtype(b->ctx, tn_grad_in(b, 1));
+    const tn_sym dy = tni_wide(b, tn_grad_in(b, 0)), x = tni_wide(b, tn_grad_in(b, 1));
+    char axes[TN_TEXT], others[TN_TEXT];
+    tn_sym mean = tn_grad_in(b, 3), std = tn_grad_in(b, 4), normal;
+    tn_text(axes, "axis=(%lld,); keepdims=1", (long long)p->axis);
+    tn_text(others, "axis=(%lld,); exclude=1", (long long)p->axis);
+    if (dtype == TN_F16 || dtype == TN_BF16)
+        normal = normalised(b, x, axes, &mean, &std);
+    else
+        normal = tni_call2(b, "_div", tni_call2(b, "_sub", x, spread(b, axes, mean, x)),
+                           spread(b, axes, std, x));
+    const tn_sym g = tni_call2(b, "_mul", dy, spread(b, others, tni_wide(b, tn_grad_in(b, 2)), x));
+    const tn_sym product = tni_call2(b, "_mul", g, normal);
+    const tn_sym slope = spread(b, axes, tn_emit(b, "mean", axes, &product, 1), x);
+    const tn_sym level = spread(b, axes, tn_emit(b, "mean", axes, &g, 1), x);
+    const tn_sym dx =
+        tni_call2(b, "_sub", tni_call2(b, "_sub", g, level), tni_call2(b, "_mul", normal, slope));
+    const tn_sym dgamma = tni_call2(b, "_mul", dy, normal);
+    tni_set_narrow(b, 0, tni_call2(b, "_div", dx, spread(b, axes, std, x)));
+    tni_set_narrow(b, 1, tn_emit(b, "sum", others, &dgamma, 1));
+    tni_set_narrow(b, 2, tn_emit(b, "sum", others, &dy, 1));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_backward_layer_norm =
+    TN_OP(.name = "_backward_LayerNorm", .flags = TN_OP_INTERNAL,
+          .doc = "Gradients of LayerNorm's data, gamma and beta.",
+          .inputs =
+              TN_PORTS(TN_PORT(.name = "dy"), TN_PORT(.name = "data"), TN_PORT(.name = "gamma"),
+                       TN_PORT(.name = "mean", .doc = "that the forward found"),
+                       TN_PORT(.name = "std", .doc = "that the forward found")),
+          .outputs = TN_PORTS(TN_PORT(.name = "data_grad"), TN_PORT(.name = "gamma_grad"),
+                              TN_PORT(.name = "beta_grad")),
+          .params = TN_PARAMS(TN_PARAM(layer_params, axis, TN_P_I64, .def = "-1",
+                                       .doc = "the axis; negative: from the end"),
+                              EPS),
+          .params_size = sizeof(layer_params), .infer_shape = layer_backward_shape,
+          .expand = layer_backward_expand);
 
 // ------------------------------------------------------------------ GroupNorm
 //

@@ -62,7 +62,7 @@ extern const tn_plugin tni_core_plugin;
     /* crop.c */ X(crop) X(backward_crop) X(up_sampling) X(enlarge_like) X(backward_enlarge) \
     /* repeat.c */ X(repeat) X(reverse) \
     /* entropy.c */ X(softmax_activation) X(softmax_cross_entropy) X(svm_output) \
-    /* layer_norm.c */ X(layer_norm) X(group_norm) X(rms_norm) \
+    /* layer_norm.c */ X(layer_norm) X(backward_layer_norm) X(group_norm) X(rms_norm) \
     /* instance.c */ X(instance_norm) X(l2_normalization) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \

@@ -227,6 +227,28 @@ static void long_functions_are_computed_apart(void)
     }
 }
 
+// ------------------------------------------------------------------ layer norm
+
+static tn_symbol net_layer_norm(void)
+{
+    tn_symbol x = layer("FullyConnected", "fc1", "num_hidden=40; flatten=0", tn_var("data"));
+    x = layer("LayerNorm", "n", "eps=0.01", x);
+    x = layer("FullyConnected", "fc2", "num_hidden=5", x);
+    return layer("SoftmaxOutput", "out", NULL, x);
+}
+
+// Whole, forward and backward.
+static void layer_norms_have_a_gradient(void)
+{
+    if (!onednn_ready()) return;
+    tn_exec *e = trained(net_layer_norm, TN_DIMS(6, 7, 9));
+    if (!e) return;
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "LayerNorm"}), 1);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_LayerNorm", .impl = "ref"}), 0);
+    CU_ASSERT_EQUAL(rows_of(e, (count){.op = "_backward_LayerNorm"}), 1);
+    tn_exec_free(e);
+}
+
 // ------------------------------------------------------------------ columns
 
 // A convolution of these data, and whether the gradient of its data goes by columns, where products
@@ -379,4 +401,5 @@ TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows
              {"gradients that nobody reads need no room", gradients_that_nobody_reads_need_no_room},
              {"few channels go by columns", few_channels_go_by_columns},
              {"gradients of squares are one pass", gradients_of_squares_are_one_pass},
-             {"squares know what is largest", squares_know_what_is_largest})
+             {"squares know what is largest", squares_know_what_is_largest},
+             {"layer norms have a gradient", layer_norms_have_a_gradient})

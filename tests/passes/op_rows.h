@@ -347,6 +347,8 @@ static const op_row op_rows[] = {
     {"SVMOutput", "use_linear=1; margin=0.5", "2,4,3 2,4"},
     {"LayerNorm", NULL, "2,3,4 4 4"},
     {"LayerNorm", "axis=1; eps=0.1; output_mean_var=1", "2,3,4 3 3"},
+    {"_backward_LayerNorm", NULL, "2,3,4 2,3,4 4 2,3,1 2,3,1"},
+    {"_backward_LayerNorm", "axis=1; eps=0.1", "2,3,4 2,3,4 3 2,1,4 2,1,4"},
     {"GroupNorm", "num_groups=2", "2,4,3 4 4"},
     {"GroupNorm", "num_groups=3; output_mean_var=1", "2,3 3 3"},
     {"RMSNorm", NULL, "2,3,4 4"},
