@@ -6,9 +6,10 @@
 static const tn_kernel_row *const families[] = {
     blas_elementwise, blas_pointwise, blas_dense, blas_softmaxes, blas_loss,
     blas_reduce,      blas_shape,     blas_slice, blas_index,     blas_values,
-    blas_random,      blas_optimizer, blas_fuse,
+    blas_random,      blas_optimizer,
     blas_linalg,
-    blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_lrns,
+    blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_layer_norms, blas_lrns,
+    blas_fuse, // behind the batch norms, which have fused calls of their own
     blas_rnns, blas_rnn_backs,
     blas_alongs, blas_orders, blas_multinomials,
     blas_rois, blas_ctcs, blas_sparse_regs,
