@@ -51,10 +51,10 @@ static void *work(void *p)
 }
 
 // Runs all workers at once; all must come to the same number.
-static void run_all(worker *w)
+static void run_all(worker *w, void *(*what)(void *))
 {
     int started = 0;
-    while (started < THREADS && !pthread_create(&w[started].thread, NULL, work, &w[started]))
+    while (started < THREADS && !pthread_create(&w[started].thread, NULL, what, &w[started]))
         started++;
     CU_ASSERT_EQUAL(started, THREADS);
     for (int i = 0; i < started; i++) pthread_join(w[i].thread, NULL);
@@ -65,37 +65,48 @@ static void run_all(worker *w)
     CU_ASSERT_TRUE(w[0].result != 0);
 }
 
-// The thread sanitizer knows nothing of libgomp's barriers, so there the pool has one thread.
-static bool one_pool_thread(void)
-{
-    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
-    if (TN_SANITIZER != 3) return true;
-    tn_graph_free(bench.g);
-    tn_env_free(bench.env);
-    bench.env = tn_env_new(&(tn_env_options){
-        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths, .threads = 1});
-    bench.g = bench.env ? tn_graph_new(bench.env) : NULL;
-    return bench.g != NULL;
-}
-
 static void each_thread_binds_and_runs(void)
 {
     worker w[THREADS] = {{0}};
-    CU_ASSERT_TRUE_FATAL(one_pool_thread());
-    run_all(w);
+    run_all(w, work);
+}
+
+// The life of an env: its plugins are loaded while others load, use and leave the same files.
+static void *live(void *p)
+{
+    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
+    worker *w = p;
+    tn_env *env = tn_env_new(&(tn_env_options){
+        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+    tn_graph *g = env ? tn_graph_new(env) : NULL;
+    tn_exec *e = g ? bind_net(g) : NULL;
+    w->status = e ? tn_forward(e, true) : TN_E_INTERNAL;
+    if (!w->status) w->status = tn_backward(e, TN_NO_HEADS);
+    if (!w->status) w->result = tn_tensor_at(tn_exec_grad(e, "fc_weight"), 3);
+    tn_exec_free(e);
+    tn_graph_free(g);
+    tn_env_free(env);
+    return NULL;
+}
+
+static void each_thread_loads_plugins(void)
+{
+    for (int round = 0; round < 2; round++) {
+        worker w[THREADS] = {{0}};
+        run_all(w, live);
+    }
 }
 
 static void executors_bound_here_run_elsewhere(void)
 {
     worker w[THREADS] = {{0}};
     tn_graph *g[THREADS];
-    CU_ASSERT_TRUE_FATAL(one_pool_thread());
     for (int i = 0; i < THREADS; i++) {
         g[i] = tn_graph_new(bench.env);
         w[i].exec = bind_net(g[i]);
         CU_ASSERT_PTR_NOT_NULL_FATAL(w[i].exec);
     }
-    run_all(w);
+    run_all(w, work);
     for (int i = 0; i < THREADS; i++) {
         tn_exec_free(w[i].exec);
         tn_graph_free(g[i]);
@@ -119,6 +130,7 @@ static void the_budget_of_threads_reaches_the_kernels(void)
 }
 
 TN_TEST_MAIN({"each thread binds and runs", each_thread_binds_and_runs},
+             {"each thread loads plugins", each_thread_loads_plugins},
              {"executors bound here run elsewhere", executors_bound_here_run_elsewhere},
              {"the budget of threads reaches the kernels",
               the_budget_of_threads_reaches_the_kernels})
