@@ -8,6 +8,7 @@
 #include <math.h>
 #include <tenon/half.h>
 #include <tenon/layers.h>
+#include <tenon/shapes.h>
 
 #define BLAS_FLAGS (TN_K_REENTRANT | TN_K_DETERMINISTIC) // of every row here
 #define BLAS_WHOLE (TN_INTEGERS | TN_BIT(TN_BOOL))       // dtypes that int64 holds

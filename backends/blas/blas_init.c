@@ -54,22 +54,15 @@ static tn_status full(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
-// y[i] = start + ⌊i / repeat⌋ · step; without stop, start is the stop and counting begins at 0,
-// unless the length comes from elsewhere (infer_range).
 static tn_status arange(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     enum { CHUNK = 256 };
-    const tn_call *c = k->call;
-    const tn_value_info *y = c->out[0];
-    const bool only_stop =
-        isnan(tn_call_f64(c, "stop", NAN)) && !tn_call_bool(c, "infer_range", false);
-    const double start = only_stop ? 0 : tn_call_f64(c, "start", 0);
-    const double step = tn_call_f64(c, "step", 1);
-    const int64_t repeat = tn_call_i64(c, "repeat", 1);
+    const tn_value_info *y = k->call->out[0];
+    const tn_progress p = tn_progress_of(k->call);
     for (int64_t i = 0; i < y->size; i += CHUNK) {
         double v[CHUNK];
         const int64_t n = y->size - i < CHUNK ? y->size - i : CHUNK;
-        for (int64_t j = 0; j < n; j++) v[j] = start + (double)((i + j) / repeat) * step;
+        for (int64_t j = 0; j < n; j++) v[j] = p.start + (double)((i + j) / p.repeat) * p.step;
         blas_store_f64(y->dtype, a->out[0].host, i, n, v);
     }
     return TN_OK;

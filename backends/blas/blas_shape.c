@@ -29,43 +29,18 @@ static tn_status copy_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // ------------------------------------------------------------------ transpose, SwapAxis
 
-// The output's box in the input: out axis i walks along input axis order[i].
-static void permute(tn_sdk_kernel *k, const int32_t order[TN_MAX_NDIM])
+// The output's box in the input.
+static tn_status permute_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0];
     blas_box *box = k->state;
+    int32_t order[TN_MAX_NDIM];
+    const char *wrong = tn_axes_order(k->call, x->ndim, order);
+    (void)info;
+    if (wrong) return blas_no_axis(k, wrong);
     for (int32_t i = 0; i < x->ndim; i++)
         blas_box_add(box, x->dims[order[i]], tn_span(x, order[i] + 1, x->ndim));
     blas_box_collapse(box);
-}
-
-// axes () reverses all axes.
-static tn_status transpose_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    (void)info;
-    const int32_t ndim = k->call->in[0]->ndim;
-    const tn_ints axes = tn_call_ints(k->call, "axes");
-    int32_t order[TN_MAX_NDIM] = {0};
-    if (axes.n && axes.n != (size_t)ndim) return blas_no_axis(k, "axes");
-    for (int32_t i = 0; i < ndim; i++) {
-        order[i] = axes.n ? tn_axis(axes.v[i], ndim) : ndim - 1 - i;
-        if (order[i] < 0) return blas_no_axis(k, "axes");
-    }
-    permute(k, order);
-    return TN_OK;
-}
-
-static tn_status swap_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    (void)info;
-    const int32_t ndim = k->call->in[0]->ndim;
-    const int32_t a = blas_axis_param(k->call, "dim1", 0, ndim);
-    const int32_t b = blas_axis_param(k->call, "dim2", 0, ndim);
-    int32_t order[TN_MAX_NDIM];
-    if (a < 0) return blas_no_axis(k, "dim1");
-    if (b < 0) return blas_no_axis(k, "dim2");
-    for (int32_t i = 0; i < ndim; i++) order[i] = i == a ? b : i == b ? a : i;
-    permute(k, order);
     return TN_OK;
 }
 
@@ -256,8 +231,8 @@ const tn_kernel_row blas_shape[] = {
     COPY("expand_dims"),
     COPY("squeeze"),
     COPY("_identity_with_attr_like_rhs"),
-    ROW("transpose", sizeof(blas_box), transpose_setup, blas_gather_run),
-    ROW("SwapAxis", sizeof(blas_box), swap_setup, blas_gather_run),
+    ROW("transpose", sizeof(blas_box), permute_setup, blas_gather_run),
+    ROW("SwapAxis", sizeof(blas_box), permute_setup, blas_gather_run),
     ROW("Concat", sizeof(joint), concat_setup, join),
     ROW("_backward_Concat", sizeof(joint), concat_backward_setup, cut),
     ROW("SliceChannel", sizeof(joint), slice_channel_setup, cut),

@@ -2,6 +2,8 @@
 // and transposed values. All are reorders between two ways of walking through memory.
 //
 // Bytes are moved, whatever they mean, so every dtype stays exact.
+#include <tenon/shapes.h>
+
 #include "onednn.h"
 
 // Axes with their strides in input and output, in elements. Stride 0: the axis is repeated.
@@ -232,30 +234,11 @@ static tn_status spread_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // ------------------------------------------------------------------ other orders of axes
 
-// order[i]: which axis of the input is axis i of the output. false: there is no such axis.
-static bool order_of(const tn_call *c, int32_t order[TN_MAX_NDIM])
-{
-    const int32_t n = c->in[0]->ndim;
-    if (strcmp(c->op->name, "SwapAxis") == 0) {
-        const int32_t a = tn_axis(tn_call_i64(c, "dim1", 0), n);
-        const int32_t b = tn_axis(tn_call_i64(c, "dim2", 0), n);
-        for (int32_t i = 0; i < n; i++) order[i] = i == a ? b : i == b ? a : i;
-        return a >= 0 && b >= 0;
-    }
-    const tn_ints axes = tn_call_ints(c, "axes");
-    if (axes.n && axes.n != (size_t)n) return false;
-    for (int32_t i = 0; i < n; i++) {
-        order[i] = axes.n ? tn_axis(axes.v[i], n) : n - 1 - i;
-        if (order[i] < 0) return false;
-    }
-    return true;
-}
-
 static const char *order_cannot(const tn_call *c)
 {
     int32_t order[TN_MAX_NDIM];
     if (c->out[0]->size == 0) return od_no_elements;
-    return order_of(c, order) ? NULL : "it has no such axis";
+    return tn_axes_order(c, c->in[0]->ndim, order) ? "it has no such axis" : NULL;
 }
 
 static tn_status order_setup(tn_sdk_kernel *k, tn_kernel_info *info)
@@ -264,7 +247,7 @@ static tn_status order_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     int64_t from[TN_MAX_NDIM], to[TN_MAX_NDIM];
     int32_t order[TN_MAX_NDIM] = {0};
     walk w = {0};
-    order_of(k->call, order);
+    tn_axes_order(k->call, x->ndim, order);
     steps_of(x, from);
     steps_of(y, to);
     for (int32_t i = 0; i < y->ndim; i++) add_axis(&w, y->dims[i], from[order[i]], to[i]);

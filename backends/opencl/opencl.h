@@ -15,6 +15,7 @@
 #include <tenon/half.h>
 #include <tenon/kernel.h>
 #include <tenon/layers.h>
+#include <tenon/shapes.h>
 
 #include "opencl_counters.h"
 

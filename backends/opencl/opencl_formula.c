@@ -198,12 +198,11 @@ static bool fill(const tn_call *c, ocl_formula *f)
 // y[i] = start + (i / repeat) step; i is the element's number.
 static bool arange(const tn_call *c, ocl_formula *f)
 {
-    const bool only_stop =
-        isnan(tn_call_f64(c, "stop", NAN)) && !tn_call_bool(c, "infer_range", false);
+    const tn_progress p = tn_progress_of(c);
     *f = (ocl_formula){.text = "c0 + (A)(i / (int)c2) * c1", .n_constants = 3};
-    f->constant[0] = only_stop ? 0 : tn_call_f64(c, "start", 0);
-    f->constant[1] = tn_call_f64(c, "step", 1);
-    f->constant[2] = (double)tn_call_i64(c, "repeat", 1);
+    f->constant[0] = p.start;
+    f->constant[1] = p.step;
+    f->constant[2] = (double)p.repeat;
     if (f->constant[2] > INT32_MAX) return false;
     return ocl_is_float(c->out[0]->dtype) ||
            (f->constant[0] == floor(f->constant[0]) && f->constant[1] == floor(f->constant[1]));

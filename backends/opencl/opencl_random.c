@@ -96,18 +96,9 @@ static tn_status dropout_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *c = k->call;
     const tn_value_info *x = c->in[0];
-    const tn_ints axes = tn_call_ints(c, "axes");
-    bool shared[TN_MAX_NDIM] = {false};
-    for (size_t i = 0; i < axes.n; i++) {
-        const int32_t axis = tn_axis(axes.v[i], x->ndim);
-        if (axis < 0) return ocl_no_axis(k, "axes");
-        shared[axis] = true;
-    }
-    int64_t stride[TN_MAX_NDIM], next = 1;
-    for (int32_t axis = x->ndim; axis-- > 0;) {
-        stride[axis] = shared[axis] ? 0 : next;
-        if (!shared[axis]) next *= x->dims[axis];
-    }
+    int64_t stride[TN_MAX_NDIM];
+    const char *wrong = tn_draw_strides(k->call, x, stride);
+    if (wrong) return ocl_no_axis(k, wrong);
     ocl_box box = {0};
     for (int32_t axis = 0; axis < x->ndim; axis++) ocl_box_add(&box, x->dims[axis], stride[axis]);
     ocl_box_collapse(&box);

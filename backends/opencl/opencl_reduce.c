@@ -13,15 +13,8 @@ typedef struct reduction {
 
 tn_status ocl_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x, bool gone[TN_MAX_NDIM])
 {
-    const tn_ints axes = tn_call_ints(k->call, "axis");
-    const bool exclude = tn_call_bool(k->call, "exclude", false);
-    for (int32_t axis = 0; axis < x->ndim; axis++) gone[axis] = exclude || axes.n == 0;
-    for (size_t i = 0; i < axes.n; i++) {
-        const int32_t axis = tn_axis(axes.v[i], x->ndim);
-        if (axis < 0) return ocl_no_axis(k, "axis");
-        gone[axis] = !exclude;
-    }
-    return TN_OK;
+    const char *wrong = tn_reduced_axes(k->call, x, gone);
+    return wrong ? ocl_no_axis(k, wrong) : TN_OK;
 }
 
 static reduction split(const tn_value_info *x, const bool gone[TN_MAX_NDIM])

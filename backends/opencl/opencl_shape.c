@@ -51,28 +51,16 @@ static void clear(ocl_plan *p)
 // ------------------------------------------------------------------ transpose,
 // broadcasting
 
-// axes () reverses all axes; SwapAxis has dim1 and dim2.
 static tn_status permute_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0];
-    const tn_ints axes = tn_call_ints(k->call, "axes");
-    const bool swap = strcmp(k->call->op->name, "SwapAxis") == 0;
-    const int32_t d1 = swap ? tn_axis(tn_call_i64(k->call, "dim1", 0), x->ndim) : 0;
-    const int32_t d2 = swap ? tn_axis(tn_call_i64(k->call, "dim2", 0), x->ndim) : 0;
+    int32_t order[TN_MAX_NDIM];
+    const char *wrong = tn_axes_order(k->call, x->ndim, order);
     ocl_box box = {0};
     (void)info;
-    if (d1 < 0) return ocl_no_axis(k, "dim1");
-    if (d2 < 0) return ocl_no_axis(k, "dim2");
-    if (axes.n && axes.n != (size_t)x->ndim) return ocl_no_axis(k, "axes");
-    for (int32_t i = 0; i < x->ndim; i++) {
-        const int32_t from = swap     ? (i == d1   ? d2
-                                         : i == d2 ? d1
-                                                   : i)
-                             : axes.n ? tn_axis(axes.v[i], x->ndim)
-                                      : x->ndim - 1 - i;
-        if (from < 0) return ocl_no_axis(k, "axes");
-        ocl_box_add(&box, x->dims[from], tn_span(x, from + 1, x->ndim));
-    }
+    if (wrong) return ocl_no_axis(k, wrong);
+    for (int32_t i = 0; i < x->ndim; i++)
+        ocl_box_add(&box, x->dims[order[i]], tn_span(x, order[i] + 1, x->ndim));
     ocl_plan *p = ocl_begin(k);
     gather(p, 0, 0, box);
     return ocl_end(p);
@@ -147,39 +135,18 @@ static tn_status slice_channel_backward_setup(tn_sdk_kernel *k, tn_kernel_info *
 
 // ------------------------------------------------------------------ slice
 
-// Where the walk along an axis of extent n starts: None is the first element in
-// the direction of the step, negative numbers count from the end.
-static int64_t first_of(int64_t begin, int64_t step, int64_t n)
-{
-    if (begin == TN_NONE_I64) return step > 0 ? 0 : n - 1;
-    if (begin < 0) begin += n;
-    const int64_t last = step > 0 ? n : n - 1;
-    return begin < 0 ? 0 : begin > last ? last : begin;
-}
-
-static int64_t entry(tn_ints list, int32_t i, int64_t fallback)
-{
-    return (size_t)i < list.n && list.v[i] != TN_NONE_I64 ? list.v[i] : fallback;
-}
-
 // The box of `part` in `whole`; the extents of part already say where each axis
 // ends.
 static tn_status slice_box(const tn_sdk_kernel *k, const tn_value_info *whole,
                            const tn_value_info *part, ocl_box *box)
 {
-    const tn_call *c = k->call;
-    const bool one = strstr(c->op->name, "slice_axis") != NULL;
-    const tn_ints begin = tn_call_ints(c, "begin"), steps = tn_call_ints(c, "step");
-    const int32_t at = one ? tn_axis(tn_call_i64(c, "axis", 0), whole->ndim) : 0;
-    if (at < 0) return ocl_no_axis(k, "axis");
-    for (int32_t axis = 0; axis < whole->ndim; axis++) {
-        const int64_t stride = tn_span(whole, axis + 1, whole->ndim);
-        const int64_t step = one ? 1 : entry(steps, axis, 1);
-        const int64_t from = !one         ? entry(begin, axis, TN_NONE_I64)
-                             : axis == at ? tn_call_i64(c, "begin", 0)
-                                          : 0;
-        box->start += first_of(from, step, whole->dims[axis]) * stride;
-        ocl_box_add(box, part->dims[axis], step * stride);
+    tn_cut cut[TN_MAX_NDIM];
+    const char *wrong = tn_cut_axes(k->call, whole, cut);
+    if (wrong) return ocl_no_axis(k, wrong);
+    for (int32_t i = 0; i < whole->ndim; i++) {
+        const int64_t stride = tn_span(whole, i + 1, whole->ndim);
+        box->start += cut[i].start * stride;
+        ocl_box_add(box, part->dims[i], cut[i].step * stride);
     }
     return TN_OK;
 }

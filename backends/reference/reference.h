@@ -8,6 +8,7 @@
 #include <math.h>
 #include <tenon/half.h>
 #include <tenon/layers.h>
+#include <tenon/shapes.h>
 
 #define REF_WHOLE (TN_INTEGERS | TN_BIT(TN_BOOL)) // dtypes that int64 holds
 
@@ -193,15 +194,8 @@ static inline tn_status ref_no_axis(const tn_sdk_kernel *k, const char *param)
 static inline tn_status ref_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x,
                                          bool gone[TN_MAX_NDIM])
 {
-    const tn_ints axes = tn_call_ints(k->call, "axis");
-    const bool exclude = tn_call_bool(k->call, "exclude", false);
-    for (int32_t axis = 0; axis < x->ndim; axis++) gone[axis] = exclude || axes.n == 0;
-    for (size_t i = 0; i < axes.n; i++) {
-        const int32_t axis = tn_axis(axes.v[i], x->ndim);
-        if (axis < 0) return ref_no_axis(k, "axis");
-        gone[axis] = !exclude;
-    }
-    return TN_OK;
+    const char *wrong = tn_reduced_axes(k->call, x, gone);
+    return wrong ? ref_no_axis(k, wrong) : TN_OK;
 }
 
 // Permits that output 0 is written over input i, where the two have as many bytes.

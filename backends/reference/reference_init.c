@@ -24,18 +24,11 @@ static tn_status full(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
-// y[i] = start + ⌊i / repeat⌋ · step; without stop, start is the stop and counting begins at 0,
-// unless the length comes from elsewhere (infer_range).
 static tn_status arange(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const tn_call *c = k->call;
+    const tn_progress p = tn_progress_of(k->call);
     const ref_array y = ref_out(k, a, 0);
-    const bool only_stop =
-        isnan(tn_call_f64(c, "stop", NAN)) && !tn_call_bool(c, "infer_range", false);
-    const double start = only_stop ? 0 : tn_call_f64(c, "start", 0);
-    const double step = tn_call_f64(c, "step", 1);
-    const int64_t repeat = tn_call_i64(c, "repeat", 1);
-    for (int64_t i = 0; i < y.n; i++) ref_put_real(y, i, start + (double)(i / repeat) * step);
+    for (int64_t i = 0; i < y.n; i++) ref_put_real(y, i, p.start + (double)(i / p.repeat) * p.step);
     return TN_OK;
 }
 

@@ -19,43 +19,18 @@ static tn_status copy_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // ------------------------------------------------------------------ transpose, SwapAxis
 
-// The output's box in the input: out axis i walks along input axis order[i].
-static void permute(tn_sdk_kernel *k, const int32_t order[TN_MAX_NDIM])
+// The output's box in the input.
+static tn_status permute_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0];
+    int32_t order[TN_MAX_NDIM];
     int64_t stride[TN_MAX_NDIM];
+    const char *wrong = tn_axes_order(k->call, x->ndim, order);
+    (void)info;
+    if (wrong) return ref_no_axis(k, wrong);
     ref_strides(x, stride);
     for (int32_t i = 0; i < x->ndim; i++)
         ref_box_add(k->state, x->dims[order[i]], stride[order[i]]);
-}
-
-// axes () reverses all axes.
-static tn_status transpose_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    (void)info;
-    const int32_t ndim = k->call->in[0]->ndim;
-    const tn_ints axes = tn_call_ints(k->call, "axes");
-    int32_t order[TN_MAX_NDIM] = {0};
-    if (axes.n && axes.n != (size_t)ndim) return ref_no_axis(k, "axes");
-    for (int32_t i = 0; i < ndim; i++) {
-        order[i] = axes.n ? tn_axis(axes.v[i], ndim) : ndim - 1 - i;
-        if (order[i] < 0) return ref_no_axis(k, "axes");
-    }
-    permute(k, order);
-    return TN_OK;
-}
-
-static tn_status swap_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    (void)info;
-    const int32_t ndim = k->call->in[0]->ndim;
-    const int32_t a = ref_axis_param(k->call, "dim1", 0, ndim);
-    const int32_t b = ref_axis_param(k->call, "dim2", 0, ndim);
-    int32_t order[TN_MAX_NDIM];
-    if (a < 0) return ref_no_axis(k, "dim1");
-    if (b < 0) return ref_no_axis(k, "dim2");
-    for (int32_t i = 0; i < ndim; i++) order[i] = i == a ? b : i == b ? a : i;
-    permute(k, order);
     return TN_OK;
 }
 
@@ -146,8 +121,8 @@ const tn_kernel_row ref_shape[] = {
     COPY("expand_dims"),
     COPY("squeeze"),
     COPY("_identity_with_attr_like_rhs"),
-    ROW("transpose", sizeof(ref_box), transpose_setup, ref_gather),
-    ROW("SwapAxis", sizeof(ref_box), swap_setup, ref_gather),
+    ROW("transpose", sizeof(ref_box), permute_setup, ref_gather),
+    ROW("SwapAxis", sizeof(ref_box), permute_setup, ref_gather),
     ROW("Concat", sizeof(joint), concat_setup, join),
     ROW("_backward_Concat", sizeof(joint), concat_backward_setup, cut),
     ROW("SliceChannel", sizeof(joint), slice_channel_setup, cut),

@@ -2,6 +2,7 @@
 // labels of SoftmaxOutput.
 #include <tenon/layers.h>
 
+#include "tests/backends/made_calls.h"
 #include "tests/tn_test.h"
 
 // ------------------------------------------------------------------ calls
@@ -13,13 +14,6 @@ typedef struct blob {
     int32_t bidirectional, dropout, mode, multi_output, preserve_shape, use_ignore, out_grad;
     int32_t normalization;
 } blob;
-
-#define PARAM(name_, choices_)                                                                 \
-    &(const tn_param_decl)                                                                     \
-    {                                                                                          \
-        .struct_size = sizeof(tn_param_decl), .offset = offsetof(blob, name_), .name = #name_, \
-        .choices = choices_                                                                    \
-    }
 
 static const tn_param_decl *const params[] = {
     PARAM(state_size, NULL),
@@ -38,25 +32,9 @@ static const tn_param_decl *const params[] = {
     NULL,
 };
 
-// A call with two inputs of these shapes.
-typedef struct made {
-    tn_op_decl op;
-    tn_value_info value[2];
-    const tn_value_info *in[2];
-    tn_call call;
-} made;
-
 static void make(made *m, const char *op, const blob *b, tn_dims first, tn_dims second)
 {
-    const tn_dims dims[] = {first, second};
-    *m = (made){.op = {.name = op, .params = params}};
-    for (int i = 0; i < 2; i++) {
-        m->value[i] =
-            (tn_value_info){.ndim = (int32_t)dims[i].ndim, .dims = dims[i].dim, .size = 1};
-        for (size_t k = 0; k < dims[i].ndim; k++) m->value[i].size *= dims[i].dim[k];
-        m->in[i] = &m->value[i];
-    }
-    m->call = (tn_call){.op = &m->op, .params = b, .n_in = 2, .in = m->in};
+    make_call(m, op, params, b, first, second);
 }
 
 // ------------------------------------------------------------------ RNN
