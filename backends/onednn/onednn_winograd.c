@@ -82,21 +82,6 @@ static bool takes_tail(od_winograd *g, const od_tail *tail)
     return true;
 }
 
-// Is it less work than the convolution itself? In multiplications of one core (of AVX-512), where a
-// number that is brought to or from a tile takes the time of 16, and one of a weight, whose
-// numbers lie far apart, that of 18, or 56 if it leaves the cache: then it may take nine tenths at
-// most.
-static bool is_less(const od_winograd *g, bool panels)
-{
-    const bool far = !panels && OD_PLACES * g->channels * g->filters > MANY_BYTES / 4;
-    const double weight = far ? 56 : 18;
-    const double pairs = (double)g->channels * (double)g->filters;
-    const double points = (double)g->images * (double)g->out[0] * (double)g->out[1];
-    const double numbers = (double)g->tiles * (double)(g->channels + g->filters);
-    const double tiles = OD_PLACES * ((double)g->tiles * pairs + 16 * numbers + weight * pairs);
-    return tiles < 0.9 * 9 * points * pairs;
-}
-
 static uint32_t workers_of(const tn_call *c)
 {
     const uint32_t asked = od_threads(c);
@@ -142,17 +127,21 @@ static void set_block(od_winograd *g, int64_t most, int64_t parts)
     set_steps(g);
 }
 
-// Panels for all workers, of weights that would leave the cache and tiles that do not; false:
-// blocks.
+static int64_t weight_bytes(const od_winograd *g)
+{
+    return OD_PLACES * g->channels * g->filters * (int64_t)sizeof(float);
+}
+
+// Panels, of weights that would leave the cache, and blocks of tiles that stay there; false: whole
+// weights. A gradient of the weight is a sum over all tiles, which are then one block.
 static bool choose_panels(od_winograd *g, const tn_call *c, uint64_t limit)
 {
     const uint32_t workers = workers_of(c);
-    const int64_t size = sizeof(float), u = OD_PLACES * g->channels * g->filters * size;
+    const int64_t row = OD_PLACES * g->channels * (int64_t)sizeof(float);
     g->columns = COLUMNS;
-    g->block = g->tiles;
-    set_steps(g);
-    return u > MANY_BYTES && OD_PLACES * g->step_v * size <= TILES_BYTES &&
-           g->filters % COLUMNS == 0 && g->filters / COLUMNS >= workers &&
+    set_block(g, TILES_BYTES / row > 0 ? TILES_BYTES / row : 1, 1);
+    return weight_bytes(g) > MANY_BYTES && g->filters % COLUMNS == 0 &&
+           g->filters / COLUMNS >= workers && (g->kind != OD_WINO_WEIGHT || g->block == g->tiles) &&
            bytes_of(g, workers) <= limit;
 }
 
@@ -162,7 +151,8 @@ static bool choose_block(od_winograd *g, const tn_call *c, uint64_t limit)
     const uint32_t workers = workers_of(c);
     const bool shared = g->kind == OD_WINO_WEIGHT;
     const int64_t row = OD_PLACES * (g->channels + g->filters) * (int64_t)sizeof(float);
-    int64_t most = (shared ? SHARED_BYTES : BLOCK_BYTES) / row;
+    const int64_t together = weight_bytes(g) > MANY_BYTES ? TILES_BYTES : SHARED_BYTES;
+    int64_t most = (shared ? together : BLOCK_BYTES) / row;
     g->columns = g->filters;
     do {
         if (most < LEAST_BLOCK) most = LEAST_BLOCK;
@@ -171,6 +161,23 @@ static bool choose_block(od_winograd *g, const tn_call *c, uint64_t limit)
         most /= 2;
     } while (most >= LEAST_BLOCK);
     return false;
+}
+
+// Is it less work than the convolution itself? In multiplications of one core (of AVX-512), where a
+// number that is brought to or from a tile takes the time of 16, and one of a weight, whose numbers
+// lie far apart, that of 18, for each block if it goes by panels; one that leaves the cache comes
+// back for each block, which takes 30. Then it may take nine tenths at most.
+static bool is_less(const od_winograd *g, uint32_t workers)
+{
+    const int64_t all = (g->tiles + g->block - 1) / g->block;
+    const double blocks = g->kind == OD_WINO_WEIGHT ? (double)all : (double)all / workers;
+    const bool far = weight_bytes(g) > MANY_BYTES;
+    const double weight = by_panels(g) ? 18 * (double)all : far ? 18 + 30 * blocks : 18;
+    const double pairs = (double)g->channels * (double)g->filters;
+    const double points = (double)g->images * (double)g->out[0] * (double)g->out[1];
+    const double numbers = (double)g->tiles * (double)(g->channels + g->filters);
+    const double tiles = OD_PLACES * ((double)g->tiles * pairs + 16 * numbers + weight * pairs);
+    return tiles < 0.9 * 9 * points * pairs;
 }
 
 // Fills in g; false: the call is something else, or slower this way.
@@ -202,8 +209,7 @@ static bool winograd_of(const tn_call *c, const od_tail *tail, od_winograd *g, v
     g->tiles = g->images * g->down * g->across;
     const int64_t megabytes = tn_call_i64(c, "workspace", 1024);
     const uint64_t limit = megabytes < 1 << 20 ? (uint64_t)megabytes << 20 : UINT64_MAX;
-    const bool panels = choose_panels(g, c, limit);
-    return is_less(g, panels) && (panels || choose_block(g, c, limit));
+    return (choose_panels(g, c, limit) || choose_block(g, c, limit)) && is_less(g, workers_of(c));
 }
 
 bool od_is_winograd(const tn_call *c, const od_tail *tail, bool as_it_lies)
@@ -337,7 +343,8 @@ static void turn_data(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const job *j = ctx;
     (void)worker;
-    od_tiles_data(&j->w->g, j->data, j->zeros, j->v, (od_tiles){begin, end - begin, begin});
+    const od_tiles part = {j->tiles.first + begin, end - begin, begin};
+    od_tiles_data(&j->w->g, j->data, j->zeros, j->v, part);
 }
 
 static void whole_panels(void *ctx, int64_t begin, int64_t end, uint32_t worker)
@@ -346,33 +353,37 @@ static void whole_panels(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     od_winograd g = j->w->g;
     float *u = (float *)(void *)((char *)j->u + worker * j->w->each_u);
     float *m = (float *)(void *)((char *)j->m + worker * j->w->each_m);
-    const od_tiles tiles = {0, g.tiles, 0};
     for (int64_t i = begin; i < end; i++) {
         g.begin = i * COLUMNS;
         if (g.kind == OD_WINO_WEIGHT) {
-            od_tiles_gradient(&g, j->result, j->zeros, m, tiles);
-            od_tiles_sums(&g, j->v, m, u, tiles, 0, OD_PLACES);
+            od_tiles_gradient(&g, j->result, j->zeros, m, j->tiles);
+            od_tiles_sums(&g, j->v, m, u, j->tiles, 0, OD_PLACES);
             od_tiles_weight_gradient(&g, u, (float *)j->a->out[0].host, 0, COLUMNS);
         } else {
             od_tiles_weight(&g, j->weight, u, 0, od_tiles_weight_items(&g));
-            od_tiles_products(&g, j->v, u, m, g.tiles);
-            od_tiles_results(&g, m, j->bias, j->result, tiles);
+            od_tiles_products(&g, j->v, u, m, j->tiles.n);
+            od_tiles_results(&g, m, j->bias, j->result, j->tiles);
         }
     }
 }
 
 enum { WEIGHT_GRAIN = 32, TILE_GRAIN = 4, PLACE_GRAIN = 2, FILTER_GRAIN = 4 };
 
-static void run_gradient(const tn_sdk_kernel *k, const tn_run_args *a, job *j)
+// Blocks of tiles that all workers share.
+static void run_blocks(const tn_sdk_kernel *k, const tn_run_args *a, job *j)
 {
     const od_winograd *g = &j->w->g;
     for (int64_t first = 0; first < g->tiles; first += g->block) {
         const int64_t left = g->tiles - first;
         j->tiles = (od_tiles){first, left < g->block ? left : g->block, 0};
-        tn_parallel(k, a, j->tiles.n, TILE_GRAIN, turn_tiles, j);
-        tn_parallel(k, a, OD_PLACES, PLACE_GRAIN, add_places, j);
+        if (by_panels(g)) {
+            tn_parallel(k, a, j->tiles.n, TILE_GRAIN, turn_data, j);
+            tn_parallel(k, a, g->filters / COLUMNS, 1, whole_panels, j);
+        } else {
+            tn_parallel(k, a, j->tiles.n, TILE_GRAIN, turn_tiles, j);
+            tn_parallel(k, a, OD_PLACES, PLACE_GRAIN, add_places, j);
+        }
     }
-    tn_parallel(k, a, g->filters, FILTER_GRAIN, weight_gradients, j);
 }
 
 static void *scratch_at(const tn_run_args *a, uint64_t at)
@@ -399,11 +410,9 @@ tn_status od_winograd_run(const tn_sdk_kernel *k, const tn_run_args *a,
              .m = scratch_at(a, w->m)};
     memset(scratch_at(a, w->zeros), 0,
            (size_t)(g->channels > g->filters ? g->channels : g->filters) * sizeof(float));
-    if (by_panels(g)) {
-        tn_parallel(k, &mine, g->tiles, TILE_GRAIN, turn_data, &j);
-        tn_parallel(k, &mine, g->filters / COLUMNS, 1, whole_panels, &j);
-    } else if (gradient) {
-        run_gradient(k, &mine, &j);
+    if (gradient || by_panels(g)) {
+        run_blocks(k, &mine, &j);
+        if (!by_panels(g)) tn_parallel(k, &mine, g->filters, FILTER_GRAIN, weight_gradients, &j);
     } else {
         tn_parallel(k, &mine, od_tiles_weight_items(g), WEIGHT_GRAIN, turn_weights, &j);
         tn_parallel(k, &mine, (g->tiles + g->block - 1) / g->block, 1, whole_blocks, &j);

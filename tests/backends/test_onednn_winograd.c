@@ -89,6 +89,31 @@ static void layers_agree_with_the_reference(void)
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) check_window(&windows[i]);
 }
 
+// More tiles than fit beside a panel: against oneDNN's convolution, as the reference takes long.
+static tn_symbol net_many_tiles(void)
+{
+    return layer("Convolution", "c", now->params, tn_var("data"));
+}
+
+static void many_tiles_and_channels_agree_with_the_convolution(void)
+{
+    static const window ways[] = {
+        {"kernel=(3,3); num_filter=192; pad=(1,1)", {7, 256, 33, 35}, true},
+        {"kernel=(3,3); num_filter=192; pad=(1,1); workspace=0", {7, 256, 33, 35}, false}};
+    tn_exec *e[2] = {NULL, NULL};
+    if (!wide_ready()) return;
+    for (int i = 0; i < 2; i++) {
+        now = &ways[i];
+        e[i] = bind_net(net_many_tiles, (tn_dims){4, now->data}, "onednn,reference", true, 2);
+        step(e[i], true);
+        if (e[i]) CU_ASSERT_EQUAL(rows_of(e[i], "Convolution"), now->ways);
+        if (e[i]) CU_ASSERT_EQUAL(rows_of(e[i], "_backward_Convolution_weight"), now->ways);
+    }
+    CU_ASSERT(e[0] && e[1] && all_near(e[0], e[1], 2e-5));
+    tn_exec_free(e[0]);
+    tn_exec_free(e[1]);
+}
+
 // ------------------------------------------------------------------ what follows
 
 // relu(c2(relu(c1(x))) + x), relu of which is not the last function everywhere: tanh stays with a
@@ -182,6 +207,8 @@ static void an_option_turns_it_off(void)
 }
 
 TN_TEST_MAIN({"layers agree with the reference", layers_agree_with_the_reference},
+             {"many tiles and channels agree with the convolution",
+              many_tiles_and_channels_agree_with_the_convolution},
              {"sums and functions are taken", sums_and_functions_are_taken},
              {"every number of threads gives the same bits",
               every_number_of_threads_gives_the_same_bits},
