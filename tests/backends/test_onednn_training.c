@@ -256,7 +256,7 @@ static void layer_norms_have_a_gradient(void)
 typedef struct window {
     const char *params;
     int64_t data[4];
-    bool by_columns;
+    bool by_columns; // or by taps
 } window;
 
 static const window windows[] = {
@@ -303,6 +303,44 @@ static void few_channels_go_by_columns(void)
 {
     if (!onednn_ready()) return;
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) check_window(&windows[i]);
+}
+
+// ------------------------------------------------------------------ taps
+
+// Convolutions of one channel, and whether the gradient of their weight is that of taps.
+static const window grays[] = {
+    {"kernel=(5,5); num_filter=20", {5, 1, 14, 13}, true},
+    {"kernel=(3,3); num_filter=17; stride=(2,1); no_bias=1", {3, 1, 23, 19}, true},
+    {"kernel=(2,8); num_filter=32; stride=(1,2)", {2, 1, 12, 27}, true},
+    {"kernel=(5,5); num_filter=16", {5, 1, 14, 13}, false}, // one vector of filters
+    {"kernel=(5,5); num_filter=33", {5, 1, 14, 13}, false},
+    {"kernel=(5,5); num_filter=20; pad=(0,1)", {5, 1, 14, 13}, false},
+    {"kernel=(5,5); num_filter=20; dilate=(1,2)", {5, 1, 14, 17}, false},
+    {"kernel=(3,9); num_filter=20", {5, 1, 14, 17}, false},
+    {"kernel=(5,5); num_filter=20", {5, 1, 11, 12}, false}, // few points
+    {"kernel=(5,5); num_filter=20", {5, 2, 14, 13}, false},
+};
+
+static void gray_pictures_go_by_taps(void)
+{
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof grays / sizeof *grays; i++) {
+        const tn_dims data = {4, grays[i].data};
+        now = &grays[i];
+        for (int32_t threads = 1; threads < 3; threads++) {
+            tn_exec *got = bind_net(net_window, data, "onednn,reference", true, threads);
+            tn_exec *wanted = bind_net(net_window, data, "reference", true, 0);
+            step(got, true);
+            step(wanted, true);
+            if (got && wanted && !all_near(got, wanted, 1e-4))
+                TN_CHECK_STR(now->params, "near the reference");
+            const count taps = {.op = "_backward_Convolution_weight", .impl = "taps"};
+            if (got && has_fast_products(got) && rows_of(got, taps) != now->by_columns)
+                TN_CHECK_STR(now->params, now->by_columns ? "by taps" : "a convolution");
+            tn_exec_free(got);
+            tn_exec_free(wanted);
+        }
+    }
 }
 
 // ------------------------------------------------------------------ squares
@@ -400,6 +438,7 @@ TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows
              {"batch norms take their relu", batch_norms_take_their_relu},
              {"gradients that nobody reads need no room", gradients_that_nobody_reads_need_no_room},
              {"few channels go by columns", few_channels_go_by_columns},
+             {"gray pictures go by taps", gray_pictures_go_by_taps},
              {"gradients of squares are one pass", gradients_of_squares_are_one_pass},
              {"squares know what is largest", squares_know_what_is_largest},
              {"layer norms have a gradient", layer_norms_have_a_gradient})
