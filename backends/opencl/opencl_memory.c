@@ -193,12 +193,15 @@ static tn_status issued(tn_device *device, tn_queue *queue, tn_event *e, cl_int 
                         tn_event **out)
 {
     if (!error) {
-        *out = e;
         error = clFlush(queue->queue);
-        return error ? ocl_failed(device, error, "sending commands") : TN_OK;
+        if (error) clReleaseEvent(e->event);
     }
-    keep(device, e);
-    return ocl_failed(device, error, "an event");
+    if (error) {
+        keep(device, e);
+        return ocl_failed(device, error, "an event");
+    }
+    *out = e;
+    return TN_OK;
 }
 
 tn_status ocl_event_record(tn_device *device, tn_queue *queue, tn_event **out)
