@@ -30,6 +30,7 @@ static ocl_launch *add_from(ocl_plan *p, const char *text, const char *name)
     const tn_dtype dtype = p->k->call->out[0]->dtype;
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, ocl_number(dtype), 1, &dtype);
+    if (dtype == TN_F32) ocl_append(&t, "#define FOURS\n");
     ocl_append(&t, text);
     return ocl_add_text(p, &t, name);
 }

@@ -389,62 +389,6 @@ static void devices_are_chosen_by_number_and_kind(void)
     }
 }
 
-// tanh(w ∘ relu(x)) ∘ w + v of (3, 7, 5), w and v of the shapes given, as one kernel.
-static void broadcasts(const char *backends, tn_dims w, tn_dims v, double *got)
-{
-    tn_fresh();
-    const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3, 7, 5));
-    const tn_symbol a = tn_variable(bench.g, "w", .shape = w);
-    const tn_symbol b = tn_variable(bench.g, "v", .shape = v);
-    tn_symbol y = tn_op("tanh", NULL, tn_op("broadcast_mul", NULL, a, tn_op("relu", NULL, x)));
-    y = tn_op("broadcast_add", NULL, tn_op("broadcast_mul", NULL, y, a), b);
-    tn_exec *e = tn_simple_bind(bench.g, y, .backends = backends);
-    if (!TN_CHECK_EXEC(e)) return;
-    if (strcmp(backends, "opencl") == 0) TN_CHECK_HAS(tn_exec_report_text(e), "1 node: opencl 1;");
-    fill(e);
-    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
-    for (int64_t i = 0; i < 3 * 7 * 5; i++) got[i] = tn_tensor_at(tn_exec_output(e, 0), i);
-    tn_exec_free(e);
-}
-
-static void fused_operands_may_broadcast(void)
-{
-    static const int64_t shapes[][3] = {{1, 1, 1}, {1, 1, 5}, {1, 7, 1}, {3, 1, 1},
-                                        {1, 7, 5}, {3, 1, 5}, {3, 7, 1}};
-    enum { SHAPES = sizeof shapes / sizeof *shapes };
-    double wanted[3 * 7 * 5], got[3 * 7 * 5];
-    if (!has_device()) return;
-    for (size_t i = 0; i < SHAPES; i++) {
-        const tn_dims w = {3, shapes[i]}, v = {3, shapes[(3 * i + 1) % SHAPES]};
-        broadcasts("reference", w, v, wanted);
-        broadcasts("opencl", w, v, got);
-        for (int k = 0; k < 3 * 7 * 5; k++) TN_CHECK_NEAR(got[k], wanted[k], 1e-6);
-    }
-}
-
-// Each that broadcasts takes the room of its walk among the arguments of a kernel, which has an
-// end.
-static void more_operands_than_a_kernel_takes(void)
-{
-    double wanted = 0;
-    if (!has_device()) return;
-    tn_fresh();
-    tn_symbol y = tn_variable(bench.g, "x", .shape = TN_DIMS(3, 4));
-    for (int i = 0; i < 12; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "w%d", i);
-        y = tn_op("broadcast_add", NULL, y, tn_variable(bench.g, name, .shape = TN_DIMS(1, 4)));
-    }
-    tn_exec *e = tn_simple_bind(bench.g, y, .backends = "opencl");
-    if (!TN_CHECK_EXEC(e)) return;
-    const tn_names names = tn_exec_arguments(e);
-    for (size_t i = 0; i < names.n; i++, wanted += (double)i)
-        tn_tensor_fill(tn_exec_arg(e, names.v[i]), (double)(i + 1));
-    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
-    for (int64_t k = 0; k < 12; k++) CU_ASSERT_EQUAL(tn_tensor_at(tn_exec_output(e, 0), k), wanted);
-    tn_exec_free(e);
-}
-
 // The kernel notes it, and the end of the run returns it; other executors are not concerned.
 static void an_index_outside_is_an_error_of_its_run(void)
 {
@@ -481,8 +425,6 @@ int main(int argc, char **argv)
          a_program_that_does_not_build_gives_the_log},
         {"a bad option keeps the plugin out", a_bad_option_keeps_the_plugin_out},
         {"devices are chosen by number and kind", devices_are_chosen_by_number_and_kind},
-        {"fused operands may broadcast", fused_operands_may_broadcast},
-        {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
         {"an index outside is an error of its run", an_index_outside_is_an_error_of_its_run},
     };
     program = argv[0];

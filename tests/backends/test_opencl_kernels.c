@@ -1,0 +1,134 @@
+// tests/backends/test_opencl_kernels.c: kernels of the opencl backend that go ways of their own:
+// against the reference.
+#include <math.h>
+
+#include "core/exec/exec.h"
+#include "tests/tn_numeric.h"
+
+static bool has_device(void)
+{
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
+        if (strcmp(tn_env_backend(bench.env, i)->name, "opencl") != 0) continue;
+        const tn_device_info *d = tn_env_device(bench.env, i, 0);
+        if (d && !d->unusable) return true;
+    }
+    CU_PASS("no OpenCL device");
+    return false;
+}
+
+static void fill(tn_exec *e)
+{
+    const tn_names names = tn_exec_arguments(e);
+    for (size_t a = 0; a < names.n; a++) {
+        tn_tensor *t = tn_exec_arg(e, names.v[a]);
+        const tn_shape shape = tn_tensor_shape(t);
+        tn_tensor *values = tn_sample(TN_F32, (tn_dims){(size_t)shape.ndim, shape.dim}, -1, 1, a);
+        CU_ASSERT_EQUAL(tn_tensor_copy(t, values), TN_OK);
+        tn_tensor_release(values);
+    }
+}
+
+// tanh(w ∘ relu(x)) ∘ w + v of (3, 7, 5), w and v of the shapes given, as one kernel.
+static void broadcasts(const char *backends, tn_dims w, tn_dims v, double *got)
+{
+    tn_fresh();
+    const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(3, 7, 5));
+    const tn_symbol a = tn_variable(bench.g, "w", .shape = w);
+    const tn_symbol b = tn_variable(bench.g, "v", .shape = v);
+    tn_symbol y = tn_op("tanh", NULL, tn_op("broadcast_mul", NULL, a, tn_op("relu", NULL, x)));
+    y = tn_op("broadcast_add", NULL, tn_op("broadcast_mul", NULL, y, a), b);
+    tn_exec *e = tn_simple_bind(bench.g, y, .backends = backends);
+    if (!TN_CHECK_EXEC(e)) return;
+    if (strcmp(backends, "opencl") == 0) TN_CHECK_HAS(tn_exec_report_text(e), "1 node: opencl 1;");
+    fill(e);
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    for (int64_t i = 0; i < 3 * 7 * 5; i++) got[i] = tn_tensor_at(tn_exec_output(e, 0), i);
+    tn_exec_free(e);
+}
+
+static void fused_operands_may_broadcast(void)
+{
+    static const int64_t shapes[][3] = {{1, 1, 1}, {1, 1, 5}, {1, 7, 1}, {3, 1, 1},
+                                        {1, 7, 5}, {3, 1, 5}, {3, 7, 1}};
+    enum { SHAPES = sizeof shapes / sizeof *shapes };
+    double wanted[3 * 7 * 5], got[3 * 7 * 5];
+    if (!has_device()) return;
+    for (size_t i = 0; i < SHAPES; i++) {
+        const tn_dims w = {3, shapes[i]}, v = {3, shapes[(3 * i + 1) % SHAPES]};
+        broadcasts("reference", w, v, wanted);
+        broadcasts("opencl", w, v, got);
+        for (int k = 0; k < 3 * 7 * 5; k++) TN_CHECK_NEAR(got[k], wanted[k], 1e-6);
+    }
+}
+
+// Each that broadcasts takes the room of its walk among the arguments of a kernel, which has an
+// end.
+static void more_operands_than_a_kernel_takes(void)
+{
+    double wanted = 0;
+    if (!has_device()) return;
+    tn_fresh();
+    tn_symbol y = tn_variable(bench.g, "x", .shape = TN_DIMS(3, 4));
+    for (int i = 0; i < 12; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "w%d", i);
+        y = tn_op("broadcast_add", NULL, y, tn_variable(bench.g, name, .shape = TN_DIMS(1, 4)));
+    }
+    tn_exec *e = tn_simple_bind(bench.g, y, .backends = "opencl");
+    if (!TN_CHECK_EXEC(e)) return;
+    const tn_names names = tn_exec_arguments(e);
+    for (size_t i = 0; i < names.n; i++, wanted += (double)i)
+        tn_tensor_fill(tn_exec_arg(e, names.v[i]), (double)(i + 1));
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    for (int64_t k = 0; k < 12; k++) CU_ASSERT_EQUAL(tn_tensor_at(tn_exec_output(e, 0), k), wanted);
+    tn_exec_free(e);
+}
+
+// Maxima of pairs, four windows at a time and the rest: equal ones, NaNs and infinities among them.
+static void pools(const char *backends, int64_t width, tn_dtype dtype, double *got)
+{
+    enum { ROWS = 6 };
+    tn_fresh();
+    const tn_symbol x =
+        tn_variable(bench.g, "x", .dtype = dtype, .shape = TN_DIMS(1, 2, ROWS, width));
+    tn_exec *e =
+        tn_simple_bind(bench.g, tn_op("Pooling", "kernel=(2,2); stride=(2,2); pool_type=max", x),
+                       .backends = backends, .grad_req = TN_WRITE);
+    if (!TN_CHECK_EXEC(e)) return;
+    const int64_t n = 2 * ROWS * width, n_out = n / 4;
+    double *v = calloc((size_t)n, sizeof *v);
+    for (int64_t i = 0; v && i < n; i++) {
+        const int64_t kind = (i * 7 + width) % 11; // few numbers, so that some are equal
+        v[i] = kind == 0 ? NAN : kind == 1 ? -INFINITY : kind == 2 ? INFINITY : (double)(kind % 4);
+    }
+    tn_tensor *data = v ? tn_tensor_from(bench.env, dtype, TN_DIMS(1, 2, ROWS, width), v) : NULL;
+    tn_tensor *head = tn_tensor_new(bench.env, dtype, TN_DIMS(1, 2, ROWS / 2, width / 2));
+    CU_ASSERT_EQUAL(tn_tensor_fill(head, 3), TN_OK);
+    CU_ASSERT_EQUAL(tn_exec_set(e, "x", data), TN_OK);
+    CU_ASSERT_EQUAL(tn_forward(e, true), TN_OK);
+    CU_ASSERT_EQUAL(tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
+    for (int64_t i = 0; i < n_out; i++) got[i] = tn_tensor_at(tn_exec_output(e, 0), i);
+    for (int64_t i = 0; i < n; i++) got[n_out + i] = tn_tensor_at(tn_exec_grad(e, "x"), i);
+    tn_tensor_release(data);
+    tn_tensor_release(head);
+    free(v);
+    tn_exec_free(e);
+}
+
+static void maxima_of_pairs_are_the_first_ones(void)
+{
+    static double wanted[512], got[512];
+    if (!has_device()) return;
+    for (int64_t width = 2; width <= 26; width += 2)
+        for (int wide = 0; wide < 2; wide++) {
+            const tn_dtype dtype = wide ? TN_F64 : TN_F32;
+            pools("reference", width, dtype, wanted);
+            pools("opencl", width, dtype, got);
+            for (int64_t i = 0; i < 15 * width; i++)
+                CU_ASSERT(got[i] == wanted[i] || (isnan(got[i]) && isnan(wanted[i])));
+        }
+}
+
+TN_TEST_MAIN({"fused operands may broadcast", fused_operands_may_broadcast},
+             {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
+             {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones})
