@@ -86,6 +86,30 @@ __kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const
     if (!(IS_NAN(acc)) && (IS_NAN(v) || (v) > acc)) acc = (v)
 #define BEATS_MIN(v) \
     if (!(IS_NAN(acc)) && (IS_NAN(v) || (v) < acc)) acc = (v)
+
+#ifdef SIXTEENS
+// The sum of this part of float32 rows that lie contiguous, on a CPU: parts share the rows, or each
+// row where there are few. Sixteen sums are one vector.
+float sum_of_part(const __global float *x, const box *outer, int rows, int last, int part,
+                  int parts)
+{
+    const int by_rows = rows >= parts;
+    const int piece = by_rows ? last : ((last + parts - 1) / parts + 15) / 16 * 16;
+    const int begin = by_rows ? 0 : min(part * piece, last), end = min(begin + piece, last);
+    float16 wide = 0;
+    float rest = 0;
+    for (int r = by_rows ? part : 0; r < rows; r += by_rows ? parts : 1) {
+        const __global float *row = x + box_at(outer, r);
+        int i = begin;
+        for (; i + 16 <= end; i += 16) wide += vload16(0, row + i);
+        for (; i < end; i++) rest += row[i];
+    }
+    const float8 eight = wide.lo + wide.hi;
+    const float4 four = eight.lo + eight.hi;
+    return rest + four.x + four.y + four.z + four.w;
+}
+#endif
+
 __kernel void reduce(IN(x), OUT(y), const box kept, const box gone, const int results, const int n,
                      const int parts, const A divisor)
 {
@@ -101,6 +125,9 @@ __kernel void reduce(IN(x), OUT(y), const box kept, const box gone, const int re
     const int rows = last ? n / last : 0, each = last >= 4 * parts;
     box outer = gone;
     outer.ndim--;
+#ifdef SIXTEENS
+    acc = sum_of_part(x + first, &outer, rows, last, part, parts);
+#else
     for (int r = each ? 0 : part; r < rows; r += each ? 1 : parts) {
         const int row = first + box_at(&outer, r);
         for (int i = each ? part : 0; i < last; i += each ? parts : 1) {
@@ -108,6 +135,7 @@ __kernel void reduce(IN(x), OUT(y), const box kept, const box gone, const int re
             REDUCE(v);
         }
     }
+#endif
     if (parts == 1) {
         PUT(T1, y);
         ST1(y, o, FINISH(acc));

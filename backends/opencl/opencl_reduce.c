@@ -88,14 +88,26 @@ static void put_reduction(ocl_text *t, const char *op, tn_dtype dtype, bool whol
                                        : "((v) / divisor)");
 }
 
-static ocl_launch *add(ocl_plan *p, const char *name, bool places)
+// Sums of contiguous float32, which CPUs make in vectors.
+static bool in_vectors(const ocl_plan *p, const reduction *r)
+{
+    const tn_call *c = p->k->call;
+    const bool sums = strcmp(c->op->name, "sum") == 0 || strcmp(c->op->name, "mean") == 0;
+    return sums && p->device->cpu && c->in[0]->dtype == TN_F32 &&
+           r->gone.stride[r->gone.ndim - 1] == 1 && r->gone.dim[r->gone.ndim - 1] >= 16;
+}
+
+enum { PLACES = 1, VECTORS = 2 };
+
+static ocl_launch *add(ocl_plan *p, const char *name, int how)
 {
     const tn_call *c = p->k->call;
     const tn_dtype dtype = c->in[0]->dtype, number = ocl_number(dtype);
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, number, 2, (const tn_dtype[]){dtype, c->out[0]->dtype});
     ocl_append(&t, number == TN_I64 ? "#define IS_NAN(v) 0\n" : "#define IS_NAN(v) isnan(v)\n");
-    if (!places) {
+    if (how & VECTORS) ocl_append(&t, "#define SIXTEENS 1\n");
+    if (!(how & PLACES)) {
         ocl_append(&t, "#define LINES_REDUCE 1\n");
         put_reduction(&t, c->op->name, dtype, number == TN_I64);
     }
@@ -123,7 +135,7 @@ static tn_status reduce_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_dtype number = ocl_number(k->call->in[0]->dtype);
     const reduction r = split(k->call->in[0], gone);
     const int64_t parts = parts_of(p->device, &r);
-    ocl_launch *l = add(p, "reduce", false);
+    ocl_launch *l = add(p, "reduce", in_vectors(p, &r) ? VECTORS : 0);
     ocl_in(p, l, 0);
     if (parts > 1)
         ocl_scratch(p, l, 0);
@@ -138,7 +150,7 @@ static tn_status reduce_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_over(p, l, r.results * parts, 1, 1);
     if (parts == 1) return ocl_end(p);
     info->scratch_bytes = (uint64_t)(r.results * parts) * 8;
-    l = add(p, "reduce_parts", false);
+    l = add(p, "reduce_parts", 0);
     ocl_scratch(p, l, 0);
     ocl_out(p, l, 0);
     ocl_int(p, l, r.results);
@@ -157,7 +169,7 @@ static tn_status extreme_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     if (s != TN_OK) return s;
     ocl_plan *p = ocl_begin(k);
     const reduction r = split(k->call->in[0], gone);
-    ocl_launch *l = add(p, "extreme", true);
+    ocl_launch *l = add(p, "extreme", PLACES);
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
     ocl_bytes(p, l, &r.kept, sizeof r.kept);

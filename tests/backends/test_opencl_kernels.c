@@ -129,6 +129,45 @@ static void maxima_of_pairs_are_the_first_ones(void)
         }
 }
 
-TN_TEST_MAIN({"fused operands may broadcast", fused_operands_may_broadcast},
+// Sums over rows that lie contiguous: few and long, many and short, with and without a rest.
+static void reduces(const char *backends, const char *op, const char *axes, tn_dims dims,
+                    double *got)
+{
+    tn_fresh();
+    const tn_symbol x = tn_variable(bench.g, "x", .shape = dims);
+    tn_exec *e = tn_simple_bind(bench.g, tn_op(op, axes, x), .backends = backends);
+    if (!TN_CHECK_EXEC(e)) return;
+    fill(e);
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    for (int64_t i = 0; i < 64 && i < tn_tensor_size(tn_exec_output(e, 0)); i++)
+        got[i] = tn_tensor_at(tn_exec_output(e, 0), i);
+    tn_exec_free(e);
+}
+
+static void sums_in_vectors(void)
+{
+    static const struct {
+        const char *axes;
+        int64_t dim[4];
+    } cases[] = {{"axis=(0,2,3)", {5, 3, 17, 19}}, {"axis=(0,2,3)", {64, 6, 4, 4}},
+                 {"axis=3", {2, 3, 2, 1601}},      {"axis=()", {1, 1, 3, 7001}},
+                 {"axis=(1,3)", {2, 300, 2, 16}},  {"axis=(0,3)", {9, 2, 3, 33}},
+                 {"axis=(2,3)", {1, 2, 1, 15}},    {"axis=()", {1, 1, 1, 1}}};
+    static const char *const ops[] = {"sum", "mean", "nansum", "norm"};
+    if (!has_device()) return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int o = 0; o < 4; o++) {
+            double wanted[64] = {0}, got[64] = {0};
+            const tn_dims dims = {4, cases[i].dim};
+            const char *axes = o < 3 ? cases[i].axes : NULL;
+            reduces("reference", ops[o], axes, dims, wanted);
+            reduces("opencl", ops[o], axes, dims, got);
+            for (int k = 0; k < 64; k++)
+                TN_CHECK_NEAR(got[k], wanted[k], 1e-5 * fmax(10, fabs(wanted[k])));
+        }
+}
+
+TN_TEST_MAIN({"sums in vectors", sums_in_vectors},
+             {"fused operands may broadcast", fused_operands_may_broadcast},
              {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
              {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones})
