@@ -4,8 +4,8 @@
 // The first maximum stays; NaN beats everything.
 #define BEATS(v, most) (!isnan(most) && (isnan(v) || (v) > (most)))
 
-// Four windows of float32 at a time, in vectors: FOURS is defined for such data. The same choices as
-// BEATS makes; comparisons of vectors are -1 where they hold.
+// Four windows of float32 at a time, in vectors: FOURS is defined for such data. The same choices
+// as BEATS makes; comparisons of vectors are -1 where they hold.
 #ifdef FOURS
 #define BEATS4(v, most) (~isnan(most) & (isnan(v) | ((v) > (most))))
 #endif
