@@ -320,6 +320,9 @@ static void wide_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
                       blas_conv_move(r->a->scratch.host, c,
                                      (group * c->wide + first) * points * c->narrow),
                       x, n, blas_conv_scratch(c, r->a, worker));
+        if (c->lead.tail)
+            blas_tail_run(c->lead.tail, r->a, (at * c->wide + first) * c->wide_points,
+                          n * c->wide_points);
     }
 }
 

@@ -391,7 +391,8 @@ static tn_call leader_call(const tn_call *c)
 
 static const tn_kernel_row *leader_row(const tn_call *lead, tn_verdict *v)
 {
-    static const char *const leaders[] = {"FullyConnected", "dot", "batch_dot", "Convolution"};
+    static const char *const leaders[] = {"FullyConnected", "dot", "batch_dot", "Convolution",
+                                          "Deconvolution"};
     static const tn_kernel_row *const families[] = {blas_dense, blas_convs, NULL};
     for (size_t i = 0; i < sizeof leaders / sizeof *leaders; i++)
         if (strcmp(leaders[i], lead->op->name) == 0) return tn_rows_find(families, lead, v);

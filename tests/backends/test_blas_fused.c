@@ -146,6 +146,21 @@ static tn_symbol deconv_relu(tn_symbol data)
     return tn_op("relu", NULL, tn_op("Deconvolution", "kernel=(2,2); num_filter=3", data));
 }
 
+// Gradients of convolutions by a product with a turned kernel, by columns, and with a bias.
+static tn_symbol deconv_turned(tn_symbol data)
+{
+    const tn_symbol x =
+        tn_op("Deconvolution", "kernel=(3,3); pad=(1,1); num_filter=20; num_group=2", data);
+    return tn_op("relu", NULL, tn_op("elemwise_add", NULL, x, data));
+}
+
+static tn_symbol deconv_strides(tn_symbol data)
+{
+    const tn_symbol x = tn_op(
+        "Deconvolution", "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=33; no_bias=0", data);
+    return tn_op("tanh", NULL, tn_op("_mul_scalar", "scalar=3", x));
+}
+
 static void products_take_what_follows(void)
 {
     static const net nets[] = {
@@ -167,7 +182,9 @@ static void convolutions_take_what_follows(void)
         {conv_residual, {2, 20, 90, 80}, 4, "Convolution + elemwise_add + relu"},
         {conv_strides, {3, 4, 31, 40}, 4, "Convolution + _mul_scalar + tanh"},
         {conv_of_one_filter, {2, 3, 9, 30}, 4, "Convolution + sigmoid"},
-        {deconv_relu, {2, 3, 9, 30}, 4, NULL},
+        {deconv_relu, {2, 3, 9, 30}, 4, "Deconvolution + relu"},
+        {deconv_turned, {3, 20, 30, 21}, 4, "Deconvolution + elemwise_add + relu"},
+        {deconv_strides, {2, 40, 13, 9}, 4, "Deconvolution + _mul_scalar + tanh"},
     };
     check_nets(nets, sizeof nets / sizeof *nets);
 }
