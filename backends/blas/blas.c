@@ -1,5 +1,6 @@
 // backends/blas/blas.c: the blas backend: OpenBLAS for matrix products, vectorised loops for the
-// rest, in float32 and float64; operators that only move or compare take every dtype.
+// rest, in float32 and float64, and by way of float32 in 16 bits; operators that only move or
+// compare take every dtype.
 #include "blas.h"
 
 // clang-format off
@@ -14,6 +15,7 @@ static const tn_kernel_row *const families[] = {
     blas_alongs, blas_orders, blas_multinomials,
     blas_rois, blas_ctcs, blas_sparse_regs,
     blas_detections, blas_targets, blas_proposals,
+    blas_halves,
     NULL,
 };
 // clang-format on

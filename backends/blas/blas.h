@@ -285,7 +285,7 @@ const int64_t *blas_sort(const int64_t *key, int64_t n, bool ascend, int64_t *a,
 extern const tn_kernel_row blas_elementwise[], blas_pointwise[], blas_dense[], blas_softmaxes[],
     blas_loss[], blas_reduce[], blas_shape[], blas_slice[], blas_index[], blas_values[],
     blas_random[], blas_optimizer[], blas_fuse[];
-extern const tn_kernel_row blas_linalg[];
+extern const tn_kernel_row blas_linalg[], blas_halves[];
 extern const tn_kernel_row blas_convs[], blas_conv_weights[], blas_pools[], blas_batch_norms[],
     blas_layer_norms[], blas_lrns[];
 extern const tn_kernel_row blas_rnns[], blas_rnn_backs[];

@@ -123,6 +123,38 @@ static void float64_agrees_with_the_reference(void)
     for (uint64_t seed = 3; seed < 5; seed++) compare_all(all, TN_F64, seed, 1, 12);
 }
 
+// Layers in 16 bits run on blas, too: the kernels of float32 between two conversions.
+static void sixteen_bits_agree_with_the_reference(void)
+{
+    static const char *const layers[] = {"Convolution",
+                                         "_backward_Convolution_data",
+                                         "_backward_Convolution_weight",
+                                         "Deconvolution",
+                                         "Pooling",
+                                         "_backward_Pooling_max",
+                                         "_backward_Pooling_sum",
+                                         "BatchNorm",
+                                         "_backward_BatchNorm",
+                                         "LRN",
+                                         "_backward_LRN"};
+    enum { LAYERS = sizeof layers / sizeof *layers };
+    static const tn_dtype dtypes[] = {TN_F16, TN_BF16};
+    if (!ready()) return;
+    for (size_t i = 0; i < LAYERS; i++)
+        for (size_t row = 0; row < all.n; row++) {
+            if (strcmp(rows[row].op, layers[i]) != 0) continue;
+            for (size_t k = 0; k < 2; k++) {
+                int64_t extent[5];
+                for (uint64_t j = 0; j < 5; j++) extent[j] = pick(row * 5 + j, 1, 9);
+                random_row r = rows[row];
+                drawn d;
+                draw(&d, &r, extent);
+                CU_ASSERT(tn_env_backend_has(bench.env, backend_index("blas"), r.op, dtypes[k]));
+                compare_row(&r, &d, dtypes[k]);
+            }
+        }
+}
+
 static void empty_tensors_agree_with_the_reference(void)
 {
     if (!ready()) return;
@@ -261,6 +293,7 @@ static void nothing_is_left_to_the_reference(void)
 
 TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_reference},
              {"float64 agrees with the reference", float64_agrees_with_the_reference},
+             {"sixteen bits agree with the reference", sixteen_bits_agree_with_the_reference},
              {"empty tensors agree with the reference", empty_tensors_agree_with_the_reference},
              {"any number of threads gives the same bits",
               any_number_of_threads_gives_the_same_bits},
