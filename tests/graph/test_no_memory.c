@@ -3,40 +3,8 @@
 #include <string.h>
 
 #include "core/graph/graph.h"
+#include "tests/failing_malloc.h"
 #include "tests/tn_test.h"
-
-// Allocations until the one that fails; negative: none does.
-static long countdown = -1;
-
-// AddressSanitizer brings an allocator of its own, which these would bypass.
-#if TN_SANITIZER == 0
-#define CAN_FAIL 1
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *p, size_t bytes);
-
-static bool fails(void)
-{
-    return countdown >= 0 && countdown-- == 0;
-}
-
-void *malloc(size_t bytes)
-{
-    return fails() ? NULL : __libc_malloc(bytes);
-}
-
-void *calloc(size_t n, size_t bytes)
-{
-    return fails() ? NULL : __libc_calloc(n, bytes);
-}
-
-void *realloc(void *p, size_t bytes)
-{
-    return fails() ? NULL : __libc_realloc(p, bytes);
-}
-#else
-#define CAN_FAIL 0
-#endif
 
 typedef struct state {
     size_t nodes, values, variables, operators, memory;
