@@ -131,14 +131,19 @@ static spot spot_of(const od_winograd *g, int64_t tile)
     return (spot){tile / each, at / g->across * OD_TILE, at % g->across * OD_TILE};
 }
 
-// Points of side × side from (top, left) on, of pictures of those extents; zeros beyond.
-static void find_points(const float *from[], int side, const float *picture,
-                        const int64_t extent[2], int64_t width, const int64_t corner[2],
-                        const float *zeros)
+static int64_t bytes_each(const od_winograd *g)
+{
+    return g->narrow ? 2 : 4;
+}
+
+// Points of side × side from (top, left) on, of pictures of those extents; zeros beyond. width:
+// bytes of a point.
+static void find_points(const char *from[], int side, const char *picture, const int64_t extent[2],
+                        int64_t width, const int64_t corner[2], const void *zeros)
 {
     for (int r = 0; r < side; r++) {
         const int64_t y = corner[0] + r;
-        const float *line = picture + y * extent[1] * width;
+        const char *line = picture + y * extent[1] * width;
         const bool beyond = y < 0 || y >= extent[0];
         for (int q = 0; q < side; q++) {
             const int64_t x = corner[1] + q;
@@ -195,24 +200,25 @@ OD_WIDE void od_tiles_weight(const od_winograd *g, const float *w, float *u, int
     }
 }
 
-OD_WIDE void od_tiles_data(const od_winograd *g, const float *x, const float *zeros, float *v,
-                           od_tiles tiles)
+// bytes: of a number as it is stored, which both compilers are to know.
+OD_PART void data_tiles(const od_winograd *g, int64_t bytes, const char *x, const float *zeros,
+                        float *v, od_tiles tiles)
 {
-    const int64_t size = g->in[0] * g->in[1] * g->channels, ahead = OD_TILE * g->channels;
-    const float *from[OD_PLACES];
+    const int64_t point = g->channels * bytes, size = g->in[0] * g->in[1] * point;
+    const char *from[OD_PLACES];
     for (int64_t t = 0; t < tiles.n; t++) {
         const spot s = spot_of(g, tiles.first + t);
         const int64_t corner[] = {s.top - g->pad[0], s.left - g->pad[1]};
-        find_points(from, OD_PATCH, x + s.image * size, g->in, g->channels, corner, zeros);
+        find_points(from, OD_PATCH, x + s.image * size, g->in, point, corner, zeros);
         for (int64_t c = 0; c < g->channels; c += OD_LANES) {
             float *to = v + (tiles.at + t) * g->channels + c;
             vec half[OD_PLACES], line[OD_PATCH];
             for (int r = 0; r < OD_PATCH; r++) {
                 OD_UNROLL
                 for (int q = 0; q < OD_PATCH; q++) {
-                    const float *at_q = from[r * OD_PATCH + q] + c;
-                    line[q] = _mm512_loadu_ps(at_q);
-                    if (q > 1) fetch(at_q + ahead);
+                    const char *at_q = from[r * OD_PATCH + q] + c * bytes;
+                    line[q] = load(at_q, bytes == 2);
+                    if (q > 1) fetch(at_q + OD_TILE * point);
                 }
                 data_line(line, half + r, OD_PATCH); // turned: columns lie together
             }
@@ -226,15 +232,24 @@ OD_WIDE void od_tiles_data(const od_winograd *g, const float *x, const float *ze
     }
 }
 
-OD_WIDE void od_tiles_gradient(const od_winograd *g, const float *dy, const float *zeros, float *m,
-                               od_tiles tiles)
+OD_WIDE void od_tiles_data(const od_winograd *g, const void *x, const float *zeros, float *v,
+                           od_tiles tiles)
 {
-    const int64_t size = g->out[0] * g->out[1] * g->filters, ahead = OD_TILE * g->filters;
-    const float *from[OD_TILE * OD_TILE];
+    if (g->narrow)
+        data_tiles(g, 2, x, zeros, v, tiles);
+    else
+        data_tiles(g, 4, x, zeros, v, tiles);
+}
+
+OD_PART void gradient_tiles(const od_winograd *g, int64_t bytes, const char *dy, const float *zeros,
+                            float *m, od_tiles tiles)
+{
+    const int64_t point = g->filters * bytes, size = g->out[0] * g->out[1] * point;
+    const char *from[OD_TILE * OD_TILE];
     for (int64_t t = 0; t < tiles.n; t++) {
         const spot s = spot_of(g, tiles.first + t);
         const int64_t corner[] = {s.top, s.left};
-        find_points(from, OD_TILE, dy + s.image * size, g->out, g->filters, corner, zeros);
+        find_points(from, OD_TILE, dy + s.image * size, g->out, point, corner, zeros);
         for (int64_t c = 0; c < g->columns; c += OD_LANES) {
             const int64_t channel = g->begin + c;
             float *to = m + (tiles.at + t) * g->columns + c;
@@ -242,9 +257,9 @@ OD_WIDE void od_tiles_gradient(const od_winograd *g, const float *dy, const floa
             for (int r = 0; r < OD_TILE; r++) {
                 OD_UNROLL
                 for (int q = 0; q < OD_TILE; q++) {
-                    const float *at_q = from[r * OD_TILE + q] + channel;
-                    line[q] = _mm512_loadu_ps(at_q);
-                    fetch(at_q + ahead);
+                    const char *at_q = from[r * OD_TILE + q] + channel * bytes;
+                    line[q] = load(at_q, bytes == 2);
+                    fetch(at_q + OD_TILE * point);
                 }
                 gradient_line(line, half + r, OD_TILE);
             }
@@ -258,29 +273,59 @@ OD_WIDE void od_tiles_gradient(const od_winograd *g, const float *dy, const floa
     }
 }
 
+OD_WIDE void od_tiles_gradient(const od_winograd *g, const void *dy, const float *zeros, float *m,
+                               od_tiles tiles)
+{
+    if (g->narrow)
+        gradient_tiles(g, 2, dy, zeros, m, tiles);
+    else
+        gradient_tiles(g, 4, dy, zeros, m, tiles);
+}
+
 // ------------------------------------------------------------------ back
 
-OD_PART void put_tile(const od_winograd *g, const vec *tile, const spot *s, float *y)
+OD_PART vec finished(const od_winograd *g, vec x, const void *there)
+{
+    if (g->adds) x = _mm512_add_ps(x, load(there, g->narrow));
+    return g->relu ? _mm512_max_ps(x, all(0)) : x; // of NaN 0, as elsewhere
+}
+
+OD_PART void put_tile(const od_winograd *g, const vec *tile, const spot *s, char *y)
 {
     const int64_t height = g->out[0] - s->top, width = g->out[1] - s->left;
+    const int64_t point = g->filters * (int64_t)sizeof(float);
     for (int64_t r = 0; r < OD_TILE && r < height; r++) {
-        float *to = y + (r * g->out[1]) * g->filters;
-        for (int64_t q = 0; q < OD_TILE && q < width; q++, to += g->filters) {
-            vec x = tile[q * OD_TILE + r];
-            fetch_to_write(to + OD_TILE * g->filters);
-            if (g->adds) x = _mm512_add_ps(x, _mm512_loadu_ps(to));
-            if (g->relu) x = _mm512_max_ps(x, all(0)); // of NaN 0, as elsewhere
-            _mm512_storeu_ps(to, x);
+        char *to = y + r * g->out[1] * point;
+        for (int64_t q = 0; q < OD_TILE && q < width; q++, to += point) {
+            fetch_to_write(to + OD_TILE * point);
+            _mm512_storeu_ps(to, finished(g, tile[q * OD_TILE + r], to));
         }
     }
 }
 
-OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float *bias, float *y,
+// The same for results that are stored as bfloat16: a function of its own, as only these CPUs have
+// its instruction, which rounds to the nearest.
+OD_WIDE_BF16 static void put_narrow_tile(const od_winograd *g, const vec *tile, const spot *s,
+                                         char *y)
+{
+    const int64_t height = g->out[0] - s->top, width = g->out[1] - s->left, point = 2 * g->filters;
+    for (int64_t r = 0; r < OD_TILE && r < height; r++) {
+        char *to = y + r * g->out[1] * point;
+        for (int64_t q = 0; q < OD_TILE && q < width; q++, to += point) {
+            fetch_to_write(to + OD_TILE * point);
+            const __m256bh x = _mm512_cvtneps_pbh(finished(g, tile[q * OD_TILE + r], to));
+            memcpy(to, &x, sizeof x);
+        }
+    }
+}
+
+OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float *bias, void *y,
                               od_tiles tiles)
 {
+    const int64_t bytes = bytes_each(g), point = g->filters * bytes;
     for (int64_t t = 0; t < tiles.n; t++) {
         const spot s = spot_of(g, tiles.first + t);
-        float *corner = y + ((s.image * g->out[0] + s.top) * g->out[1] + s.left) * g->filters;
+        char *corner = (char *)y + ((s.image * g->out[0] + s.top) * g->out[1] + s.left) * point;
         for (int64_t c = 0; c < g->columns; c += OD_LANES) {
             const float *from = m + (tiles.at + t) * g->columns + c;
             const vec shift = bias ? _mm512_loadu_ps(bias + g->begin + c) : all(0);
@@ -296,7 +341,10 @@ OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float 
                 for (int r = 0; r < OD_TILE; r++)
                     tile[q * OD_TILE + r] = _mm512_add_ps(line[r], shift);
             }
-            put_tile(g, tile, &s, corner + g->begin + c);
+            if (g->narrow)
+                put_narrow_tile(g, tile, &s, corner + (g->begin + c) * bytes);
+            else
+                put_tile(g, tile, &s, corner + (g->begin + c) * bytes);
         }
     }
 }
@@ -341,7 +389,7 @@ void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t beg
     (void)end;
 }
 
-void od_tiles_data(const od_winograd *g, const float *x, const float *zeros, float *v,
+void od_tiles_data(const od_winograd *g, const void *x, const float *zeros, float *v,
                    od_tiles tiles)
 {
     (void)g;
@@ -351,7 +399,7 @@ void od_tiles_data(const od_winograd *g, const float *x, const float *zeros, flo
     (void)tiles;
 }
 
-void od_tiles_gradient(const od_winograd *g, const float *dy, const float *zeros, float *m,
+void od_tiles_gradient(const od_winograd *g, const void *dy, const float *zeros, float *m,
                        od_tiles tiles)
 {
     (void)g;
@@ -361,7 +409,7 @@ void od_tiles_gradient(const od_winograd *g, const float *dy, const float *zeros
     (void)tiles;
 }
 
-void od_tiles_results(const od_winograd *g, const float *m, const float *bias, float *y,
+void od_tiles_results(const od_winograd *g, const float *m, const float *bias, void *y,
                       od_tiles tiles)
 {
     (void)g;

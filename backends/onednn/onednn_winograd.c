@@ -166,7 +166,8 @@ static bool choose_block(od_winograd *g, const tn_call *c, uint64_t limit)
 // Is it less work than the convolution itself? In multiplications of one core (of AVX-512), where a
 // number that is brought to or from a tile takes the time of 16, and one of a weight, whose numbers
 // lie far apart, that of 18, for each block if it goes by panels; one that leaves the cache comes
-// back for each block, which takes 30. Then it may take nine tenths at most.
+// back for each block, which takes 30. Then it may take nine tenths at most. In bfloat16 the
+// convolution does two multiplications at a time.
 static bool is_less(const od_winograd *g, uint32_t workers)
 {
     const int64_t all = (g->tiles + g->block - 1) / g->block;
@@ -177,7 +178,14 @@ static bool is_less(const od_winograd *g, uint32_t workers)
     const double points = (double)g->images * (double)g->out[0] * (double)g->out[1];
     const double numbers = (double)g->tiles * (double)(g->channels + g->filters);
     const double tiles = OD_PLACES * ((double)g->tiles * pairs + 16 * numbers + weight * pairs);
-    return tiles < 0.9 * 9 * points * pairs;
+    return tiles < 0.9 * 9 * points * pairs * (g->narrow ? 0.5 : 1);
+}
+
+// With AMX a CPU does 16 bfloat16 multiplications in the time of one of float32.
+static bool has_matrices(void)
+{
+    const unsigned wanted = dnnl_cpu_isa_avx512_core_amx;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & wanted) == wanted;
 }
 
 // Fills in g; false: the call is something else, or slower this way.
@@ -188,9 +196,11 @@ static bool winograd_of(const tn_call *c, const od_tail *tail, od_winograd *g, v
     const tn_ints kernel = tn_call_ints(c, "kernel"), pad = tn_call_ints(c, "pad");
     if (v->data->ndim != 4 || kernel.n != 2 || !all_are(kernel, 3) || od_empty(c) ||
         !all_are(tn_call_ints(c, "stride"), 1) || !all_are(tn_call_ints(c, "dilate"), 1) ||
-        tn_call_i64(c, "num_group", 1) != 1 || od_may_narrow(c) || !od_same_dtypes(c) ||
-        v->data->dtype != TN_F32 || !takes_tail(g, tail))
+        tn_call_i64(c, "num_group", 1) != 1 || !od_same_dtypes(c) || v->data->dtype != TN_F32 ||
+        !takes_tail(g, tail))
         return false;
+    g->narrow = od_may_narrow(c);
+    if (g->narrow && has_matrices()) return false;
     for (int i = 0; i < 2; i++) {
         const int64_t p = tn_entry(pad, i, 0);
         if (p > 2) return false;
@@ -212,12 +222,19 @@ static bool winograd_of(const tn_call *c, const od_tail *tail, od_winograd *g, v
     return (choose_panels(g, c, limit) || choose_block(g, c, limit)) && is_less(g, workers_of(c));
 }
 
+// Data and results as these convolutions take them.
+static dnnl_memory_desc_t lying(const tn_value_info *v, bool narrow)
+{
+    const dnnl_memory_desc_t last = od_last(v);
+    return narrow ? od_narrow(&last) : last;
+}
+
 bool od_is_winograd(const tn_call *c, const od_tail *tail, bool as_it_lies)
 {
     od_winograd g;
     values v;
     if (!winograd_of(c, tail, &g, &v)) return false;
-    const dnnl_memory_desc_t md[] = {od_last(v.data), od_last(v.result)};
+    const dnnl_memory_desc_t md[] = {lying(v.data, g.narrow), lying(v.result, g.narrow)};
     return !as_it_lies ||
            (od_fits(&md[0], v.data) && od_fits(&md[1], v.result) && !v.weight->layout.domain);
 }
@@ -228,7 +245,8 @@ tn_status od_winograd_layouts(const tn_call *c, tn_layout *in, tn_layout *out)
     values v;
     if (!values_of(c, &kind, &v)) return TN_OK;
     const bool gradient = kind == OD_WINO_WEIGHT; // whose inputs are the results and the data
-    const dnnl_memory_desc_t data = od_last(v.data), result = od_last(v.result);
+    const bool narrow = od_may_narrow(c);
+    const dnnl_memory_desc_t data = lying(v.data, narrow), result = lying(v.result, narrow);
     for (uint32_t i = 0; i < c->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
     od_layout(&data, v.data, &in[v.from]);
     od_layout(&result, v.result, gradient ? &in[0] : &out[0]);
@@ -288,8 +306,10 @@ void od_winograd_free(const tn_sdk_kernel *k, struct od_winograd_state *w)
 typedef struct job {
     const struct od_winograd_state *w;
     const tn_run_args *a;
-    const float *data, *weight, *bias, *zeros;
-    float *result, *u, *v, *m;
+    const void *data;
+    const float *weight, *bias, *zeros;
+    void *result;
+    float *u, *v, *m;
     od_tiles tiles; // a block that all share
 } job;
 

@@ -11,7 +11,8 @@
 //
 //     dw = Gᵀ [ sum of tiles of (A dy Aᵀ) ⊙ (Bᵀ data B) ] G
 //
-// Data lie with channels last, weights row-major.
+// Data and results lie with channels last, and may be stored as bfloat16; weights and their
+// gradients lie row-major. Everything between is float32.
 #ifndef TENON_ONEDNN_WINOGRAD_H
 #define TENON_ONEDNN_WINOGRAD_H
 
@@ -38,6 +39,7 @@ typedef struct od_winograd {
     int64_t block;                         // tiles that a worker, or all of them, take at a time
     int64_t step_u, step_v, step_m;        // elements from one place to the next of u, v, m
     bool adds, relu;                       // to what is there; then max(x, 0)
+    bool narrow;                           // data and results are stored as bfloat16
 } od_winograd;
 
 // Tiles first … first + n - 1 of all, as rows at … of v and m.
@@ -57,10 +59,10 @@ bool od_tiles_ready(void); // has this machine the instructions?
 int64_t od_tiles_weight_items(const od_winograd *g);
 void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin, int64_t end);
 // v from data. zeros: g->channels of them.
-void od_tiles_data(const od_winograd *g, const float *x, const float *zeros, float *v,
+void od_tiles_data(const od_winograd *g, const void *x, const float *zeros, float *v,
                    od_tiles tiles);
 // m from the gradient of the result. zeros: g->filters of them.
-void od_tiles_gradient(const od_winograd *g, const float *dy, const float *zeros, float *m,
+void od_tiles_gradient(const od_winograd *g, const void *dy, const float *zeros, float *m,
                        od_tiles tiles);
 // m = v u, for n tiles.
 void od_tiles_products(const od_winograd *g, const float *v, const float *u, float *m, int64_t n);
@@ -68,7 +70,7 @@ void od_tiles_products(const od_winograd *g, const float *v, const float *u, flo
 void od_tiles_sums(const od_winograd *g, const float *v, const float *m, float *u, od_tiles tiles,
                    int64_t begin, int64_t end);
 // Results from m. bias: g->filters, or NULL.
-void od_tiles_results(const od_winograd *g, const float *m, const float *bias, float *y,
+void od_tiles_results(const od_winograd *g, const float *m, const float *bias, void *y,
                       od_tiles tiles);
 // Rows begin … end - 1 of u to the gradient of the weight.
 void od_tiles_weight_gradient(const od_winograd *g, const float *u, float *dw, int64_t begin,
