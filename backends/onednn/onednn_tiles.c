@@ -200,7 +200,7 @@ OD_WIDE void od_tiles_weight(const od_winograd *g, const float *w, float *u, int
     }
 }
 
-// bytes: of a number as it is stored, which both compilers are to know.
+// bytes: of a number as it is stored, constant where this is called.
 OD_PART void data_tiles(const od_winograd *g, int64_t bytes, const char *x, const float *zeros,
                         float *v, od_tiles tiles)
 {
