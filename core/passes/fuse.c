@@ -253,6 +253,19 @@ static uint32_t reads_in(const finder *f, const tni_unit *u, uint32_t v)
     return count;
 }
 
+// Does something up to `last`, in the unit or not, read an output of node but the first?
+static bool is_wanted_early(const finder *f, uint32_t node, uint32_t last)
+{
+    const tni_node *n = tni_node_at(f->g, node);
+    if (n->n_out == 1) return false;
+    for (uint32_t id = node + 1; id <= last; id++) {
+        const tni_node *reader = tni_node_at(f->g, id);
+        for (uint32_t k = 0; k < reader->n_in; k++)
+            if (reader->in[k].node == node && reader->in[k].out > 0) return true;
+    }
+    return false;
+}
+
 // May node, whose output 0 a node of u reads, run as the beginning of u?
 static bool may_lead(const finder *f, const tni_unit *u, uint32_t node)
 {
@@ -261,8 +274,7 @@ static bool may_lead(const finder *f, const tni_unit *u, uint32_t node)
     if (!is_free(f, node) || !has_own_states(f, node)) return false;
     if (place_of(f, node)->device != f->target) return false;
     if (phase_of(f, node) != phase_of(f, u->nodes[0])) return false;
-    for (uint32_t o = 1; o < n->n_out; o++)
-        if (reads_in(f, u, n->value0 + o)) return false;
+    if (is_wanted_early(f, node, u->nodes[u->n - 1])) return false;
     return f->units->readers[n->value0] == reads_in(f, u, n->value0);
 }
 

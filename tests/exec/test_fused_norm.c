@@ -142,7 +142,27 @@ static void batch_norms_with_shared_states_stay_apart(void)
     tn_exec_free(e);
 }
 
+// Moments that somebody reads before the relu stands there.
+static void moments_are_there_for_who_reads_them(void)
+{
+    for (int way = 0; way < 3; way++) {
+        tn_fresh();
+        const tn_symbol x = tn_variable(bench.g, "x", .shape = TN_DIMS(4, 3, 2));
+        const tn_symbol n = tn_op("BatchNorm", "output_mean_var=1; fix_gamma=0", x);
+        const tn_symbol mean = tn_op("square", NULL, tn_output(bench.g, n, 1));
+        const tn_symbol wide = tn_op("Reshape", "shape=(1,3,1)", mean);
+        const tn_symbol y = tn_op("relu", NULL, tn_output(bench.g, n, 0));
+        const tn_symbol sum = tn_op("broadcast_add", NULL, tn_output(bench.g, n, 0), wide);
+        const tn_symbol heads = way == 0   ? tn_group(bench.g, TN_SYMS(mean, y))
+                                : way == 1 ? tn_op("relu", NULL, sum)
+                                           : tn_op("broadcast_add", NULL, y, wide);
+        tn_exec *e = both_ways(heads, way ? TN_WRITE : TN_NULL);
+        tn_exec_free(e);
+    }
+}
+
 TN_TEST_MAIN(
     {"a batch norm takes its relu while training", a_batch_norm_takes_its_relu_while_training},
     {"a batch norm that others read stays apart", a_batch_norm_that_others_read_stays_apart},
-    {"batch norms with shared states stay apart", batch_norms_with_shared_states_stay_apart})
+    {"batch norms with shared states stay apart", batch_norms_with_shared_states_stay_apart},
+    {"moments are there for who reads them", moments_are_there_for_who_reads_them})
