@@ -221,11 +221,27 @@ static int score_of(const tn_call *c, const od_tail *tail)
     return score;
 }
 
+// May a window of this convolution lie in the padding alone? Then oneDNN 2.6 crashes where a sum
+// and a function follow (`brgconv` on AVX-512, whole rows of such windows).
+static bool leaves_data(const tn_call *c)
+{
+    tn_slide axes[TN_SPATIAL];
+    tn_conv_axes(c, c->in[0], c->out[0], axes);
+    for (int i = 0; i < TN_SPATIAL; i++) {
+        const tn_slide *s = &axes[i];
+        const int64_t covered = (s->window - 1) * s->dilate + 1;
+        const int64_t last = (s->narrow - 1) * s->stride - s->pad;
+        if (s->pad >= covered || last >= s->wide || s->dilate > s->wide) return true;
+    }
+    return false;
+}
+
 static const char *conv_cannot(const tn_call *c, const od_tail *tail)
 {
     if (od_empty(c)) return od_no_elements;
     if (!od_same_dtypes(c)) return od_mixed_dtypes;
     if (c->in[0]->ndim < 3) return "wanted 1 to 3 spatial axes";
+    if (tail && tail->sum && leaves_data(c)) return "a sum with windows in the padding alone";
     const int score = score_of(c, tail);
     if (score < 0) return od_no_primitive;
     return tail && score < score_of(c, NULL) ? "alone the convolution is faster" : NULL;

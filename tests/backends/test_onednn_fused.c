@@ -91,6 +91,26 @@ static void sums_leave_the_other_side_alone(void)
                                       "Convolution + elemwise_add", NULL});
 }
 
+// Rows of results, one time at the ends, one time between the taps, that no data reach.
+static void windows_may_lie_in_the_padding(void)
+{
+    static const struct {
+        const char *params, *fused;
+    } rows[] = {{"kernel=(1,4); pad=(1,2); dilate=(1,2); num_filter=32", NULL},
+                {"kernel=(2,3); pad=(3,1); dilate=(6,1); num_filter=32", NULL},
+                {"kernel=(3,3); pad=(1,1); num_filter=32", "Convolution + elemwise_add + relu"}};
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tn_fresh();
+        const tn_symbol x = tn_var("data");
+        const tn_symbol y = conv("c", rows[i].params, x), z = conv("d", rows[i].params, x);
+        tn_exec *e = check_fused(layer("relu", NULL, NULL, add(y, z)), TN_DIMS(2, 32, 4, 8));
+        if (e && !rows[i].fused)
+            CU_ASSERT_EQUAL(fused_rows(e, "Convolution + elemwise_add + relu"), 0);
+        check_fuses(e, (const char *const[]){rows[i].fused, NULL});
+    }
+}
+
 static void products_take_sums(void)
 {
     if (!onednn_ready()) return;
@@ -252,6 +272,7 @@ static void squeezenet_answers_as_it_should(void)
 
 TN_TEST_MAIN({"layers take what follows", layers_take_what_follows},
              {"sums leave the other side alone", sums_leave_the_other_side_alone},
+             {"windows may lie in the padding", windows_may_lie_in_the_padding},
              {"products take sums", products_take_sums},
              {"results in the middle stay", results_in_the_middle_stay},
              {"ResNet-50 has reorders at its ends only", resnet_50_has_reorders_at_its_ends_only},
