@@ -22,30 +22,11 @@
 #include "onednn_wide.h"
 #include "onednn_winograd.h"
 
-int64_t od_tiles_weight_items(const od_winograd *g)
-{
-    return (g->columns + OD_PANEL - 1) / OD_PANEL * g->channels;
-}
-
 #if defined(__x86_64__)
-#define A1 0.625f
-#define B1 1.5f
-#define A2 (A1 * A1)
-#define B2 (B1 * B1)
-#define NA (2 * A2 * (A2 - B2))
-#define NB (2 * B2 * (B2 - A2))
-
 bool od_tiles_ready(void)
 {
     const unsigned wanted = dnnl_cpu_isa_avx512_core;
     return ((unsigned)dnnl_get_effective_cpu_isa() & wanted) == wanted;
-}
-
-// What the next tile reads or writes is asked for while this one is computed. There need be nothing
-// at that address.
-OD_PART void fetch(const void *at)
-{
-    __builtin_prefetch(at);
 }
 
 OD_PART void fetch_to_write(const void *at)
@@ -94,31 +75,6 @@ OD_PART void result_line(const vec x[OD_PATCH], vec *y, int to)
     y[3 * to] = _mm512_fmadd_ps(all(A1 * A2), oa, _mm512_fmadd_ps(all(B1 * B2), ob, x[5]));
 }
 
-// y = G x: six of three.
-OD_PART void weight_line(const vec x[3], vec *y, int to)
-{
-    const vec ea = _mm512_fmadd_ps(all(A2), x[2], x[0]), oa = _mm512_mul_ps(all(A1), x[1]);
-    const vec eb = _mm512_fmadd_ps(all(B2), x[2], x[0]), ob = _mm512_mul_ps(all(B1), x[1]);
-    y[0] = _mm512_mul_ps(all(1 / (A2 * B2)), x[0]);
-    y[to] = _mm512_mul_ps(all(1 / NA), _mm512_add_ps(ea, oa));
-    y[2 * to] = _mm512_mul_ps(all(1 / NA), _mm512_sub_ps(ea, oa));
-    y[3 * to] = _mm512_mul_ps(all(1 / NB), _mm512_add_ps(eb, ob));
-    y[4 * to] = _mm512_mul_ps(all(1 / NB), _mm512_sub_ps(eb, ob));
-    y[5 * to] = x[2];
-}
-
-// y = Gᵀ x: three of six.
-OD_PART void weight_gradient_line(const vec x[OD_PATCH], vec *y, int to)
-{
-    const vec ea = _mm512_mul_ps(all(1 / NA), _mm512_add_ps(x[1], x[2]));
-    const vec oa = _mm512_mul_ps(all(A1 / NA), _mm512_sub_ps(x[1], x[2]));
-    const vec eb = _mm512_mul_ps(all(1 / NB), _mm512_add_ps(x[3], x[4]));
-    const vec ob = _mm512_mul_ps(all(B1 / NB), _mm512_sub_ps(x[3], x[4]));
-    y[0] = _mm512_fmadd_ps(all(1 / (A2 * B2)), x[0], _mm512_add_ps(ea, eb));
-    y[to] = _mm512_add_ps(oa, ob);
-    y[2 * to] = _mm512_fmadd_ps(all(A2), ea, _mm512_fmadd_ps(all(B2), eb, x[5]));
-}
-
 // ------------------------------------------------------------------ where tiles are
 
 typedef struct spot {
@@ -153,52 +109,6 @@ static void find_points(const char *from[], int side, const char *picture, const
 }
 
 // ------------------------------------------------------------------ to the products
-
-// 16 results of one row: `next` elements lie from one to the next.
-OD_PART void weight_places(const float *w, __m512i lanes, bool turned, float *to, int64_t step)
-{
-    vec x[9], half[3 * OD_PATCH], y[OD_PATCH];
-    for (int i = 0; i < 9; i++)
-        x[i] = _mm512_i32gather_ps(lanes, w + (turned ? 8 - i : i), sizeof(float));
-    for (int r = 0; r < 3; r++) weight_line(x + 3 * r, half + OD_PATCH * r, 1);
-    for (int q = 0; q < OD_PATCH; q++) {
-        const vec column[] = {half[q], half[OD_PATCH + q], half[2 * OD_PATCH + q]};
-        weight_line(column, y, 1);
-        OD_UNROLL
-        for (int r = 0; r < OD_PATCH; r++) _mm512_storeu_ps(to + (r * OD_PATCH + q) * step, y[r]);
-    }
-}
-
-// What 16 results will read some rows later: rows that lie apart, or results that do.
-OD_PART void fetch_weights(const float *w, bool turned, int64_t next, int64_t down)
-{
-    if (turned)
-        for (int i = 0; i < 9; i++) fetch(w + 2 * down + i * OD_LANES);
-    else
-        for (int i = 0; i < OD_LANES; i++) fetch(w + i * next + OD_LANES * down);
-}
-
-OD_WIDE void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin,
-                             int64_t end)
-{
-    const bool turned = g->kind == OD_WINO_DATA;
-    const int64_t rows = g->channels;
-    // From one result to the next, and from one row to the next, in a weight (y, x, 3, 3).
-    const int64_t next = 9 * (turned ? 1 : rows), down = 9 * (turned ? g->filters : 1);
-    const __m512i lanes =
-        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                           _mm512_set1_epi32((int)next));
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t panel = i / rows * OD_PANEL, row = i % rows;
-        const int64_t left = g->columns - panel, columns = left < OD_PANEL ? left : OD_PANEL;
-        float *to = u + panel * rows + row * columns;
-        const float *from = w + (g->begin + panel) * next + row * down;
-        for (int64_t c = 0; c < columns; c += OD_LANES) {
-            fetch_weights(from + c * next, turned, next, down);
-            weight_places(from + c * next, lanes, turned, to + c, g->step_u);
-        }
-    }
-}
 
 // bytes: of a number as it is stored, constant where this is called.
 OD_PART void data_tiles(const od_winograd *g, int64_t bytes, const char *x, const float *zeros,
@@ -349,44 +259,11 @@ OD_WIDE void od_tiles_results(const od_winograd *g, const float *m, const float 
     }
 }
 
-OD_WIDE void od_tiles_weight_gradient(const od_winograd *g, const float *u, float *dw,
-                                      int64_t begin, int64_t end)
-{
-    for (int64_t o = begin; o < end; o++) {
-        for (int64_t c = 0; c < g->channels; c += OD_LANES) {
-            const float *from = u + o * g->channels + c;
-            float *to = dw + ((g->begin + o) * g->channels + c) * 9, lanes[9][OD_LANES];
-            vec half[3 * OD_PATCH], line[OD_PATCH];
-            for (int r = 0; r < OD_PATCH; r++) {
-                OD_UNROLL
-                for (int q = 0; q < OD_PATCH; q++)
-                    line[q] = _mm512_loadu_ps(from + (r * OD_PATCH + q) * g->step_u);
-                weight_gradient_line(line, half + r, OD_PATCH);
-            }
-            for (int q = 0; q < 3; q++) {
-                weight_gradient_line(half + q * OD_PATCH, line, 1);
-                for (int r = 0; r < 3; r++) _mm512_storeu_ps(lanes[r * 3 + q], line[r]);
-            }
-            for (int i = 0; i < OD_LANES; i++)
-                for (int j = 0; j < 9; j++) to[i * 9 + j] = lanes[j][i];
-        }
-    }
-}
-
 #else // nothing of this is called where od_tiles_ready() says no
 
 bool od_tiles_ready(void)
 {
     return false;
-}
-
-void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin, int64_t end)
-{
-    (void)g;
-    (void)w;
-    (void)u;
-    (void)begin;
-    (void)end;
 }
 
 void od_tiles_data(const od_winograd *g, const void *x, const float *zeros, float *v,
@@ -417,16 +294,6 @@ void od_tiles_results(const od_winograd *g, const float *m, const float *bias, v
     (void)bias;
     (void)y;
     (void)tiles;
-}
-
-void od_tiles_weight_gradient(const od_winograd *g, const float *u, float *dw, int64_t begin,
-                              int64_t end)
-{
-    (void)g;
-    (void)u;
-    (void)dw;
-    (void)begin;
-    (void)end;
 }
 
 #endif

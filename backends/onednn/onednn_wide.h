@@ -12,8 +12,10 @@
 #define OD_PART static inline __attribute__((always_inline)) OD_WIDE
 #ifdef __clang__
 #define OD_UNROLL _Pragma("unroll")
+#define OD_UNROLL16 _Pragma("unroll")
 #else
 #define OD_UNROLL _Pragma("GCC unroll 8")
+#define OD_UNROLL16 _Pragma("GCC unroll 16")
 #endif
 
 typedef __m512 vec;
@@ -21,6 +23,12 @@ typedef __m512 vec;
 OD_PART vec all(float x)
 {
     return _mm512_set1_ps(x);
+}
+
+// Asks for what is read soon. There need be nothing at that address.
+OD_PART void fetch(const void *at)
+{
+    __builtin_prefetch(at);
 }
 
 // 16 numbers, which may be stored as bfloat16: the upper halves of float32.

@@ -387,7 +387,7 @@ static void whole_panels(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     }
 }
 
-enum { WEIGHT_GRAIN = 32, TILE_GRAIN = 4, PLACE_GRAIN = 2, FILTER_GRAIN = 4 };
+enum { WEIGHT_GRAIN = 2, TILE_GRAIN = 4, PLACE_GRAIN = 2, FILTER_GRAIN = 4 };
 
 // Blocks of tiles that all workers share.
 static void run_blocks(const tn_sdk_kernel *k, const tn_run_args *a, job *j)

@@ -18,6 +18,14 @@
 
 #include "onednn.h"
 
+// Where the polynomials are taken, a and b of onednn_tiles.c, and what comes of them.
+#define A1 0.625f
+#define B1 1.5f
+#define A2 (A1 * A1)
+#define B2 (B1 * B1)
+#define NA (2 * A2 * (A2 - B2))
+#define NB (2 * B2 * (B2 - A2))
+
 typedef enum od_winograd_kind { OD_WINO_FORWARD, OD_WINO_DATA, OD_WINO_WEIGHT } od_winograd_kind;
 
 enum {
@@ -55,7 +63,7 @@ typedef struct od_tiles {
 //     m    results: (tiles, columns)
 
 bool od_tiles_ready(void); // has this machine the instructions?
-// u from the weight: items are rows of panels.
+// u from the weight: items are OD_LANES rows of panels.
 int64_t od_tiles_weight_items(const od_winograd *g);
 void od_tiles_weight(const od_winograd *g, const float *w, float *u, int64_t begin, int64_t end);
 // v from data. zeros: g->channels of them.
