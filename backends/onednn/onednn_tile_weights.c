@@ -1,9 +1,9 @@
 // backends/onednn/onednn_tile_weights.c: the weights of Winograd's tiles, and their gradients: G
 // and Gᵀ of onednn_tiles.c.
 //
-// A weight has its nine numbers side by side, and vectors are to have one number of 16 filters. So
-// squares of 16 by 16 numbers are turned in registers, which takes less than half of the time of
-// gathering them.
+// A weight has its nine numbers side by side, and vectors are to have one number of 16 filters.
+// Where these lie far apart, squares of 16 by 16 numbers are turned in registers: the CPU would
+// gather from 16 lines of memory for each vector.
 #include "onednn_wide.h"
 #include "onednn_winograd.h"
 
@@ -111,20 +111,20 @@ OD_WIDE static void whole_filters(const od_winograd *g, const float *w, float *t
         weight_places(x + i * TAPS, false, to + i * columns, g->step_u);
 }
 
-// The same of a weight (rows, filters, 9), turned round: a row's numbers of 16 filters lie
-// together.
+// The same of a weight (rows, filters, 9), turned round: there 16 filters of a row lie together, so
+// that gathering them costs no more.
 OD_WIDE static void whole_rows(const od_winograd *g, const float *w, float *to, int64_t columns)
 {
     const int64_t down = TAPS * g->filters;
-    for (int i = 0; i < OD_LANES; i++) {
-        vec row[OD_LANES], x[OD_LANES];
-        OD_UNROLL16
-        for (int k = 0; k < OD_LANES; k++) {
-            const float *at = w + i * down + k * TAPS;
-            row[k] = _mm512_maskz_loadu_ps((1 << TAPS) - 1, at);
-            if (k < TAPS) fetch(w + (i + 2) * down + k * OD_LANES);
+    const __m512i lanes =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32(TAPS));
+    for (int i = 0; i < OD_LANES; i++, w += down) {
+        vec x[TAPS];
+        for (int k = 0; k < TAPS; k++) {
+            x[k] = _mm512_i32gather_ps(lanes, w + k, sizeof(float));
+            fetch(w + 2 * down + k * OD_LANES);
         }
-        turn(row, x);
         weight_places(x, true, to + i * columns, g->step_u);
     }
 }

@@ -165,20 +165,22 @@ static bool choose_block(od_winograd *g, const tn_call *c, uint64_t limit)
 
 // Is it less work than the convolution itself? In multiplications of one core (of AVX-512), where a
 // number that is brought to or from a tile takes the time of 16, and one of a weight, whose numbers
-// lie far apart, that of 18, for each block if it goes by panels; one that leaves the cache comes
+// lie far apart, that of 13, for each block if it goes by panels; one that leaves the cache comes
 // back for each block, which takes 30. Then it may take nine tenths at most. In bfloat16 the
-// convolution does two multiplications at a time.
+// convolution does two multiplications at a time, and its gradients (oneDNN 2.6) nearly that.
 static bool is_less(const od_winograd *g, uint32_t workers)
 {
     const int64_t all = (g->tiles + g->block - 1) / g->block;
     const double blocks = g->kind == OD_WINO_WEIGHT ? (double)all : (double)all / workers;
     const bool far = weight_bytes(g) > MANY_BYTES;
-    const double weight = by_panels(g) ? 18 * (double)all : far ? 18 + 30 * blocks : 18;
+    const double weight = by_panels(g) ? 13 * (double)all : far ? 13 + 30 * blocks : 13;
     const double pairs = (double)g->channels * (double)g->filters;
     const double points = (double)g->images * (double)g->out[0] * (double)g->out[1];
     const double numbers = (double)g->tiles * (double)(g->channels + g->filters);
     const double tiles = OD_PLACES * ((double)g->tiles * pairs + 16 * numbers + weight * pairs);
-    return tiles < 0.9 * 9 * points * pairs * (g->narrow ? 0.5 : 1);
+    static const double narrow[] = {
+        [OD_WINO_FORWARD] = 0.5, [OD_WINO_DATA] = 0.55, [OD_WINO_WEIGHT] = 0.65};
+    return tiles < 0.9 * 9 * points * pairs * (g->narrow ? narrow[g->kind] : 1);
 }
 
 // With AMX a CPU does 16 bfloat16 multiplications in the time of one of float32.
