@@ -156,6 +156,7 @@ typedef struct tni_space {
     uint64_t bytes;       // planned
     uint64_t shift;       // of planned memory in storage, for alignments beyond TNI_ALIGN
     atomic_bool pending;  // runs may have left work in the queue
+    bool held;            // somebody calls functions of the queue: see pending.c
     uint64_t stamp, seen; // number of the last run that did; of those it has waited for
 } tni_space;
 
@@ -405,15 +406,17 @@ void tni_plan_free(tni_plan *p);
 
 // ------------------------------------------------------------------ pending work (pending.c)
 
-// Before and after the rows of a run: queues wait for those of others, and are left to themselves.
+// Before and after the rows of a run: queues wait for those of others, and are held; then, unless
+// the rows failed, they are left to themselves. The end follows each beginning that gave TN_OK.
 tn_status tni_run_begin(tn_exec *e);
-tn_status tni_run_end(tn_exec *e);
+tn_status tni_run_end(tn_exec *e, tn_status status); // of the rows; returns the first failure
 // Waits for what runs have left in queues and what meets an access to that memory: those that write
 // it, or, for a write, all that use it. The first failure is an error in env, and of the executor.
 tn_status tni_storage_settle(tn_env *env, const tni_storage *s, tni_range range, bool writes);
 // Rows of e have written what it writes.
 void tni_uses_changed(const tn_exec *e);
-// Waits for a queue of e; and the error of e after one of its queues failed. Both return status.
+// Waits for a queue of e that the caller holds; and the error of e after one of its queues failed.
+// Both return status.
 tn_status tni_space_finish(tn_exec *e, tni_space *s);
 tn_status tni_space_failed(tn_exec *e, const tni_space *s, tn_status status);
 // Waits for everything and leaves the lists.

@@ -44,19 +44,25 @@ tn_status tni_run_finish(tn_exec *e)
 
 // ------------------------------------------------------------------ running
 
-static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
+static tn_status run_plainly(tn_exec *e, size_t begin, size_t end)
 {
-    const tn_status ready = tni_run_begin(e);
-    if (ready) return ready;
-    if (e->monitor || e->stop_at_nan) return tni_run_watched(e, begin, end);
-    if (e->is_profiled) return tni_run_profiled(e, begin, end);
     const tni_row *row = e->rows + begin, *const last = e->rows + end;
     for (; row < last; row++) {
         const tn_status status = row->run(row->kernel, &row->args);
         if (__builtin_expect(status != TN_OK, 0))
             return tni_run_failed(e, (size_t)(row - e->rows), status);
     }
-    return tni_run_end(e);
+    return TN_OK;
+}
+
+static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
+{
+    const bool watched = e->monitor || e->stop_at_nan;
+    const tn_status status = tni_run_begin(e);
+    if (status) return status;
+    return tni_run_end(e, watched          ? tni_run_watched(e, begin, end)
+                          : e->is_profiled ? tni_run_profiled(e, begin, end)
+                                           : run_plainly(e, begin, end));
 }
 
 static void set_mode(tn_exec *e, bool is_train)

@@ -114,8 +114,8 @@ tn_status tni_run_watched(tn_exec *e, size_t begin, size_t end)
     const bool forward = begin < e->n_forward_rows || e->n_rows == e->n_forward_rows;
     const uint32_t first = forward ? 1 : e->plan.n_forward + 1;
     const uint32_t last = forward ? e->plan.n_forward : (uint32_t)e->placed.g->n_nodes;
-    tn_status status = TN_OK;
-    if (begin < e->n_constant_rows) {
+    tn_status status = tni_run_finish(e); // of earlier runs, whose values are looked at, too
+    if (!status && begin < e->n_constant_rows) {
         status = run_stretch(e, (stretch){begin, e->n_constant_rows, first, last, true});
         begin = e->n_constant_rows;
     }

@@ -13,6 +13,7 @@ typedef struct tn_far_counters {
     atomic_llong live_queues, live_events;
     atomic_llong deferred; // tasks that were put into queues
     atomic_llong dropped;  // tasks of queues that were destroyed before they were done
+    atomic_llong crowded;  // functions of a queue that were called while another thread was in one
     // What the queues of "lazy" were told and did, in that order: r run, u upload, c copy, w wait
     // for another queue, d download; R, U, C, W, D when that is done. It begins anew when a test
     // sets n_log to 0, and what has no room is left out.

@@ -4,6 +4,9 @@
 // What is put into a queue is kept and done at the last moment that the contract allows: when the
 // queue is waited for, when an event of it is waited for, or when bytes are downloaded through it.
 // So a core that reads too early reads the NaNs that new buffers are full of.
+#include <pthread.h>
+#include <sched.h>
+
 #include "far.h"
 
 typedef enum task_kind { TASK_RUN, TASK_UPLOAD, TASK_COPY, TASK_WAIT, TASK_DOWNLOAD } task_kind;
@@ -26,7 +29,11 @@ struct tn_queue {
     tn_device *device;
     task *first, *last;
     uint64_t issued, done;
+    atomic_int inside; // threads that are in a function of it: more than one is a mistake
 };
+
+// Queues meet in tasks that wait for others, and may be driven by several threads.
+static pthread_mutex_t doing = PTHREAD_MUTEX_INITIALIZER;
 
 struct tn_event {
     tn_queue *queue;
@@ -45,6 +52,22 @@ static void note(tn_device *device, char what)
 static char letter(const task *t, bool done)
 {
     return (done ? "RUCWD" : "rucwd")[t->kind];
+}
+
+// ------------------------------------------------------------------ one thread at a time
+
+// Stays there for a while, so that others have time to come.
+static void enter(tn_queue *q)
+{
+    if (atomic_fetch_add(&q->inside, 1)) atomic_fetch_add(&q->device->plugin->counters.crowded, 1);
+    for (int i = 0; i < 5; i++) sched_yield();
+    pthread_mutex_lock(&doing);
+}
+
+static void leave(tn_queue *q)
+{
+    pthread_mutex_unlock(&doing);
+    atomic_fetch_sub(&q->inside, 1);
 }
 
 // ------------------------------------------------------------------ doing
@@ -99,6 +122,7 @@ static tn_status queue_add(tn_queue *q, const task *what)
     }
     *t = *what;
     t->next = NULL;
+    enter(q);
     if (q->last)
         q->last->next = t;
     else
@@ -106,8 +130,18 @@ static tn_status queue_add(tn_queue *q, const task *what)
     q->last = t;
     q->issued++;
     note(q->device, letter(t, false));
+    leave(q);
     atomic_fetch_add(&q->device->plugin->counters.deferred, 1);
     return TN_OK;
+}
+
+static tn_status lazy_queue_finish(tn_device *device, tn_queue *queue)
+{
+    (void)device;
+    enter(queue);
+    const tn_status s = queue_flush(queue, queue->issued);
+    leave(queue);
+    return s;
 }
 
 static tn_status lazy_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
@@ -122,7 +156,7 @@ static tn_status lazy_upload(tn_device *device, tn_queue *queue, tn_buffer *dst,
 static tn_status lazy_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
                                void *dst, uint64_t bytes)
 {
-    const tn_status s = queue ? queue_flush(queue, queue->issued) : TN_OK;
+    const tn_status s = queue ? lazy_queue_finish(device, queue) : TN_OK;
     if (queue) note(device, 'D');
     return s == TN_OK ? far_download(device, NULL, src, offset, dst, bytes) : s;
 }
@@ -178,12 +212,6 @@ static void lazy_queue_destroy(tn_device *device, tn_queue *queue)
     free(queue);
 }
 
-static tn_status lazy_queue_finish(tn_device *device, tn_queue *queue)
-{
-    (void)device;
-    return queue_flush(queue, queue->issued);
-}
-
 // Nothing is done that nobody waits for.
 static tn_status lazy_queue_flush(tn_device *device, tn_queue *queue)
 {
@@ -196,7 +224,9 @@ static tn_status lazy_event_record(tn_device *device, tn_queue *queue, tn_event 
 {
     tn_event *e = calloc(1, sizeof *e);
     if (!e) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
+    enter(queue);
     *e = (tn_event){queue, queue->issued};
+    leave(queue);
     atomic_fetch_add(&device->plugin->counters.live_events, 1);
     *out = e;
     return TN_OK;
@@ -221,7 +251,10 @@ static tn_status lazy_event_wait_queue(tn_device *device, tn_queue *queue, tn_ev
 static tn_status lazy_event_wait_host(tn_device *device, tn_event *event)
 {
     (void)device;
-    return queue_flush(event->queue, event->until);
+    pthread_mutex_lock(&doing);
+    const tn_status s = queue_flush(event->queue, event->until);
+    pthread_mutex_unlock(&doing);
+    return s;
 }
 
 static void lazy_event_destroy(tn_device *device, tn_event *event)
