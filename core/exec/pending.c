@@ -258,7 +258,6 @@ tn_status tni_run_begin(tn_exec *e)
     tni_space *mine;
     tn_status status = TN_OK;
     if (!e->n_uses) return TN_OK;
-    tni_uses_changed(e);
     pthread_mutex_lock(&lock);
     for (const tni_use *u; !status && (u = find_met(e, &w, &mine));) {
         if (u->space->held)
@@ -306,6 +305,7 @@ tn_status tni_run_end(tn_exec *e, tn_status status)
 {
     if (!e->n_uses) return status;
     if (!status) status = leave(e);
+    tni_uses_changed(e); // now that whoever looks again finds what is pending
     for (uint32_t i = 1; i < e->n_spaces; i++) release(&e->spaces[i]);
     return status;
 }

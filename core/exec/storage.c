@@ -9,7 +9,8 @@ enum {
     AHEAD = 4096          // bytes that are read when one element of a device's memory is asked for
 };
 
-// A block of a device's memory, as long as storage->changes is what it was.
+// A block of a device's memory, as long as storage->changes is what it was. Who writes counts when
+// it is written: what somebody read of elements near by meanwhile is not kept for longer.
 typedef struct tni_ahead {
     tni_range range;
     unsigned changes;
@@ -149,9 +150,9 @@ tn_status tni_storage_write(tn_env *env, tni_storage *s, uint64_t offset, const 
         return TN_OK;
     }
     tn_status status = tni_storage_settle(env, s, (tni_range){offset, offset + bytes}, true);
-    atomic_fetch_add(&s->changes, 1);
     if (status) return status;
     status = s->device->backend->api.upload(s->device->handle, NULL, s->buffer, offset, src, bytes);
+    atomic_fetch_add(&s->changes, 1);
     return status ? device_failed(env, s->device, status, "upload", bytes) : TN_OK;
 }
 

@@ -260,11 +260,11 @@ static bool device_copy(tn_tensor *dst, const tn_tensor *src, tn_status *status)
     *status = tni_storage_settle(dst->env, src->storage, from, false);
     if (!*status) *status = tni_storage_settle(dst->env, dst->storage, to, true);
     if (*status) return true;
-    atomic_fetch_add(&dst->storage->changes, 1);
     *status = bytes
                   ? device->backend->api.copy(device->handle, NULL, src->storage->buffer,
                                               src->offset, dst->storage->buffer, dst->offset, bytes)
                   : TN_OK;
+    atomic_fetch_add(&dst->storage->changes, 1);
     if (!*status) return true;
     const char *reason = tni_host_take_error(device->backend->plugin);
     tni_env_fail(dst->env, *status, "%s: copy of %llu bytes: %s", device->uri,

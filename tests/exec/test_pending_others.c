@@ -107,6 +107,53 @@ static void threads_wait_for_one_queue(void)
     CU_ASSERT_EQUAL(counters()->live_buffers, 0);
 }
 
+typedef struct looker {
+    tn_tensor *whole;
+    atomic_bool done;
+} looker;
+
+static void *look_at_the_first(void *p)
+{
+    looker *me = p;
+    while (!atomic_load(&me->done))
+        if (tn_tensor_at(me->whole, 0) != 1) return me;
+    return NULL;
+}
+
+// One thread looks at element 0 and brings those behind it along; another one writes these, by runs
+// and from the host, and is to see what it wrote.
+static void elements_near_by_are_not_kept_while_they_change(void)
+{
+    pthread_t thread;
+    void *wrong = NULL;
+    if (!start("0")) return;
+    tn_exec *holder = product("lazy", (tn_tensors){0, NULL}), *e = NULL;
+    if (!holder) return;
+    looker me = {.whole = tn_exec_arg(holder, "x")};
+    tn_tensor *last = tn_tensor_slice(me.whole, 1, 2);
+    e = tn_simple_bind(
+        bench.g,
+        tn_call(bench.g, "relu", .inputs = TN_SYMS(tn_variable(bench.g, "a")), .name = "r"),
+        .backends = "lazy", .shapes = TN_SHAPES({"a", TN_DIMS(1)}),
+        .outs = TN_TENSORS({"r_output", last}));
+    if (!TN_CHECK_EXEC(e)) return;
+    RUN_OK(tn_tensor_fill(me.whole, 1));
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, look_at_the_first, &me), 0);
+    for (int i = 0; i < 300; i++) {
+        RUN_OK(tn_tensor_fill(tn_exec_arg(e, "a"), i));
+        RUN_OK(tn_forward(e, false));
+        CU_ASSERT_EQUAL(tn_tensor_at(me.whole, 1), i);
+        RUN_OK(tn_tensor_fill(last, -i));
+        CU_ASSERT_EQUAL(tn_tensor_at(me.whole, 1), -i);
+    }
+    atomic_store(&me.done, true);
+    pthread_join(thread, &wrong);
+    CU_ASSERT_PTR_NULL(wrong);
+    tn_tensor_release(last);
+    tn_exec_free(e);
+    tn_exec_free(holder);
+}
+
 // ------------------------------------------------------------------ failures
 
 // The run that fails is over long ago: whoever waits first is told, and then the executor.
@@ -226,6 +273,8 @@ static void nothing_waits_without_an_executor(void)
 
 TN_TEST_MAIN({"threads share what nobody writes", threads_share_what_nobody_writes},
              {"threads wait for one queue", threads_wait_for_one_queue},
+             {"elements near by are not kept while they change",
+              elements_near_by_are_not_kept_while_they_change},
              {"a late failure is told to who waits", a_late_failure_is_told_to_who_waits},
              {"a late failure reaches who waited in a queue",
               a_late_failure_reaches_who_waited_in_a_queue},

@@ -32,7 +32,8 @@ struct tn_queue {
     atomic_int inside; // threads that are in a function of it: more than one is a mistake
 };
 
-// Queues meet in tasks that wait for others, and may be driven by several threads.
+// Queues meet in tasks that wait for others, and may be driven by several threads; they and
+// transfers without one meet in buffers.
 static pthread_mutex_t doing = PTHREAD_MUTEX_INITIALIZER;
 
 struct tn_event {
@@ -147,18 +148,26 @@ static tn_status lazy_queue_finish(tn_device *device, tn_queue *queue)
 static tn_status lazy_upload(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
                              const void *src, uint64_t bytes)
 {
-    if (!queue) return far_upload(device, NULL, dst, offset, src, bytes);
-    return queue_add(
-        queue,
-        &(task){.kind = TASK_UPLOAD, .dst = dst, .dst_offset = offset, .n = bytes, .bytes = src});
+    if (queue)
+        return queue_add(
+            queue,
+            &(task){
+                .kind = TASK_UPLOAD, .dst = dst, .dst_offset = offset, .n = bytes, .bytes = src});
+    pthread_mutex_lock(&doing);
+    const tn_status s = far_upload(device, NULL, dst, offset, src, bytes);
+    pthread_mutex_unlock(&doing);
+    return s;
 }
 
 static tn_status lazy_download(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,
                                void *dst, uint64_t bytes)
 {
-    const tn_status s = queue ? lazy_queue_finish(device, queue) : TN_OK;
+    tn_status s = queue ? lazy_queue_finish(device, queue) : TN_OK;
     if (queue) note(device, 'D');
-    return s == TN_OK ? far_download(device, NULL, src, offset, dst, bytes) : s;
+    pthread_mutex_lock(&doing);
+    if (s == TN_OK) s = far_download(device, NULL, src, offset, dst, bytes);
+    pthread_mutex_unlock(&doing);
+    return s;
 }
 
 static tn_status lazy_copy(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t src_offset,
