@@ -17,7 +17,9 @@ typedef struct product {
     float *c;
 } product;
 
-// All sums of a small product: loops with fixed ends, which every compiler unrolls.
+// All sums of a small product: loops with fixed ends, which every compiler unrolls. The rows of a
+// for the next one are asked for: if there are many tiles they come from afar, and each row is too
+// short for the hardware to foresee it.
 // clang-format off
 #define EACH_ROW                        \
     OD_UNROLL                           \
@@ -41,6 +43,7 @@ OD_PART void small_product(const product *p, int rows, int vectors, bool columns
     for (int64_t k = 0; k < p->depth; k++, a += ak, b += p->ldb) {
         vec right[VECTORS];
         EACH_VECTOR right[j] = _mm512_loadu_ps(b + j * OD_LANES);
+        if (!columns && k % OD_LANES == 0) EACH_ROW fetch(a + (rows + i) * ai);
         EACH_ROW {
             const vec left = all(a[i * ai]);
             EACH_VECTOR sum[i][j] = _mm512_fmadd_ps(left, right[j], sum[i][j]);
