@@ -171,7 +171,7 @@ const tn_op_decl tni_op_convolution = TN_OP(
                      TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
         .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
         .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
-                            TNI_CONV_LAYER("False", "1024", TNI_CONV_LAYOUTS)),
+                            TNI_CONV_LAYER("False", TNI_CONV_WORKSPACE, TNI_CONV_LAYOUTS)),
         .params_size = sizeof(tni_conv), .check = tni_conv_check, .infer_shape = conv_shape,
         .gradient = conv_gradient);
 
@@ -219,7 +219,7 @@ const tn_op_decl tni_op_convolution_v1 = TN_OP(
                      TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
         .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
         .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS,
-                            TNI_CONV_LAYER("False", "1024", "NCHW|NHWC|NCDHW|NDHWC")),
+                            TNI_CONV_LAYER("False", TNI_CONV_WORKSPACE, "NCHW|NHWC|NCDHW|NDHWC")),
         .params_size = sizeof(tni_conv), .check = conv_v1_check, .infer_shape = conv_shape,
         .gradient = conv_gradient, .expand = conv_v1_expand);
 
@@ -228,9 +228,9 @@ const tn_op_decl tni_op_convolution_v1 = TN_OP(
 // Linear in dy and in the other factor: for a gradient g that arrives at dx, that of dy is
 // Convolution(g, weight) and that of weight is _backward_Convolution_weight(dy, g).
 
-#define BACKWARD                                                                      \
-    .flags = TN_OP_INTERNAL, .outputs = TN_PORTS(TN_PORT(.name = "output")),          \
-    .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS, TNI_CONV_WORKSPACE("1024")), \
+#define BACKWARD                                                              \
+    .flags = TN_OP_INTERNAL, .outputs = TN_PORTS(TN_PORT(.name = "output")),  \
+    .params = TN_PARAMS(TNI_CONV_LISTS, TNI_CONV_COUNTS, TNI_CONV_WORKSPACE), \
     .params_size = sizeof(tni_conv), .check = tni_conv_check_lists
 
 tn_status tni_conv_check_lists(const void *params, char *reason, size_t size)

@@ -169,6 +169,10 @@ static tn_status deconv_gradient(const tn_builder *b)
         TN_PARAM(tni_conv, target_shape, TN_P_I64S, .def = "()", .range = "[0,)",       \
                  .doc = "wanted spatial extents, which then decide pad and adj; (): not given")
 
+#define WORKSPACE                                                          \
+    TN_PARAM(tni_conv, workspace, TN_P_I64, .def = "512", .range = "[0,)", \
+             .doc = "read from files, without effect")
+
 const tn_op_decl tni_op_deconvolution =
     TN_OP(.name = "Deconvolution",
           .doc =
@@ -187,7 +191,7 @@ const tn_op_decl tni_op_deconvolution =
                        TN_PORT(.name = "bias", .doc = "(num_filter,)", .when = "!no_bias")),
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "(n, num_filter, spatial...)")),
           .params = TN_PARAMS(TNI_CONV_LISTS, TARGETS, TNI_CONV_COUNTS,
-                              TNI_CONV_LAYER("True", "512", TNI_CONV_LAYOUTS)),
+                              TNI_CONV_LAYER("True", WORKSPACE, TNI_CONV_LAYOUTS)),
           .params_size = sizeof(tni_conv), .check = deconv_check, .infer_shape = deconv_shape,
           .gradient = deconv_gradient, .expand = deconv_expand);
 

@@ -248,16 +248,16 @@ tn_sym tni_bias_gradient(const tn_builder *b, tn_sym dy);
              .doc = "channels of the output"),                                                     \
     TN_PARAM(tni_conv, num_group, TN_P_I64, .def = "1", .range = "[1,)",                           \
              .doc = "channels are cut into so many groups that do not mix")
-#define TNI_CONV_WORKSPACE(default_)                                                               \
-    TN_PARAM(tni_conv, workspace, TN_P_I64, .def = default_, .range = "[0,)",                      \
+#define TNI_CONV_WORKSPACE                                                                         \
+    TN_PARAM(tni_conv, workspace, TN_P_I64, .def = "1024", .range = "[0,)",                        \
              .doc = "MB of scratch memory that a faster way may take")
-#define TNI_CONV_LAYER(bias_default, workspace_default, layouts)                                   \
+#define TNI_CONV_LAYER(bias_default, workspace_, layouts)                                          \
     TN_PARAM(tni_conv, no_bias, TN_P_BOOL, .def = bias_default, .doc = "leave the bias out"),      \
     TN_PARAM(tni_conv, layout, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE, .choices = layouts,  \
              .doc = "order of the axes: channels must stand behind the batch"),                    \
-    TNI_CONV_WORKSPACE(workspace_default),                                                         \
+    workspace_,                                                                                    \
     TN_PARAM(tni_conv, cudnn_tune, TN_P_ENUM, .def = "None", .flags = TN_PF_NONE,                  \
-             .choices = "off|limited_workspace|fastest", .doc = "read from files, without effect"), \
+             .choices = "off|limited_workspace|fastest", .doc = "read from files, without effect"),\
     TN_PARAM(tni_conv, cudnn_off, TN_P_BOOL, .def = "False",                                       \
              .doc = "read from files, without effect")
 #define TNI_CONV_LAYOUTS "NCW|NCHW|NCDHW|NHWC|NDHWC"

@@ -259,12 +259,63 @@ static void channels_are_inferred_from_gamma(void)
     CU_ASSERT(r && r->complete && r->outs[0].shape.dim[2] == 5);
 }
 
+// Of the sum of head · d(sum of first · y)/dx: what a central difference says about element i of
+// `of`.
+static double slope(tn_exec *e, tn_tensor *head, tn_tensor *of, int64_t i)
+{
+    const double h = 1e-4;
+    double sum[2] = {0}, v[12];
+    const uint64_t bytes = tn_tensor_bytes(of);
+    for (int side = 0; side < 2; side++) {
+        tn_tensor_get(of, v, bytes);
+        const double was = v[i];
+        v[i] += side ? -h : h;
+        tn_tensor_set(of, v, bytes);
+        tn_forward(e, true);
+        for (int64_t k = 0; k < tn_tensor_size(head); k++)
+            sum[side] += tn_tensor_at(head, k) * tn_tensor_at(tn_out(e, 0), k);
+        v[i] = was;
+        tn_tensor_set(of, v, bytes);
+    }
+    return (sum[0] - sum[1]) / (2 * h);
+}
+
+// The gradient is an operator of its own, whose gradient is that of its parts.
+static void layer_norm_is_differentiated_twice(void)
+{
+    static const char *const params[] = {"eps=0.1", "axis=0; eps=0.1"};
+    static const char *const names[] = {"x", "g"};
+    for (int k = 0; k < 2; k++) {
+        tn_fresh();
+        const tn_dims shape = TN_DIMS(3, 4), vector = k ? TN_DIMS(3) : TN_DIMS(4);
+        const tn_symbol x = tn_var("x");
+        const tn_symbol y = tn_op("LayerNorm", params[k], x, tn_var("g"), tn_var("b"));
+        const tn_symbol loss = tn_op("square", NULL, y);
+        tn_symbol dx;
+        CU_ASSERT(tn_gradient(bench.g, TN_SYMS(loss), (tn_symbols){0}, TN_SYMS(x), &dx) == TN_OK);
+        tn_exec *e = tn_try(dx, .wrt = "x g",
+                            .given = TN_TENSORS({"x", tn_sample(TN_F64, shape, -2, 2, 1)},
+                                                {"g", tn_sample(TN_F64, vector, 0.5, 2, 2)},
+                                                {"b", tn_sample(TN_F64, vector, -1, 1, 3)}));
+        tn_tensor *head = tn_sample(TN_F64, shape, -1, 1, 4);
+        tn_back(e, {NULL, tn_tensor_retain(head)});
+        for (int a = 0; e && a < 2; a++) {
+            tn_tensor *of = tn_exec_arg(e, names[a]), *got = tn_exec_grad(e, names[a]);
+            for (int64_t i = 0; i < tn_tensor_size(of); i++)
+                TN_CHECK_NEAR(tn_tensor_at(got, i), slope(e, head, of, i), 1e-5);
+        }
+        tn_tensor_release(head);
+        tn_exec_free(e);
+    }
+}
+
 TN_TEST_MAIN(
     {"large halves are normalised", large_halves_are_normalised},
     {"LayerNorm of rows", layer_norm_of_rows},
     {"LayerNorm along any axis", layer_norm_along_any_axis},
     {"names and first values", names_and_first_values},
     {"LayerNorm gradients agree with differences", layer_norm_gradients_agree_with_differences},
+    {"LayerNorm is differentiated twice", layer_norm_is_differentiated_twice},
     {"GroupNorm of pairs of channels", group_norm_of_pairs_of_channels},
     {"as many groups as channels are instances", as_many_groups_as_channels_are_instances},
     {"GroupNorm gradients agree with differences", group_norm_gradients_agree_with_differences},
