@@ -1205,7 +1205,7 @@ typedef struct tn_deconvolution_args {
     tn_opt_bool no_bias;  // leave the bias out; default True
     // order of the axes: channels must stand behind the batch; default None, may be None
     int layout;
-    tn_opt_i64 workspace; // MB of scratch memory that a faster way may take; default 512, in [0,)
+    tn_opt_i64 workspace; // read from files, without effect; default 512, in [0,)
     int cudnn_tune;       // read from files, without effect; default None, may be None
     bool cudnn_off;       // read from files, without effect; default False
     const char *name;
