@@ -74,6 +74,7 @@ static int64_t read_region(const blas_run *run, int64_t r, double region[5])
     blas_load_f64(run->k->call->in[1]->dtype, blas_in(run->a, 1), r * 5, 5, region);
     for (int i = 0; i < 5; i++)
         if (isnan(region[i])) return -1;
+    if (s->images == 0) return -1; // -0.5 would be image 0
     return region[0] > -1 && region[0] < (double)s->images ? (int64_t)region[0] : -1;
 }
 

@@ -24,6 +24,7 @@ int image_of(const roi *s, const __global T1 *rois, int r)
     const D image = LD1(rois, r * 5);
     for (int i = 0; i < 5; i++)
         if (isnan((D)LD1(rois, r * 5 + i))) return -1;
+    if (s->images == 0) return -1; // -0.5 would be image 0
     return image > -1 && image < (D)s->images ? (int)image : -1;
 }
 

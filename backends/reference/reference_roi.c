@@ -40,6 +40,7 @@ static int64_t image_of(const roi *s, ref_array rois, int64_t r)
     const double image = ref_get_real(rois, r * 5);
     for (int64_t i = 0; i < 5; i++)
         if (isnan(ref_get_real(rois, r * 5 + i))) return -1;
+    if (s->images == 0) return -1; // -0.5 would be image 0
     return image > -1 && image < (double)s->images ? (int64_t)image : -1;
 }
 

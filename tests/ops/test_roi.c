@@ -104,6 +104,27 @@ static void hostile_regions_are_empty(void)
                     6.5);
 }
 
+// The whole part of -0.5 is 0, but there is no image 0.
+static void regions_of_no_images_are_empty(void)
+{
+    const tn_symbol y =
+        tn_op("ROIPooling", "pooled_size=(1,1); spatial_scale=1", tn_var("x"), tn_var("rois"));
+    const tn_symbol z =
+        tn_op("_contrib_PSROIPooling", "pooled_size=1; output_dim=1; spatial_scale=1", tn_var("x2"),
+              tn_var("rois2"));
+    const tn_symbol maxidx = {y.node, 1, y.graph};
+    tn_exec *e =
+        tn_try(tn_group(bench.g, TN_SYMS(y, maxidx, z)),
+               .given = TN_TENSORS({"x", tn_tensor_new(bench.env, TN_F32, TN_DIMS(0, 1, 3, 4))},
+                                   {"x2", tn_tensor_new(bench.env, TN_F32, TN_DIMS(0, 1, 3, 4))},
+                                   {"rois", TN_TENSOR(TN_F32, TN_DIMS(1, 5), -0.5, 0, 0, 3, 3)},
+                                   {"rois2", TN_TENSOR(TN_F32, TN_DIMS(1, 5), -0.5, 0, 0, 3, 3)}));
+    TN_CHECK_VALUES(tn_out(e, 0), 0, 0);
+    TN_CHECK_VALUES(tn_out(e, 1), 0, -1);
+    TN_CHECK_VALUES(tn_out(e, 2), 0, 0);
+    tn_exec_free(e);
+}
+
 static void roi_of_many_dtypes(void)
 {
     const tn_dtype dtypes[] = {TN_F16, TN_BF16, TN_F64, TN_I32, TN_U8, TN_I64};
@@ -233,6 +254,7 @@ TN_TEST_MAIN({"roi bins overlap where they must", roi_bins_overlap_where_they_mu
              {"roi agrees with another program", roi_agrees_with_another_program},
              {"roi edges are exact", roi_edges_are_exact},
              {"hostile regions are empty", hostile_regions_are_empty},
+             {"regions of no images are empty", regions_of_no_images_are_empty},
              {"roi of many dtypes", roi_of_many_dtypes},
              {"names and empty lists", names_and_empty_lists},
              {"psroi bins have channels of their own", psroi_bins_have_channels_of_their_own},
