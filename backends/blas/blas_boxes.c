@@ -3,8 +3,8 @@
 
 enum { CHUNK = 256 }; // boxes whose overlaps are found at a time
 
-BLAS_CLONES void blas_overlaps(const blas_boxes *b, int64_t first, int64_t n, const double one[4],
-                               double extra, double *out)
+BLAS_CLONES static void overlaps_of_boxes(const blas_boxes *b, int64_t first, int64_t n,
+                                          const double one[4], double extra, double *out)
 {
     const double *x1 = b->corner[0] + first, *y1 = b->corner[1] + first;
     const double *x2 = b->corner[2] + first, *y2 = b->corner[3] + first;
@@ -18,6 +18,13 @@ BLAS_CLONES void blas_overlaps(const blas_boxes *b, int64_t first, int64_t n, co
         const double all = area + (x2[i] - x1[i] + extra) * (y2[i] - y1[i] + extra) - both;
         out[i] = all > 0 ? both / all : 0;
     }
+}
+
+// clang gives the clones' chooser a name of its own, so that only this file can call it.
+void blas_overlaps(const blas_boxes *b, int64_t first, int64_t n, const double one[4], double extra,
+                   double *out)
+{
+    overlaps_of_boxes(b, first, n, one, extra, out);
 }
 
 // Marks those of the boxes behind box i that it makes go.
