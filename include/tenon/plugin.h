@@ -425,7 +425,8 @@ typedef struct tn_backend_api {
     // memory; all NULL where every device has TN_DEV_HOST_MEMORY [any]
     tn_status (*buf_alloc)(tn_device *device, uint64_t bytes, uint64_t align, tn_buffer **out);
     void (*buf_free)(tn_device *device, tn_buffer *buffer);
-    // Through a queue src may be read later: it stays as it is until the queue is waited for.
+    // Through a queue src may be read later: it stays as it is until the queue, or an event behind
+    // the upload, is waited for.
     tn_status (*upload)(tn_device *device, tn_queue *queue, tn_buffer *dst, uint64_t offset,
                         const void *src, uint64_t bytes);
     tn_status (*download)(tn_device *device, tn_queue *queue, tn_buffer *src, uint64_t offset,

@@ -221,6 +221,27 @@ static void a_tensor_outlives_its_executor(void)
     CU_ASSERT_EQUAL(counters()->live_buffers, 0);
 }
 
+// A queue waits for work of an executor that is freed, done, before it gets there.
+static void an_executor_is_freed_while_another_queue_waits_for_it(void)
+{
+    if (!start("0")) return;
+    tn_exec *e = product("lazy", (tn_tensors){0, NULL}), *update = e ? update_of(e, "1") : NULL;
+    if (!update) return;
+    fill(e, 3, 5);
+    RUN_OK(tn_tensor_fill(tn_exec_grad(e, "w"), 2));
+    RUN_OK(tn_forward(e, false));
+    RUN_OK(tn_forward(update, false)); // writes w when e has read it
+    tn_tensor *out = tn_tensor_retain(tn_exec_output(e, 0));
+    tn_exec_free(e);
+    TN_CHECK_VALUES(out, 0, 15, 15);
+    TN_CHECK_VALUES(tn_exec_output(update, 0), 0, 3, 3);
+    tn_tensor_release(out);
+    tn_exec_free(update);
+    CU_ASSERT_EQUAL(counters()->dropped, 0);
+    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
+    CU_ASSERT_EQUAL(counters()->live_queues, 0);
+}
+
 TN_TEST_MAIN({"a run returns, and a read waits", a_run_returns_and_a_read_waits},
              {"a copy waits", a_copy_waits},
              {"host memory is done when a run returns", host_memory_is_done_when_a_run_returns},
@@ -229,4 +250,6 @@ TN_TEST_MAIN({"a run returns, and a read waits", a_run_returns_and_a_read_waits}
              {"queues wait for each other", queues_wait_for_each_other},
              {"a write waits for many readers", a_write_waits_for_many_readers},
              {"executors that share memory wait", executors_that_share_memory_wait},
+             {"an executor is freed while another queue waits for it",
+              an_executor_is_freed_while_another_queue_waits_for_it},
              {"a tensor outlives its executor", a_tensor_outlives_its_executor})

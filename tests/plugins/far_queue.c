@@ -29,6 +29,7 @@ struct tn_queue {
     tn_device *device;
     task *first, *last;
     uint64_t issued, done;
+    atomic_int refs;   // its owner, events, and tasks that wait for it: these may outlive it
     atomic_int inside; // threads that are in a function of it: more than one is a mistake
 };
 
@@ -73,8 +74,20 @@ static void leave(tn_queue *q)
 
 // ------------------------------------------------------------------ doing
 
+static tn_queue *queue_retain(tn_queue *q)
+{
+    atomic_fetch_add(&q->refs, 1);
+    return q;
+}
+
+static void queue_release(tn_queue *q)
+{
+    if (q && atomic_fetch_sub(&q->refs, 1) == 1) free(q);
+}
+
 static void task_free(task *t)
 {
+    queue_release(t->other);
     free(t->values);
     free(t);
 }
@@ -203,6 +216,7 @@ static tn_status lazy_queue_create(tn_device *device, tn_queue **out)
     tn_queue *q = calloc(1, sizeof *q);
     if (!q) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
     q->device = device;
+    atomic_init(&q->refs, 1);
     atomic_fetch_add(&device->plugin->counters.live_queues, 1);
     *out = q;
     return TN_OK;
@@ -218,7 +232,7 @@ static void lazy_queue_destroy(tn_device *device, tn_queue *queue)
         task_free(t);
     }
     atomic_fetch_sub(&c->live_queues, 1);
-    free(queue);
+    queue_release(queue);
 }
 
 // Nothing is done that nobody waits for.
@@ -234,7 +248,7 @@ static tn_status lazy_event_record(tn_device *device, tn_queue *queue, tn_event 
     tn_event *e = calloc(1, sizeof *e);
     if (!e) return tn_fail(device->plugin->host, TN_E_NOMEM, "%s: no memory", device->name);
     enter(queue);
-    *e = (tn_event){queue, queue->issued};
+    *e = (tn_event){queue_retain(queue), queue->issued};
     leave(queue);
     atomic_fetch_add(&device->plugin->counters.live_events, 1);
     *out = e;
@@ -253,8 +267,11 @@ static tn_status lazy_download_begin(tn_device *device, tn_queue *queue, tn_buff
 static tn_status lazy_event_wait_queue(tn_device *device, tn_queue *queue, tn_event *event)
 {
     (void)device;
-    return queue_add(queue,
-                     &(task){.kind = TASK_WAIT, .other = event->queue, .until = event->until});
+    tn_queue *const other = queue_retain(event->queue);
+    const tn_status s =
+        queue_add(queue, &(task){.kind = TASK_WAIT, .other = other, .until = event->until});
+    if (s != TN_OK) queue_release(other);
+    return s;
 }
 
 static tn_status lazy_event_wait_host(tn_device *device, tn_event *event)
@@ -269,6 +286,7 @@ static tn_status lazy_event_wait_host(tn_device *device, tn_event *event)
 static void lazy_event_destroy(tn_device *device, tn_event *event)
 {
     atomic_fetch_sub(&device->plugin->counters.live_events, 1);
+    queue_release(event->queue);
     free(event);
 }
 
