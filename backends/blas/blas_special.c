@@ -1,5 +1,5 @@
 // backends/blas/blas_special.c: more rows of <tenon/elementwise.h> for float32, vectorised by way
-// of double and rounded once.
+// of double and rounded once (softplus, in float, has up to 3 units of the last place).
 //
 // What is far stays with the C library: sines of large angles, log Γ of negative numbers, whose
 // zeros would need more digits than double has.

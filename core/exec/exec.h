@@ -284,6 +284,7 @@ struct tn_exec {
     bool trains;         // mode that mode_rows were told last
     bool can_backward;   // the values of the last forward are still there
     bool stop_at_nan;
+    bool in_monitor; // it is being called: no run can begin
     tn_monitor_fn monitor;
     void *monitor_ctx;
     const char **value_names; // for the monitor, by value of the placed graph

@@ -58,6 +58,9 @@ static tn_status run_plainly(tn_exec *e, size_t begin, size_t end)
 static tn_status run_rows(tn_exec *e, size_t begin, size_t end)
 {
     const bool watched = e->monitor || e->stop_at_nan;
+    if (e->in_monitor)
+        return tni_fail(&e->error, TN_E_INVALID, NULL,
+                        "run: called from the executor's own monitor, within a run of it");
     const tn_status status = tni_run_begin(e);
     if (status) return status;
     return tni_run_end(e, watched          ? tni_run_watched(e, begin, end)

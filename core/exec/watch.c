@@ -57,7 +57,11 @@ static tn_status look_at(tn_exec *e, uint32_t node, uint32_t out)
     tn_tensor *value = tni_plain_value(e, node, out);
     if (!value) return watch_failed(e, e->placed.g->nodes[node].name);
     tn_status status = e->stop_at_nan ? check_finite(e, node, out, value) : TN_OK;
-    if (!status && e->monitor) e->monitor(e->monitor_ctx, e->value_names[number], value);
+    if (!status && e->monitor) {
+        e->in_monitor = true;
+        e->monitor(e->monitor_ctx, e->value_names[number], value);
+        e->in_monitor = false;
+    }
     tn_tensor_release(value);
     return status;
 }

@@ -161,7 +161,8 @@ TN_API void tn_exec_refresh(tn_exec *e);
 TN_API void tn_exec_seed(tn_exec *e, uint64_t seed);
 
 // Calls fn after each node, once per output, with <node>_<output> and the value (valid during the
-// call). NULL removes it. Runs are slower while one is set. Values inside of fused nodes are not
+// call). NULL removes it. fn may read tensors and run other executors; to run this one is an error,
+// and fn must not free it. Runs are slower while one is set. Values inside of fused nodes are not
 // seen: TN_BIND_NO_FUSE keeps nodes apart.
 typedef void (*tn_monitor_fn)(void *ctx, const char *name, tn_tensor *value);
 TN_API void tn_exec_monitor(tn_exec *e, tn_monitor_fn fn, void *ctx);

@@ -293,6 +293,26 @@ static void the_monitor_sees_every_result(void)
     tn_exec_free(e);
 }
 
+static void run_again(void *ctx, const char *name, tn_tensor *value)
+{
+    (void)name, (void)value;
+    CU_ASSERT_EQUAL(tn_forward(ctx, false), TN_E_INVALID);
+}
+
+static void the_monitor_cannot_run_its_executor(void)
+{
+    tn_exec *e = bind_mlp(2, TN_NULL);
+    if (!TN_CHECK_EXEC(e)) return;
+    tn_exec_monitor(e, run_again, e);
+    tn_forward(e, false);
+    CU_ASSERT_EQUAL(tn_exec_status(e), TN_E_INVALID);
+    TN_CHECK_HAS(tn_exec_error(e), "own monitor");
+    tn_exec_monitor(e, NULL, NULL);
+    tn_exec_forgive(e);
+    RUN_OK(tn_forward(e, false));
+    tn_exec_free(e);
+}
+
 static void reports_say_what_ran_where(void)
 {
     const tn_symbol net = net_mlp();
@@ -333,4 +353,5 @@ TN_TEST_MAIN({"wrong names are errors that stay", wrong_names_are_errors_that_st
              {"executors share planned memory", executors_share_planned_memory},
              {"a tensor may outlive the executor", a_tensor_may_outlive_the_executor},
              {"the monitor sees every result", the_monitor_sees_every_result},
+             {"the monitor cannot run its executor", the_monitor_cannot_run_its_executor},
              {"reports say what ran where", reports_say_what_ran_where})
