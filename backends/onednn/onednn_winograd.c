@@ -190,6 +190,13 @@ static bool has_matrices(void)
     return ((unsigned)dnnl_get_effective_cpu_isa() & wanted) == wanted;
 }
 
+// oneDNN's bfloat16 convolution finds a constant weight packed, where tiles are made in each run:
+// that is more than they save.
+static bool packs_once(const od_winograd *g, const values *v)
+{
+    return g->kind == OD_WINO_FORWARD && (v->weight->flags & TN_VALUE_CONST);
+}
+
 // Fills in g; false: the call is something else, or slower this way.
 static bool winograd_of(const tn_call *c, const od_tail *tail, od_winograd *g, values *v)
 {
@@ -202,7 +209,7 @@ static bool winograd_of(const tn_call *c, const od_tail *tail, od_winograd *g, v
         !takes_tail(g, tail))
         return false;
     g->narrow = od_may_narrow(c);
-    if (g->narrow && has_matrices()) return false;
+    if (g->narrow && (has_matrices() || packs_once(g, v))) return false;
     for (int i = 0; i < 2; i++) {
         const int64_t p = tn_entry(pad, i, 0);
         if (p > 2) return false;
