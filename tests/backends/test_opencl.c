@@ -8,23 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/opencl/opencl_counters.h"
-#include "core/env/env.h"
+#include "tests/backends/opencl_device.h"
 #include "tests/tn_numeric.h"
 
 static const char *program; // this one
-
-static bool has_device(void)
-{
-    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
-        const tn_backend_entry *b = tn_env_backend(bench.env, i);
-        if (strcmp(b->name, "opencl") != 0) continue;
-        for (size_t j = 0; j < b->n_devices; j++)
-            if (!tn_env_device(bench.env, i, j)->unusable) return true;
-    }
-    tn_skip("no OpenCL device here");
-    return false;
-}
 
 // A number in -1 … 1 for each seed.
 static float number(uint64_t seed)
@@ -182,15 +169,6 @@ static void values_go_to_other_backends_and_back(void)
 }
 
 // ------------------------------------------------------------------ memory and programs
-
-static const ocl_counters *counters(tn_env *env)
-{
-    const tni_registry *r = tni_env_registry(env);
-    for (uint32_t i = 0; i < r->n_backends; i++)
-        if (strcmp(r->backends[i]->api.name, "opencl") == 0)
-            return r->backends[i]->api.get_extension(r->backends[i]->self, OCL_COUNTERS);
-    return NULL;
-}
 
 static void cycles_leave_nothing(void)
 {

@@ -3,18 +3,8 @@
 #include <math.h>
 
 #include "core/exec/exec.h"
+#include "tests/backends/opencl_device.h"
 #include "tests/tn_numeric.h"
-
-static bool has_device(void)
-{
-    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
-        if (strcmp(tn_env_backend(bench.env, i)->name, "opencl") != 0) continue;
-        const tn_device_info *d = tn_env_device(bench.env, i, 0);
-        if (d && !d->unusable) return true;
-    }
-    CU_PASS("no OpenCL device");
-    return false;
-}
 
 static void fill(tn_exec *e)
 {

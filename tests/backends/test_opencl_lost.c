@@ -4,6 +4,7 @@
 // defines are found before the loader's, and hand on to these until the device is to be lost. From
 // then on each of them fails, as drivers do that have lost their device. It is lost at every call
 // of a training step in turn.
+#include "tests/backends/opencl_device.h"
 #include "tests/tn_numeric.h"
 
 #if __has_include(<CL/cl.h>)
@@ -13,7 +14,6 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "backends/opencl/opencl_counters.h"
 #include "core/exec/exec.h"
 
 // ------------------------------------------------------------------ the device
@@ -85,32 +85,12 @@ BETWEEN(clEnqueueCopyBuffer, q, 0, NULL,
 BETWEEN(clEnqueueMarkerWithWaitList, q, 0, NULL, (cl_command_queue q, EVENTS), (q, n, list, event))
 BETWEEN(clEnqueueBarrierWithWaitList, q, 0, NULL, (cl_command_queue q, EVENTS), (q, n, list, event))
 
-static bool has_device(void)
-{
-    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
-        if (strcmp(tn_env_backend(bench.env, i)->name, "opencl") != 0) continue;
-        const tn_device_info *d = tn_env_device(bench.env, i, 0);
-        if (d && !d->unusable) return true;
-    }
-    CU_PASS("no OpenCL device");
-    return false;
-}
-
-static const ocl_counters *counters(void)
-{
-    const tni_registry *r = tni_env_registry(bench.env);
-    for (uint32_t i = 0; i < r->n_backends; i++)
-        if (strcmp(r->backends[i]->api.name, "opencl") == 0)
-            return r->backends[i]->api.get_extension(r->backends[i]->self, OCL_COUNTERS);
-    return NULL;
-}
-
 static void nothing_is_left(void)
 {
     atomic_store(&calls_left, NEVER);
-    CU_ASSERT_EQUAL(counters()->live_buffers, 0);
-    CU_ASSERT_EQUAL(counters()->live_bytes, 0);
-    CU_ASSERT_EQUAL(counters()->live_kernels, 0);
+    CU_ASSERT_EQUAL(counters(bench.env)->live_buffers, 0);
+    CU_ASSERT_EQUAL(counters(bench.env)->live_bytes, 0);
+    CU_ASSERT_EQUAL(counters(bench.env)->live_kernels, 0);
 }
 
 // ------------------------------------------------------------------ a network and its update

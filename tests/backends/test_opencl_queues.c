@@ -3,29 +3,9 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "backends/opencl/opencl_counters.h"
 #include "core/exec/exec.h"
+#include "tests/backends/opencl_device.h"
 #include "tests/tn_numeric.h"
-
-static bool has_device(void)
-{
-    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++) {
-        if (strcmp(tn_env_backend(bench.env, i)->name, "opencl") != 0) continue;
-        const tn_device_info *d = tn_env_device(bench.env, i, 0);
-        if (d && !d->unusable) return true;
-    }
-    CU_PASS("no OpenCL device");
-    return false;
-}
-
-static const ocl_counters *counters(void)
-{
-    const tni_registry *r = tni_env_registry(bench.env);
-    for (uint32_t i = 0; i < r->n_backends; i++)
-        if (strcmp(r->backends[i]->api.name, "opencl") == 0)
-            return r->backends[i]->api.get_extension(r->backends[i]->self, OCL_COUNTERS);
-    return NULL;
-}
 
 // ------------------------------------------------------------------ training on the device
 
@@ -117,8 +97,8 @@ static void steps_that_nobody_waits_for(void)
         train(lists[mixed], mixed, weights[1], outputs[1]);
         for (int i = 0; i < 5 * 16; i++) TN_CHECK_NEAR(weights[1][i], weights[0][i], 1e-4);
         for (int i = 0; i < BATCH * 5; i++) TN_CHECK_NEAR(outputs[1][i], outputs[0][i], 1e-4);
-        CU_ASSERT_EQUAL(counters()->live_buffers, 0);
-        CU_ASSERT_EQUAL(counters()->live_kernels, 0);
+        CU_ASSERT_EQUAL(counters(bench.env)->live_buffers, 0);
+        CU_ASSERT_EQUAL(counters(bench.env)->live_kernels, 0);
     }
 }
 
