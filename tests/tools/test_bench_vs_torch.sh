@@ -35,6 +35,22 @@ for r in j:
     assert r["compute"] == "float32" and r["tenon_backend"] and "1 thread" in r["torch_variant"]
     assert r["tenon_ms"] > 0 and abs(r["ratio"] - r["torch_ms"] / r["tenon_ms"]) < 1e-9
 END
+# More lists than two run heats; one that does not work leaves, and alone it is an error.
+"$compare" mlp --mode inference --compute float32 --quick --seconds 0.01 --rounds 2 --threads 1 \
+    --backend nosuch --backend blas --backend reference --backend blas,reference --verbose \
+    --tenon "$program" --json >out 2>err || fail "$command with lists: $(cat err)"
+/usr/bin/python3 - out err 2>problem <<'END' || fail "$command: $(tail -n 1 problem): $(cat err)"
+import collections, json, sys
+r, = {(r["tenon_backend"], r["ratio"] > 0) for r in json.load(open(sys.argv[1]))[:1]}
+lines = [l.split(": {") for l in open(sys.argv[2])]
+times = collections.Counter(l[0].strip() for l in lines if "'ms'" in l[-1])
+assert r[0] in ("blas", "reference", "blas,reference") and r[1], r
+assert times["nosuch"] == 0 and times["blas"] >= 1 and times[r[0]] >= 3, times
+END
+"$compare" mlp --mode inference --compute float32 --quick --seconds 0.01 --rounds 1 --threads 1 \
+    --backend nosuch --tenon "$program" >out 2>err
+[ $? = 1 ] || fail "$command of no backend: $(cat err)"
+err 'Tenon cannot run it: .*nosuch'
 "$compare" overhead --quick --seconds 0 --rounds 1 --cpu --tenon "$program" >out 2>err ||
     fail "$command overhead: $(cat err)"
 out '^overhead +inference +1 float32 '
