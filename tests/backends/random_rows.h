@@ -39,6 +39,9 @@ typedef struct random_row {
     double lo, hi;
     bool reals_only;  // float32 and float64
     bool floats_only; // those and float16 and bfloat16
+    // Where a range of numbers says too little: the value of input i, of that shape. May be NULL.
+    tn_tensor *(*value)(size_t i, tn_dtype dtype, const tn_shape *shape);
+    uint16_t outputs; // how many are compared, hidden ones too; 0: the visible ones
 } random_row;
 
 typedef struct random_rows {
@@ -56,6 +59,7 @@ enum { TEXT_SIZE = 160 };
 typedef struct drawn {
     char params[TEXT_SIZE], shapes[TEXT_SIZE];
     op_row row;
+    uint16_t outputs;
 } drawn;
 
 static inline void replace(char out[TEXT_SIZE], const char *text, const int64_t extent[5],
@@ -67,11 +71,12 @@ static inline void replace(char out[TEXT_SIZE], const char *text, const int64_t 
             text++;
             n += (size_t)snprintf(out + n, TEXT_SIZE - n, "%lld", (long long)extent[*text - 'a']);
         } else if (!dollar && *text >= 'a' && *text <= 'e') {
-            // "b9" is at least 9
-            const bool large = text[1] == '9';
+            // "b9" is at least 9, "b*4" four times b
+            const bool large = text[1] == '9', times = text[1] == '*';
             n += (size_t)snprintf(out + n, TEXT_SIZE - n, "%lld",
-                                  (long long)extent[*text - 'a'] + (large ? 9 : 0));
-            text += large;
+                                  (long long)extent[*text - 'a'] * (times ? text[2] - '0' : 1) +
+                                      (large ? 9 : 0));
+            text += times ? 2 : large ? 1 : 0;
         } else {
             out[n++] = *text;
         }
@@ -84,6 +89,7 @@ static inline void draw(drawn *d, const random_row *r, const int64_t extent[5])
     replace(d->params, r->params ? r->params : "", extent, true);
     replace(d->shapes, r->shapes, extent, false);
     d->row = (op_row){r->op, r->params ? d->params : NULL, d->shapes};
+    d->outputs = r->outputs;
 }
 
 static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
@@ -113,7 +119,9 @@ static inline tn_exec *bind_row(const drawn *d, const char *backend, tn_dtype dt
         shapes[n] = (tn_named_dims){names[n], {(size_t)shape[n].ndim, shape[n].dim}};
     }
     const tni_entry y = tni_build(bench.g, NULL, d->row.op, d->row.params, in, n, "op", 0);
-    const tn_symbol call = {y.node, TN_ALL_OUTPUTS, x.graph};
+    tn_symbol out[4], call = {y.node, TN_ALL_OUTPUTS, x.graph};
+    for (uint16_t i = 0; i < d->outputs; i++) out[i] = (tn_symbol){y.node, i, x.graph};
+    if (d->outputs) call = tn_group(bench.g, (tn_symbols){d->outputs, out});
     return tn_simple_bind(bench.g, call, .backends = backend, .shapes = {n, shapes},
                           .grad_req = TN_NULL, .threads = threads, .seed = 5);
 }
@@ -151,9 +159,10 @@ static inline tn_exec *run_row_of(const random_row *r, const drawn *d, const cha
     for (const char *at = d->row.shapes; *at && i < 8; i++) {
         tn_shape s;
         at = op_row_shape(at, &s);
-        tn_tensor *t =
-            tn_sample(dtype_of_input(d->row.op, i, dtype), (tn_dims){(size_t)s.ndim, s.dim},
-                      wide ? -2 : r->lo, wide ? 2 : r->hi, 7 + i);
+        const tn_dtype kind = dtype_of_input(d->row.op, i, dtype);
+        tn_tensor *t = r->value ? r->value(i, kind, &s)
+                                : tn_sample(kind, (tn_dims){(size_t)s.ndim, s.dim},
+                                            wide ? -2 : r->lo, wide ? 2 : r->hi, 7 + i);
         if (positive) make_positive(t);
         tn_exec_set_all(e, TN_TENSORS({names[i], t}), false);
         tn_tensor_release(t);
