@@ -73,23 +73,39 @@ void blas_walk_next(const blas_box *b, blas_walk *w)
 
 // ------------------------------------------------------------------ rows
 
-// dst[i] = src[i * step], elements of `size` bytes
+// dst[i] = src[i * step]. The steps that occur most have loops of their own: with the step a
+// constant, compilers fill, turn round and pick with vectors.
+#define STRIDED(bits)                                                                           \
+    BLAS_CLONES static void strided_##bits(void *dst, const void *src, int64_t n, int64_t step) \
+    {                                                                                           \
+        uint##bits##_t *to = dst;                                                               \
+        const uint##bits##_t *from = src;                                                       \
+        if (step == 0) {                                                                        \
+            const uint##bits##_t one = from[0];                                                 \
+            for (int64_t i = 0; i < n; i++) to[i] = one;                                        \
+        } else if (step == -1) {                                                                \
+            BLAS_SIMD                                                                           \
+            for (int64_t i = 0; i < n; i++) to[i] = from[-i];                                   \
+        } else if (step == 2) {                                                                 \
+            BLAS_SIMD                                                                           \
+            for (int64_t i = 0; i < n; i++) to[i] = from[2 * i];                                \
+        } else {                                                                                \
+            for (int64_t i = 0; i < n; i++) to[i] = from[i * step];                             \
+        }                                                                                       \
+    }
+STRIDED(8)
+STRIDED(16)
+STRIDED(32)
+STRIDED(64)
+
 static void copy_strided(char *dst, const char *src, int64_t n, int64_t step, size_t size)
 {
-#define COPY(type)                                              \
-    {                                                           \
-        type *to = (type *)(void *)dst;                         \
-        const type *from = (const type *)(const void *)src;     \
-        for (int64_t i = 0; i < n; i++) to[i] = from[i * step]; \
-        break;                                                  \
-    }
     switch (size) {
-    case 1: COPY(uint8_t)
-    case 2: COPY(uint16_t)
-    case 4: COPY(uint32_t)
-    default: COPY(uint64_t)
+    case 1: strided_8(dst, src, n, step); break;
+    case 2: strided_16(dst, src, n, step); break;
+    case 4: strided_32(dst, src, n, step); break;
+    default: strided_64(dst, src, n, step); break;
     }
-#undef COPY
 }
 
 typedef struct gather {
@@ -119,6 +135,62 @@ static void gather_rows(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         else
             copy_strided(to, from, len, step, g->size);
         if (piece == g->pieces - 1) blas_walk_next(b, &w);
+    }
+}
+
+// ------------------------------------------------------------------ short rows
+
+enum { SHORT = 16 }; // elements: below, a call for each row would be most of the work
+
+// size[0] rows of size[1] elements, step[0] from row to row and step[1] inside of one.
+#define ROWS_OF(n_)                                               \
+    for (int64_t i = 0; i < size[0]; i++) {                       \
+        for (int j = 0; j < (n_); j++) to[j] = from[j * step[1]]; \
+        to += (n_);                                               \
+        from += step[0];                                          \
+    }
+#define SHORT_ROWS(bits)                                                       \
+    static void rows_##bits(void *dst, const void *src, const int64_t size[2], \
+                            const int64_t step[2])                             \
+    {                                                                          \
+        uint##bits##_t *to = dst;                                              \
+        const uint##bits##_t *from = src;                                      \
+        switch (size[1]) {                                                     \
+        case 2: ROWS_OF(2) break;                                              \
+        case 3: ROWS_OF(3) break;                                              \
+        case 4: ROWS_OF(4) break;                                              \
+        default: ROWS_OF(size[1]) break;                                       \
+        }                                                                      \
+    }
+SHORT_ROWS(8)
+SHORT_ROWS(16)
+SHORT_ROWS(32)
+SHORT_ROWS(64)
+
+// Items are rows along the last axis, taken along the axis before it.
+static void gather_short(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const gather *g = ctx;
+    const blas_box *b = g->box;
+    const int32_t last = b->ndim - 1, row = last - 1;
+    const int64_t step[2] = {b->stride[row], b->stride[last]};
+    blas_walk w = blas_walk_from(b, begin);
+    (void)worker;
+    for (int64_t i = begin; i < end;) {
+        const int64_t left = b->dim[row] - w.at[row], most = end - i;
+        const int64_t size[2] = {left < most ? left : most, b->dim[last]};
+        void *to = g->dst + (size_t)(i * size[1]) * g->size;
+        const void *from = g->src + w.offset * (int64_t)g->size;
+        switch (g->size) {
+        case 1: rows_8(to, from, size, step); break;
+        case 2: rows_16(to, from, size, step); break;
+        case 4: rows_32(to, from, size, step); break;
+        default: rows_64(to, from, size, step); break;
+        }
+        i += size[0];
+        w.at[row] += size[0] - 1;
+        w.offset += (size[0] - 1) * step[0];
+        blas_walk_next(b, &w);
     }
 }
 
@@ -197,6 +269,10 @@ void blas_gather(const tn_sdk_kernel *k, const tn_run_args *a, const blas_box *b
     if (g.across >= 0) {
         const int64_t m = box->dim[g.across], bands = (m + TILE - 1) / TILE;
         blas_items(k, a, size / (m * n) * bands, n * TILE, BLAS_CHEAP, gather_tiles, &g);
+        return;
+    }
+    if (n < SHORT && box->ndim > 1) {
+        blas_items(k, a, size / n, n, BLAS_CHEAP, gather_short, &g);
         return;
     }
     g.pieces = (n + BLAS_BLOCK - 1) / BLAS_BLOCK;

@@ -166,25 +166,61 @@ static tn_status cast_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // ------------------------------------------------------------------ where
 
-// to[i] = set[i] ? x[i] : y[i], elements of `size` bytes; set[i] stands for `share` elements.
-static void choose(char *to, const char *x, const char *y, const double *set, int64_t n,
+// set[i] = element i of the condition is not 0, of `size` bytes; those of a float without the sign.
+#define SET(bits)                                                                         \
+    BLAS_CLONES static void set_##bits(const void *p, int64_t n, bool real, uint8_t *set) \
+    {                                                                                     \
+        const uint##bits##_t *c = p, sign = (uint##bits##_t)(1ULL << (bits - 1));         \
+        const uint##bits##_t kept = (uint##bits##_t)(real ? ~sign : UINT##bits##_MAX);    \
+        BLAS_SIMD                                                                         \
+        for (int64_t i = 0; i < n; i++) set[i] = (c[i] & kept) != 0;                      \
+    }
+SET(8)
+SET(16)
+SET(32)
+SET(64)
+
+// to[i] = set[i] ? x[i] : y[i], without a branch: conditions may be as good as random.
+#define CHOOSE(bits)                                                                    \
+    BLAS_CLONES static void choose_##bits(void *to, const void *x, const void *y,       \
+                                          const uint8_t *set, int64_t n)                \
+    {                                                                                   \
+        const uint##bits##_t *p = x, *q = y;                                            \
+        uint##bits##_t *out = to;                                                       \
+        BLAS_SIMD                                                                       \
+        for (int64_t i = 0; i < n; i++) {                                               \
+            const uint##bits##_t mask = (uint##bits##_t)(0 - (uint##bits##_t)set[i]);   \
+            out[i] = (uint##bits##_t)((p[i] & mask) | (q[i] & (uint##bits##_t) ~mask)); \
+        }                                                                               \
+    }
+CHOOSE(8)
+CHOOSE(16)
+CHOOSE(32)
+CHOOSE(64)
+
+static void set_of(const tn_value_info *condition, const void *p, int64_t at, int64_t n,
+                   uint8_t *set)
+{
+    const size_t size = tn_dtype_size(condition->dtype);
+    const bool real = blas_is_float(condition->dtype);
+    const char *from = (const char *)p + (size_t)at * size;
+    switch (size) {
+    case 1: set_8(from, n, false, set); break;
+    case 2: set_16(from, n, real, set); break;
+    case 4: set_32(from, n, real, set); break;
+    default: set_64(from, n, real, set); break;
+    }
+}
+
+static void choose(char *to, const char *x, const char *y, const uint8_t *set, int64_t n,
                    size_t size)
 {
-#define CHOOSE(type)                                                        \
-    {                                                                       \
-        const type *p = (const void *)x, *q = (const void *)y;              \
-        type *out = (void *)to;                                             \
-        BLAS_SIMD                                                           \
-        for (int64_t i = 0; i < n; i++) out[i] = set[i] != 0 ? p[i] : q[i]; \
-        break;                                                              \
-    }
     switch (size) {
-    case 1: CHOOSE(uint8_t)
-    case 2: CHOOSE(uint16_t)
-    case 4: CHOOSE(uint32_t)
-    default: CHOOSE(uint64_t)
+    case 1: choose_8(to, x, y, set, n); break;
+    case 2: choose_16(to, x, y, set, n); break;
+    case 4: choose_32(to, x, y, set, n); break;
+    default: choose_64(to, x, y, set, n); break;
     }
-#undef CHOOSE
 }
 
 // out = x where condition ≠ 0, else y. The condition has x's shape, or one element per entry of
@@ -204,12 +240,12 @@ static void where_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
         const char *x = (const char *)r->a->in[1].host + at;
         const char *y = (const char *)r->a->in[2].host + at;
         char *out = (char *)r->a->out[0].host + at;
-        double set[CHUNK];
-        blas_load_f64(condition->dtype, r->a->in[0].host, i / share, share == 1 ? n : 1, set);
+        uint8_t set[CHUNK];
+        set_of(condition, r->a->in[0].host, i / share, share == 1 ? n : 1, set);
         if (share == 1)
             choose(out, x, y, set, n, size);
         else
-            blas_copy(out, set[0] != 0 ? x : y, (size_t)n * size);
+            blas_copy(out, set[0] ? x : y, (size_t)n * size);
         i = last;
     }
 }
@@ -226,6 +262,23 @@ static tn_status where_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     blas_inplace(k, info, 1);
     blas_inplace(k, info, 2);
+    return TN_OK;
+}
+
+// Where all three are of one dtype that is computed in, it is a loop like others, and can be fused.
+static const char *where_map_cannot(const tn_call *c)
+{
+    if (c->in[0]->dtype != c->in[1]->dtype) return "the condition has another dtype";
+    return c->in[0]->size != c->in[1]->size ? "the condition rules whole entries" : NULL;
+}
+
+static tn_status where_map_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_map *m = k->state;
+    m->number = number_of(k->call->in[0]->dtype);
+    m->grain = BLAS_CHEAP;
+    blas_map_same(k, m, LOOP_OF(m->number, where), 3);
+    info->impl = "loop";
     return TN_OK;
 }
 
@@ -251,6 +304,7 @@ const tn_kernel_row blas_pointwise[] = {
     MAP("_backward_smooth_l1", TN_FLOATS, smooth_l1_setup, NULL),
     ROW("Cast", 0, cast_setup, cast),
     ROW("_cast_like", 0, cast_setup, cast),
+    MAP("where", BLAS_REALS | TN_BIT(TN_I64), where_map_setup, where_map_cannot),
     ROW("where", 0, where_setup, where),
     {0},
 };
@@ -273,6 +327,18 @@ BLAS_CLONES static void N(backward_clip)(int64_t n, const void *const in[3], voi
     T *dx = out;
     BLAS_SIMD
     for (int64_t i = 0; i < n; i++) dx[i] = x[i] < lo || x[i] > hi ? (T)0 : dy[i];
+}
+
+// out = x where c ≠ 0, else y. Operands c, x, y.
+BLAS_CLONES static void N(where)(int64_t n, const void *const in[3], void *out)
+{
+    const T *c = in[0], *x = in[1], *y = in[2];
+    T *to = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const T yes = x[i], no = y[i]; // both are read, so that there is nothing to branch for
+        to[i] = c[i] != 0 ? yes : no;
+    }
 }
 
 // s = scalar;  y = ½ (s x)²         where |x| ≤ 1/s²
