@@ -113,15 +113,21 @@ static bool add_part(lists *l, const part *p, int tid)
     return ok;
 }
 
+static bool add_title(lists *l, const char *kind, int tid, const char *text)
+{
+    json_t *title = json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", kind, "ph", "M", "pid",
+                              l->pid, "tid", tid, "args", "name", text);
+    return title && json_array_append_new(l->events, title) == 0;
+}
+
 // What a viewer calls the process and its threads.
 static bool add_titles(lists *l, const bench_net *n)
 {
     char text[128];
     snprintf(text, sizeof text, "%s %s, batch %lld", n->model->name,
              n->training ? "training" : "inference", (long long)n->batch);
-    json_t *process = json_pack("{s:s, s:s, s:i, s:{s:s}}", "name", "process_name", "ph", "M",
-                                "pid", l->pid, "args", "name", text);
-    return process && json_array_append_new(l->events, process) == 0;
+    return add_title(l, "process_name", 1, text) && add_title(l, "thread_name", 1, "network") &&
+           (!n->update || add_title(l, "thread_name", 2, "updates"));
 }
 
 // ------------------------------------------------------------------ runs

@@ -50,13 +50,18 @@ static uint64_t memory_of(const tn_device_info *d, bool free)
     return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static json_t *bytes_json(uint64_t bytes)
+{
+    return bytes ? json_integer((json_int_t)bytes) : json_null();
+}
+
 static json_t *device_json(const tn_device_info *d)
 {
     json_t *j =
-        json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "id", tool_json_text(d->id), "kind",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:b}", "id", tool_json_text(d->id), "kind",
                   tool_json_text(d->kind), "name", tool_json_text(d->name ? d->name : ""), "driver",
                   tool_json_text(d->driver ? d->driver : ""), "mem_total",
-                  (json_int_t)memory_of(d, false), "mem_free", (json_int_t)memory_of(d, true),
+                  bytes_json(memory_of(d, false)), "mem_free", bytes_json(memory_of(d, true)),
                   "host_memory", (d->flags & TN_DEV_HOST_MEMORY) != 0);
     json_object_set_new(j, "unusable", tool_json_text(d->unusable));
     return j;

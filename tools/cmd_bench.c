@@ -58,6 +58,16 @@ static void check_groups(const tool_groups *groups, struct argp_state *state)
 enum { KEY_COMPUTE = 1000, KEY_NO_PEAK, KEY_QUICK };
 enum { MOST_THREADS = 4096 }; // as many as an env can have
 
+// Rows are measured one by one in networks only.
+static void check_rows(const bench_options *o, struct argp_state *state)
+{
+    bool networks = false;
+    for (size_t i = 0; i < o->n_workloads; i++) networks = networks || !is_chain(o->workloads[i]);
+    if (o->n_workloads && !networks && (o->profile || o->trace))
+        argp_error(state, "--%s: of networks only, and %s is none",
+                   o->profile ? "profile" : "trace", o->workloads[0]);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     bench_options *o = state->input;
@@ -74,7 +84,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'm': choose_mode(o, arg, state); break;
     case 's':
         o->seconds = tool_double(arg, "--seconds", state);
-        if (o->seconds < 0) argp_error(state, "--seconds: wanted a time, got \"%s\"", arg);
+        if (o->seconds < 0) argp_error(state, "--seconds: wanted 0 or more, got \"%s\"", arg);
         break;
     case 'r': o->runs = tool_long(arg, "--runs", 1, state); break;
     case 'n': o->nodes = tool_long(arg, "--nodes", 1, state); break;
@@ -90,6 +100,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: add_workload(o, arg, state); break;
     case ARGP_KEY_END:
         if (o->n_workloads == 0) argp_error(state, "wanted a workload, such as mlp, or all");
+        check_rows(o, state);
         check_groups(&o->groups, state);
         break;
     default: return ARGP_ERR_UNKNOWN;
@@ -303,6 +314,7 @@ int cmd_bench(int argc, char **argv)
     json_t *checked = measure(&(job){.o = &o, .chain = "check"}, &failed);
     if (!checked) return failed;
     json_decref(checked);
+    tool_warns = false; // that process has said them
     FILE *trace = o.trace ? fopen(o.trace, "w") : NULL;
     if (o.trace && !trace) return tool_fail("bench", "--trace %s: %s", o.trace, strerror(errno));
     session s = {.o = &o, .results = json_array(), .events = json_array()};

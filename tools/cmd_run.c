@@ -183,7 +183,8 @@ static int load_inputs(run *r, const options *o, tn_names inputs)
 static int load_params(run *r, const options *o, tn_names inputs)
 {
     if (!o->params) return EXIT_OK;
-    if (tn_params_load(r->env, o->params, &r->params) != TN_OK) return tool_env_fail("run", r->env);
+    if (tn_params_load(r->env, o->params, &r->params) != TN_OK)
+        return tool_file_fail("run", r->env, o->params, "a .params file");
     const tn_names all = tn_inputs(r->g, r->net);
     size_t foreign = 0;
     for (size_t i = 0; i < r->params.n; i++) {

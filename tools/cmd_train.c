@@ -248,7 +248,8 @@ static int train(const train_options *o)
                (long long)data.train.n, (long long)data.test.n, (long long)data.train.height,
                (long long)data.train.width, (long long)data.train.classes);
         code = o->batch > data.train.n
-                   ? tool_fail("train", "a batch of %ld needs more pictures", o->batch)
+                   ? tool_fail("train", "--batch %ld: wanted at most %lld, all pictures to learn",
+                               o->batch, (long long)data.train.n)
                    : trainer_make(&t, o, &data.train);
         if (code == EXIT_OK) {
             tool_print_names("arguments:", tn_arguments(t.g, t.net));

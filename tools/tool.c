@@ -39,21 +39,42 @@ int tool_env_fail(const char *command, const tn_env *env)
     return tool_fail(command, "%s", without_function(tn_env_error(env)));
 }
 
-// Does the file begin as MXNet's lists of arrays do?
-static bool is_params(const char *path)
+// What the file is by its first bytes, for who took it for something else; NULL if that is unknown.
+static const char *kind_of(const char *path)
 {
-    static const unsigned char magic[8] = {0x12, 0x01};
-    unsigned char begin[8];
+    static const struct {
+        size_t n;
+        const char *begin, *kind;
+    } kinds[] = {{8, "\x12\1\0\0\0\0\0\0", "a .params file"}, // MXNet's lists of arrays
+                 {6, "\x93NUMPY", "an .npy file"},
+                 {1, "{", "a NET-symbol.json"},
+                 {2, "\x1F\x8B", "compressed by gzip"},
+                 {4,
+                  "\x7F"
+                  "ELF",
+                  "a program or library"}};
+    char begin[8] = {0};
     FILE *f = fopen(path, "rb");
-    const bool found = f && fread(begin, 1, 8, f) == 8 && memcmp(begin, magic, 8) == 0;
+    const size_t n = f ? fread(begin, 1, sizeof begin, f) : 0;
     if (f) fclose(f);
-    return found;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (n >= kinds[i].n && memcmp(begin, kinds[i].begin, kinds[i].n) == 0) return kinds[i].kind;
+    return NULL;
+}
+
+int tool_file_fail(const char *command, const tn_env *env, const char *path, const char *wanted)
+{
+    const char *kind = kind_of(path);
+    return kind && strcmp(kind, wanted) != 0
+               ? tool_fail(command, "%s: this is %s; wanted %s", path, kind, wanted)
+               : tool_env_fail(command, env);
 }
 
 int tool_graph_fail(const char *command, const tn_graph *g, const char *path, const char *option)
 {
-    if (path && is_params(path))
-        return tool_fail(command, "%s: this is a .params file; wanted a NET-symbol.json", path);
+    const char *kind = path ? kind_of(path) : NULL;
+    if (kind && strcmp(kind, "a NET-symbol.json") != 0)
+        return tool_fail(command, "%s: this is %s; wanted a NET-symbol.json", path, kind);
     const char *text = without_function(tn_graph_error(g)), *colon = path ? ": " : "";
     const char *advice = option ? strstr(text, " in .shapes") : NULL;
     if (!path || strncmp(text, path, strlen(path)) == 0) path = colon = "";
@@ -64,9 +85,30 @@ int tool_graph_fail(const char *command, const tn_graph *g, const char *path, co
     return tool_fail(command, "%s%s%.*s with %s", path, colon, (int)(advice - text), text, option);
 }
 
+bool tool_warns = true;
+
+// What the library says without an error, such as a variable for an option that a plugin has not.
+// While an env is made it is kept: what stands in the env's error as well is said once, by that.
+static struct {
+    char text[2048];
+    bool open;
+} kept;
+
+static void warn(void *ctx, uint32_t severity, const char *text)
+{
+    const size_t n = strlen(kept.text);
+    (void)ctx;
+    if (severity < TN_LOG_WARN || !tool_warns) return;
+    if (kept.open)
+        fprintf(stderr, "tenon: %s\n", text);
+    else
+        snprintf(kept.text + n, sizeof kept.text - n, "tenon: %s\n", text);
+}
+
 tn_env *tool_env(int32_t threads)
 {
-    tn_env *env = tn_env_new(&(tn_env_options){.size = sizeof(tn_env_options), .threads = threads});
+    tn_env *env = tn_env_new(
+        &(tn_env_options){.size = sizeof(tn_env_options), .threads = threads, .log = warn});
     if (!env) {
         fprintf(stderr, "tenon: out of memory\n");
         exit(EXIT_FAILED);
@@ -76,6 +118,8 @@ tn_env *tool_env(int32_t threads)
         tn_env_free(env);
         exit(EXIT_USAGE);
     }
+    if (!kept.open) fputs(kept.text, stderr);
+    kept.open = true;
     return env;
 }
 

@@ -29,11 +29,16 @@ __attribute__((format(printf, 2, 3))) int tool_fail(const char *command, const c
 // The error of an env, or of a graph, which is told of `path` (may be NULL) unless it begins with
 // it. option: how shapes are given on this command line, where the error asks for them; or NULL.
 int tool_env_fail(const char *command, const tn_env *env);
+// After a file could not be read: the error of the env, unless its first bytes say what it is and
+// that is not `wanted`, "a .params file".
+int tool_file_fail(const char *command, const tn_env *env, const char *path, const char *wanted);
 int tool_graph_fail(const char *command, const tn_graph *g, const char *path, const char *option);
 
 // The env of a command: plugins searched as documented in tenon/env.h; threads of its pool, 0: as
 // many as is usual. Exits on out of memory, and where TENON_NUM_THREADS or TENON_NAN makes no
-// sense.
+// sense. Warnings of the library go to stderr; those of making an env once in a process, and where
+// tool_warns is false never, as in processes that are made to do a part of the work.
+extern bool tool_warns;
 tn_env *tool_env(int32_t threads);
 
 // Can a bind with that list of backends (NULL: the usual one) find and open its devices? EXIT_OK,

@@ -105,8 +105,10 @@ static int load_csv(tn_env *env, const char *path, datasets *out)
     const int64_t held_out = rows / 5;
     int code = EXIT_FAILED;
     if (rows < 5 || columns < 2)
-        tool_fail("train", "%s: %lld rows of %lld columns are too few", path, (long long)rows,
-                  (long long)columns);
+        tool_fail("train",
+                  "%s: wanted at least 5 rows of 2 columns (numbers, then the class), got %lld of "
+                  "%lld",
+                  path, (long long)rows, (long long)columns);
     else if (dataset_make(&out->train, rows - held_out, height, width) == EXIT_OK &&
              dataset_make(&out->test, held_out, height, width) == EXIT_OK)
         code = EXIT_OK;

@@ -98,7 +98,7 @@ bool tni_devices_list(tni_backend *b, tni_arena *arena, tni_error *error)
     const tn_status s = b->api.enumerate(b->self, sink, &l);
     if (s != TN_OK && error->status == TN_OK) {
         const char *reason = tni_callback_reason(b->plugin, s);
-        tni_log(b->plugin->env, TN_LOG_WARN, "%s: listing devices failed: %s", b->entry.name,
+        tni_log(b->plugin->env, TN_LOG_INFO, "%s: listing devices failed: %s", b->entry.name,
                 reason);
         // A missing driver is no fault of the plugin: shown as a device that cannot be used.
         if (l.n == 0)

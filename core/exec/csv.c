@@ -24,11 +24,26 @@ typedef struct csv {
     size_t length;
 } csv;
 
+// The field's first characters, for a message: what a terminal might obey is escaped.
+static const char *shown(const csv *c, char *text, size_t size)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < c->length && at + 8 < size; i++) {
+        const unsigned char ch = (unsigned char)c->field[i];
+        const bool plain = ch >= ' ' && ch < 0x7F;
+        at += (size_t)snprintf(text + at, size - at, plain ? "%c" : "\\x%02x", ch);
+        if (at + 8 >= size && i + 1 < c->length) snprintf(text + at, size - at, "…");
+    }
+    if (!c->length) text[0] = '\0';
+    return text;
+}
+
 static bool fail_at(csv *c, const char *wanted)
 {
+    char text[48];
     tni_env_fail(c->env, TN_E_FORMAT, "%s: byte %llu: line %llu, column %zu: wanted %s, got \"%s\"",
                  c->path, (unsigned long long)c->byte, (unsigned long long)c->line, c->column + 1,
-                 wanted, c->field);
+                 wanted, shown(c, text, sizeof text));
     return false;
 }
 

@@ -212,8 +212,13 @@ static tn_tensor *get_tensor(npy *f)
 {
     uint64_t bytes;
     if (!get_header(f)) return NULL;
-    if (!tni_raw_bytes(&f->shape, f->raw.size, &bytes) || bytes != f->n - f->at) {
-        bad(f, "elements: wanted as many as the shape has, got %zu bytes", f->n - f->at);
+    if (!tni_raw_bytes(&f->shape, f->raw.size, &bytes)) {
+        bad(f, "elements: wanted more bytes than there can be, got %zu", f->n - f->at);
+        return NULL;
+    }
+    if (bytes != f->n - f->at) {
+        bad(f, "elements: wanted %llu bytes for the shape, got %zu", (unsigned long long)bytes,
+            f->n - f->at);
         return NULL;
     }
     const unsigned char *const data = f->p + f->at;

@@ -103,7 +103,7 @@ static tn_status no_device(const reader *r, const tni_backend *b, const char *wh
 {
     tni_text has = {0};
     for (uint32_t i = 0; i < b->n_devices; i++)
-        tni_text_printf(&has, "%s%s (%s)", i ? ", " : "", b->devices[i].uri,
+        tni_text_printf(&has, "%s%s:%s (%s)", i ? ", " : "", b->api.name, b->devices[i].info.id,
                         b->devices[i].info.kind ? b->devices[i].info.kind : "device");
     const tn_status s =
         which ? tni_graph_fail(r->g, TN_E_NOT_FOUND, 0,

@@ -203,6 +203,8 @@ static void tables_that_are_wrong_are_refused(void)
         {"a,b\nc,d\n", "line 2, column 1: wanted a number, got \"c\""},
         {"1,2\n3,4 5\n", "got \"4 5\""},
         {"1\n1e39\n", "wanted a number that float32 can hold, got \"1e39\""},
+        {"1\n\x1b[2J\x93\n", "got \"\\x1b[2J\\x93\""}, // nothing that a terminal obeys
+        {"1\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", "xxxxxxxx…\""},
         {"1;2\n3;4\n", "line 2, column 1: wanted a number, got \"3;4\""},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -188,7 +188,7 @@ static void sizes_are_compared_with_the_bytes_that_are_there(void)
 {
     memory_limited(64 << 20);
     made b = dict_of("<f8", "True", "(1000000, 1000000)");
-    refuses(&b, "elements: wanted as many as the shape has, got 0 bytes");
+    refuses(&b, "elements: wanted 8000000000000 bytes for the shape, got 0");
     b = dict_of("<f8", "False", "(4294967296, 4294967296, 4294967296)");
     refuses(&b, "elements: wanted");
     b = dict_of("<f8", "False", "(0, 4294967296, 4294967296)");
@@ -196,10 +196,10 @@ static void sizes_are_compared_with_the_bytes_that_are_there(void)
     memory_unlimited();
     b = dict_of("<f4", "False", "(2,)");
     put_f32(&b, 1);
-    refuses(&b, "got 4 bytes");
+    refuses(&b, "got 4");
     put_f32(&b, 1);
     put_le(&b, 0, 1);
-    refuses(&b, "got 9 bytes");
+    refuses(&b, "got 9");
     CU_ASSERT_PTR_NULL(tn_npy_load(bench.env, tn_temporary("missing.npy")));
     CU_ASSERT_EQUAL(tn_env_status(bench.env), TN_E_IO);
 }

@@ -65,7 +65,11 @@ for r in j:
     json trace.json "
 events = [e for e in j['traceEvents'] if e['ph'] == 'X']
 assert len({e['pid'] for e in events}) == 12 and all(e['dur'] >= 0 for e in events)
-assert len([e for e in j['traceEvents'] if e['name'] == 'process_name']) == 12
+assert all(isinstance(e['pid'], int) and isinstance(e['tid'], int) for e in j['traceEvents'])
+titles = [e for e in j['traceEvents'] if e['ph'] == 'M']
+assert len([e for e in titles if e['name'] == 'process_name']) == 12
+assert ({(e['pid'], e['tid']) for e in events} <=
+        {(e['pid'], e['tid']) for e in titles if e['name'] == 'thread_name'})
 for pid in {e['pid'] for e in events}:
     row = sorted((e['ts'], e['ts'] + e['dur']) for e in events if e['pid'] == pid)
     assert all(a[1] <= b[0] + 1e-3 for a, b in zip(row, row[1:])), 'rows overlap'
@@ -112,6 +116,8 @@ tenon 2 bench mlp --group first && err '\-\-group: wanted NAME=DEVICE'
 tenon 1 bench mlp lenet --quick --backend absent && once 'backends "absent": no backend' && not_out .
 tenon 1 bench mlp --quick --group first=absent --group second=blas && not_out . &&
     once '^tenon bench: --group first: backends "absent": no backend'
+tenon 2 bench overhead --quick --trace t.json && err '\-\-trace: of networks only, and overhead'
+tenon 2 bench overhead graph --quick --profile && err '\-\-profile: of networks only'
 tenon 1 bench mlp --quick --trace absent/trace.json && not_out . &&
     once '\-\-trace absent/trace.json: No such file'
 tenon 2 bench mlp --quick --group first=blas &&

@@ -41,6 +41,18 @@ TENON_NAN=stp tenon 2 backends && err '^tenon: TENON_NAN=stp: wanted stop$'
 TENON_NAN=stop tenon 0 backends --names && quiet
 tenon 0 --help && out "^TENON_NAN "
 TENON_NUM_THREADS=1 tenon 0 backends --names && quiet
+# A slip in the name of an option, which no plugin can be sure of, is said, and once only.
+if has_backend opencl || has_backend onednn; then
+    for variable in TENON_OPT_OPENCL_CASHE TENON_OPT_ONEDNN_WINOGRD; do
+        export $variable=off
+        tenon 0 backends && [ "$(grep -c . err)" -le 1 ] || fail "$command: says $(cat err)"
+        cat err >>slips
+        tenon 0 bench mlp --quick --mode inference --backend reference && cat err >>slips
+        unset $variable
+    done
+    grep -q '^tenon: o.*: has no option for TENON_OPT_O.*_[CW]' slips || fail "slips: $(cat slips)"
+    [ "$(sort slips | uniq -c | grep -cv '^ *2 ')" = 0 ] || fail "slips: $(cat slips)"
+fi
 
 echo "== backends"
 tenon 0 backends && out '^reference  \(plugin reference ' && out 'device 0: cpu' &&

@@ -145,6 +145,9 @@ errors() {
     echo no >no.npy
     tenon 1 run mlp.json -i data=no.npy && err '^tenon run: no.npy: byte 0'
     tenon 1 run mlp.json -p no.npy && err '^tenon run: no.npy: byte 0'
+    tenon 1 run mlp.json -p mlp.json && err 'mlp.json: this is a NET-symbol.json; wanted a .params'
+    tenon 1 run mlp.json -p data.npy && err 'data.npy: this is an .npy file; wanted a .params file$'
+    tenon 1 run data.npy && err '^tenon run: data.npy: this is an .npy file; wanted a NET-symbol'
     # Of an input that the output does not need, too.
     tenon 1 run mlp.json $inputs -i out_label=absent.npy -o fc1_output && err 'absent.npy: No such'
     tenon 1 run mlp.json $inputs -i nodata=data.npy

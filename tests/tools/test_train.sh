@@ -168,7 +168,7 @@ mkdir empty
 tenon 1 train --data empty && err 'empty/train-images-idx3-ubyte.*: No such file'
 echo '1,2,0.5' >half.csv && for _ in 1 2 3 4 5; do cat half.csv; done >halves.csv
 tenon 1 train --data halves.csv && err 'halves.csv: 0.5 is no class'
-tenon 1 train --data half.csv && err 'half.csv: 1 rows of 3 columns are too few'
+tenon 1 train --data half.csv && err 'half.csv: wanted at least 5 rows of 2 columns .*, got 1 of 3$'
 echo '1,x,2' >words.csv && echo '1,2,3' >>words.csv
 tenon 1 train --data words.csv && err 'words.csv: line 1, column 2'
 tenon 1 train --network absent.json && err '^tenon train: absent.json: No such file'
@@ -181,7 +181,7 @@ tenon 1 train --network two.json && err 'two.json: the first output is \(64,2\),
 tenon 1 train --save absent/model && err '^tenon train: --save absent/model: No such file'
 tenon 1 train --losses absent/losses && err '^tenon train: absent/losses: No such file'
 tenon 1 train --backend absent && err '"absent"'
-tenon 1 train --batch 1439 && err 'a batch of 1439 needs more pictures'
+tenon 1 train --batch 1439 && err '^tenon train: --batch 1439: wanted at most 1438'
 for hidden in 12x a,b 0 -3 '8,,9'; do
     tenon 2 train --hidden=$hidden && err 'hidden: wanted a list like 128,64'
 done
