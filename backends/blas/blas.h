@@ -116,6 +116,17 @@ void blas_store_f32(tn_dtype dtype, void *p, int64_t at, int64_t n, const float 
 void blas_store_f64(tn_dtype dtype, void *p, int64_t at, int64_t n, const double *v);
 void blas_store_i64(tn_dtype dtype, void *p, int64_t at, int64_t n, const int64_t *v);
 
+// A float32 call that stands for one of 16 bits has the dtype of the latter's values in these bits
+// of its flags.
+enum { BLAS_STORED_SHIFT = 24 };
+
+// The dtype in which the values of a call of floats are stored when it is over.
+static inline tn_dtype blas_stored(const tn_call *c)
+{
+    const tn_dtype stored = (tn_dtype)(c->flags >> BLAS_STORED_SHIFT);
+    return stored ? stored : c->in[0]->dtype;
+}
+
 static inline int64_t blas_get_int(tn_dtype dtype, const void *p, int64_t i)
 {
     int64_t v;

@@ -1,9 +1,10 @@
-// backends/blas/blas_half.c: layers, products and norms of float16 and bfloat16, by the kernels of
-// float32.
+// backends/blas/blas_half.c: layers, products, norms and losses of float16 and bfloat16, by the
+// kernels of float32.
 //
 // Inputs are converted into scratch memory, the kernel that this backend has for float32 runs over
 // them, and results are rounded once. What is added up, compared or multiplied many times is
-// converted once for it. (States, which kernels write, have float32 in all of these operators.)
+// converted once for it. What a kernel keeps for its gradient stays float32, and states, which
+// kernels write, have float32 in all of these operators.
 #include "blas.h"
 
 enum { MOST_VALUES = 12, MOST_STATE = 1024 };
@@ -38,8 +39,9 @@ static const tn_value_info *value_of(const tn_call *c, uint32_t i)
 static const tn_kernel_row *widen(const tn_call *c, wide_call *w)
 {
     static const tn_kernel_row *const families[] = {
-        blas_dense, blas_convs,     blas_conv_weights, blas_pools,       blas_batch_norms,
-        blas_lrns,  blas_softmaxes, blas_loss,         blas_layer_norms, NULL};
+        blas_dense,     blas_convs,     blas_conv_weights, blas_pools,       blas_batch_norms,
+        blas_lrns,      blas_softmaxes, blas_loss,         blas_layer_norms, blas_rnns,
+        blas_rnn_backs, blas_rois,      blas_linalg,       blas_sparse_regs, NULL};
     tn_verdict v = {.struct_size = sizeof v};
     const uint32_t n = c->n_in + c->n_out;
     if (n > MOST_VALUES) return NULL;
@@ -54,7 +56,7 @@ static const tn_kernel_row *widen(const tn_call *c, wide_call *w)
     w->call = *c;
     w->call.in = w->list;
     w->call.out = w->list + c->n_in;
-    w->call.forward = NULL; // keeps nothing for its gradient
+    w->call.flags |= (uint32_t)value_of(c, 0)->dtype << BLAS_STORED_SHIFT;
     return tn_rows_find(families, &w->call, &v);
 }
 
@@ -170,7 +172,21 @@ const tn_kernel_row blas_halves[] = {
     ROW("_backward_log_softmax"),
     ROW("SoftmaxOutput"),
     ROW("_backward_SoftmaxOutput"),
+    ROW("Softmax"),
     ROW("LinearRegressionOutput"),
+    ROW("_backward_LinearRegressionOutput"),
     ROW("LogisticRegressionOutput"),
+    ROW("MAERegressionOutput"),
+    ROW("_backward_MAERegressionOutput"),
+    ROW("MakeLoss"),
+    ROW("_backward_MakeLoss"),
+    ROW("_backward_IdentityAttachKLSparseReg"),
+    ROW("RNN"),
+    ROW("_backward_RNN"),
+    ROW("ROIPooling"),
+    ROW("_contrib_PSROIPooling"),
+    ROW("_backward_PSROIPooling"),
+    ROW("linalg_potrf"),
+    ROW("linalg_trsm"),
     {0},
 };

@@ -10,7 +10,10 @@ typedef struct update {
     double lr, wd, rescale, bound, momentum, beta1, beta2, epsilon, gamma1, gamma2, limit;
     const void *weight, *grad;
     void *state[3], *out;
-    tn_dtype dtype; // mp: of weight, gradient and result; the states are float32
+    tn_dtype dtype; // of weight, gradient and result; mp: the states are float32
+    // of 16 bits: the update of float32, and how many states it writes
+    tn_range_fn wide;
+    uint32_t states;
 } update;
 
 #define THIS_FILE "blas_optimizer.c"
@@ -42,12 +45,41 @@ static update read_update(const tn_sdk_kernel *k, const tn_run_args *a)
                     .out = blas_out(a, 0)};
 }
 
+enum { CHUNK = 256 };
+
+// An update of which all values have 16 bits: computed in float32, rounded once.
+static void half_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const update *u = ctx;
+    float weight[CHUNK], grad[CHUNK], state[3][CHUNK];
+    update part = *u;
+    part.weight = part.out = weight;
+    part.grad = grad;
+    for (uint32_t j = 0; j < u->states; j++) part.state[j] = state[j];
+    for (int64_t i = begin; i < end; i += CHUNK) {
+        const int64_t n = end - i < CHUNK ? end - i : CHUNK;
+        blas_load_f32(u->dtype, u->weight, i, n, weight);
+        blas_load_f32(u->dtype, u->grad, i, n, grad);
+        for (uint32_t j = 0; j < u->states; j++)
+            blas_load_f32(u->dtype, u->state[j], i, n, state[j]);
+        u->wide(&part, 0, n, worker);
+        blas_store_f32(u->dtype, u->out, i, n, weight);
+        for (uint32_t j = 0; j < u->states; j++)
+            blas_store_f32(u->dtype, u->state[j], i, n, state[j]);
+    }
+}
+
 static void over_elements(const tn_sdk_kernel *k, const tn_run_args *a, tn_range_fn f32,
                           tn_range_fn f64)
 {
     update u = read_update(k, a);
+    u.wide = f32;
+    u.states = a->n_in - 2;
     blas_elements(k, a, k->call->out[0]->size, BLAS_CHEAP,
-                  k->call->in[0]->dtype == TN_F64 ? f64 : f32, &u);
+                  u.dtype == TN_F64   ? f64
+                  : u.dtype == TN_F32 ? f32
+                                      : half_range,
+                  &u);
 }
 
 static tn_status sgd(const tn_sdk_kernel *k, const tn_run_args *a)
@@ -82,8 +114,6 @@ static tn_status rmspropalex(const tn_sdk_kernel *k, const tn_run_args *a)
 
 // ------------------------------------------------------------------ in two precisions
 
-enum { CHUNK = 256 };
-
 // The update of float32 states; weight and gradient have another dtype. With momentum the states
 // are momentum and weight, else the weight alone.
 static void mp_range(const update *u, int64_t begin, int64_t end, bool with_momentum)
@@ -116,13 +146,15 @@ static void mp_sgd_mom_range(void *ctx, int64_t begin, int64_t end, uint32_t wor
 
 static tn_status mp_sgd(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    over_elements(k, a, mp_sgd_range, NULL);
+    update u = read_update(k, a);
+    blas_elements(k, a, k->call->out[0]->size, BLAS_CHEAP, mp_sgd_range, &u);
     return TN_OK;
 }
 
 static tn_status mp_sgd_mom(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    over_elements(k, a, mp_sgd_mom_range, NULL);
+    update u = read_update(k, a);
+    blas_elements(k, a, k->call->out[0]->size, BLAS_CHEAP, mp_sgd_mom_range, &u);
     return TN_OK;
 }
 
@@ -142,10 +174,10 @@ static const char *cannot(const tn_call *c)
     return NULL;
 }
 
-#define ROW(op_, run_)                                                                           \
-    {                                                                                            \
-        .op = op_, .dtypes = BLAS_REALS, .flags = BLAS_FLAGS | TN_ROW_INPLACE, .cannot = cannot, \
-        .run = run_                                                                              \
+#define ROW(op_, run_)                                                                          \
+    {                                                                                           \
+        .op = op_, .dtypes = TN_FLOATS, .flags = BLAS_FLAGS | TN_ROW_INPLACE, .cannot = cannot, \
+        .run = run_                                                                             \
     }
 
 #define MP_ROW(op_, run_)                                                       \

@@ -250,7 +250,7 @@ static void draw_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     const tn_run_args *a = run->a;
     const bool drops = a->flags & TN_RUN_TRAIN;
     void *mask = blas_out(a, a->n_out - 1);
-    const double kept = drops ? blas_as_real(r->dtype, 1 / (1 - r->is.p)) : 1;
+    const double kept = drops ? blas_as_real(blas_stored(run->k->call), 1 / (1 - r->is.p)) : 1;
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         const uint64_t e = (uint64_t)i;

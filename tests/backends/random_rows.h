@@ -94,12 +94,13 @@ static inline void draw(drawn *d, const random_row *r, const int64_t extent[5])
 
 static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7"};
 
-// Of input i: what a batch norm has for each channel is never in 16 bits.
+// Of input i: what a batch norm or KL penalty has for each channel is never in 16 bits.
 static inline tn_dtype dtype_of_input(const char *op, size_t i, tn_dtype dtype)
 {
     const size_t data = strncmp(op, "_backward_", 10) == 0 ? 2 : 1;
     const bool half = dtype == TN_F16 || dtype == TN_BF16;
-    return half && i >= data && strstr(op, "BatchNorm") ? TN_F32 : dtype;
+    const bool by_channel = strstr(op, "BatchNorm") || strstr(op, "SparseReg");
+    return half && i >= data && by_channel ? TN_F32 : dtype;
 }
 
 // Binds the row on one backend alone. Shapes are given here, where they may be empty.
