@@ -10,35 +10,11 @@
         const long a_step, const long a_seg, const int b_row, const int b_col, const long b_step, \
         const long b_seg, const int c_row, const int c_col, const long c_step
 
-#if defined(GEMM_REGISTER)
-#ifdef A_IS_F64
-#define V double8
-#define VN 8
-#define LOAD(p) vload8(0, p)
-#define STORE(v, p) vstore8(v, 0, p)
-#else
-#define V float16
-#define VN 16
-#define LOAD(p) vload16(0, p)
-#define STORE(v, p) vstore16(v, 0, p)
-#endif
-
-// The vector at p of which `left` lanes exist.
-V lanes(const __global A *p, int left)
-{
-    A v[VN];
-    for (int i = 0; i < VN; i++) v[i] = i < left ? p[i] : (A)0;
-    return LOAD(v);
-}
-
+#if defined(GEMM_REGISTER) // with vectors.cl before it
 // 8 rows by two vectors of columns in registers; b's rows are contiguous.
-#define ROWS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define BEGIN(r)                    \
     V x##r = (V)(0), y##r = (V)(0); \
     const __global A *a##r = a + za * a_step + (long)min(i0 + r, m - 1) * a_row;
-#define STEP(r)            \
-    x##r += a##r[at] * b0; \
-    y##r += a##r[at] * b1;
 #define END(r)                                                            \
     if (i0 + r < m) {                                                     \
         const A more = bias_mode == 2 ? bias[first_bias + i0 + r] : (A)0; \
@@ -112,16 +88,6 @@ __kernel void gemm_nn(ARGUMENTS, const int padded)
     const __global A *a##r = a + za * a_step + s * a_seg + (long)min(i0 + r, m - 1) * a_row;
 #define POINT_B(q) \
     const __global A *b##q = b + z * b_step + s * b_seg + (long)min(j0 + q, n - 1) * b_col;
-A total(V v)
-{
-#ifdef A_IS_F64
-    const double4 h = v.lo + v.hi;
-#else
-    const float8 g = v.lo + v.hi;
-    const float4 h = g.lo + g.hi;
-#endif
-    return (h.x + h.y) + (h.z + h.w);
-}
 __kernel void gemm_nt(ARGUMENTS)
 {
     GET(A, a);

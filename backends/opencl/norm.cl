@@ -4,6 +4,7 @@
 #define CHANNEL_AT(c, i) (((i) / inner * channels + (c)) * inner + (i) % inner)
 
 #ifdef NORM_BATCH
+#ifndef NORM_PLANES
 // Partial sums of a channel, elements part, part + parts, ... : of x, or where
 // `about` is set of the squares of its distances from the mean.
 __kernel void moment_parts(IN(x), IN(mean), OUT(part), const int channels, const int inner,
@@ -23,7 +24,9 @@ __kernel void moment_parts(IN(x), IN(mean), OUT(part), const int channels, const
     }
     part[id] = sum;
 }
+#endif
 
+// The moment of a channel: of the parts, or the moving one.
 __kernel void moment(IN(part), IN(moving), OUT(to), const int channels, const int n,
                      const int parts, const int train)
 {
@@ -37,6 +40,7 @@ __kernel void moment(IN(part), IN(moving), OUT(to), const int channels, const in
     ST1(to, c, train ? sum / n : LD1(moving, c));
 }
 
+#ifndef NORM_PLANES
 // y = gamma (x - mean) / sqrt(var + eps) + beta
 __kernel void normalise(IN(x), IN(gamma), IN(beta), IN(mean), IN(var), OUT(y), const int channels,
                         const int inner, const int size, const A eps, const int fix_gamma)
@@ -53,7 +57,9 @@ __kernel void normalise(IN(x), IN(gamma), IN(beta), IN(mean), IN(var), OUT(y), c
     const A scale = (fix_gamma ? (A)1 : LD1(gamma, c)) / sqrt(LD1(var, c) + eps);
     ST0(y, i, (LD0(x, i) - LD1(mean, c)) * scale + LD1(beta, c));
 }
+#endif
 
+#ifndef NORM_PLANES
 // Partial sums of dy and of dy * (x - mean) / sqrt(var + eps).
 __kernel void gradient_parts(IN(dy), IN(x), IN(mean), IN(var), OUT(part), const int channels,
                              const int inner, const int n, const int parts, const A eps)
@@ -77,6 +83,7 @@ __kernel void gradient_parts(IN(dy), IN(x), IN(mean), IN(var), OUT(part), const 
     part[2 * id] = sum;
     part[2 * id + 1] = product;
 }
+#endif
 
 // Totals of a channel, into the first place of its parts and the outputs; moves
 // the states.
@@ -108,6 +115,7 @@ __kernel void gradient(OUT(part), IN(mean), IN(var), OUT(moving_mean), OUT(movin
     ST1(moving_var, c, momentum * LD1(moving_var, c) + fresh * LD1(var, c));
 }
 
+#ifndef NORM_PLANES
 // dx = gamma / sqrt(var + eps) (dy - dbeta / n - x^ (sum of dy x^) / n), the
 // last two only where the statistics are the batch's own.
 __kernel void spread(IN(dy), IN(x), IN(gamma), IN(mean), IN(var), IN(part), OUT(dx),
@@ -130,6 +138,7 @@ __kernel void spread(IN(dy), IN(x), IN(gamma), IN(mean), IN(var), IN(part), OUT(
         train && own_stats ? (part[2 * c * parts] + z * part[2 * c * parts + 1]) / n : (A)0;
     ST0(dx, i, (LD0(dy, i) - through) * (fix_gamma ? (A)1 : LD1(gamma, c)) * r);
 }
+#endif
 
 #else // LRN: windows of channels c - reach ... c + reach
 // y = x t^-beta,  t = knorm + scale * (sum of x x in the window)

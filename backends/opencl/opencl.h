@@ -149,7 +149,7 @@ extern const char ocl_gemm_cl[], ocl_conv_cl[], ocl_lines_cl[], ocl_pool_cl[], o
     ocl_move_cl[], ocl_index_cl[], ocl_random_cl[], ocl_functions_cl[], ocl_order_cl[],
     ocl_scan_cl[], ocl_linalg_cl[], ocl_draws_cl[], ocl_roi_cl[], ocl_ctc_cl[], ocl_boxes_cl[],
     ocl_proposal_cl[], ocl_multibox_cl[], ocl_detection_cl[], ocl_sparse_reg_cl[], ocl_check_cl[],
-    ocl_pairs_cl[];
+    ocl_pairs_cl[], ocl_vectors_cl[], ocl_direct_cl[], ocl_planes_cl[];
 
 // ------------------------------------------------------------------ programs
 // (opencl_program.c)
@@ -357,7 +357,8 @@ typedef struct ocl_gemm {
 } ocl_gemm;
 // Adds the launches; impl names the kernel for reports.
 void ocl_multiply(ocl_plan *p, const ocl_gemm *g, const char **impl);
-int64_t ocl_gemm_pad(tn_dtype dtype); // columns that padded rows are a multiple of
+int64_t ocl_gemm_pad(tn_dtype dtype);      // columns that padded rows are a multiple of
+bool ocl_in_registers(const tn_device *d); // sums are held in vectors, not local memory
 
 extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_dense[], ocl_reduce[], ocl_softmaxes[],
     ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[], ocl_randoms[],

@@ -9,30 +9,14 @@
 //     narrow   y[n] = w (f, c window) · columns of x[n] (c window, positions)
 //     wide     columns of x[n] = wᵀ · y[n], added up where they overlap
 //     weight   dw = Σ_n y[n] · (columns of x[n])ᵀ
-#include "opencl.h"
+#include "opencl_conv.h"
 
 #define WORKSPACE (UINT64_C(64) << 20) // bytes of columns at a time, unless one image needs more
-
-typedef struct slides { // as conv.cl has it
-    cl_int wide[3], narrow[3], window[3], stride[3], dilate[3], pad[3];
-} slides;
-
-typedef struct conv {
-    slides s;
-    tn_dtype dtype;
-    int64_t batch, groups;
-    int64_t wide, narrow;               // channels of both sides, in one group
-    int64_t wide_points, narrow_points; // elements of one channel
-    int64_t rows, ld;                   // of the columns of one image and group
-    uint64_t column_bytes;              // of one image, all groups
-    int64_t at_once;                    // images whose columns are made at a time
-    bool plain;                         // columns are the data themselves
-} conv;
 
 // With target_shape T, the pad of a Deconvolution follows from the extents: of
 // the t = s (narrow - 1) + d (k - 1) + 1 - T elements beyond T, half are cut
 // off in front, rounded up.
-static int64_t pad_of(const tn_call *c, int32_t i, const slides *s, int32_t axis)
+static int64_t pad_of(const tn_call *c, int32_t i, const ocl_slides *s, int32_t axis)
 {
     if (tn_entry(tn_call_ints(c, "target_shape"), i, 0) == 0)
         return tn_entry(tn_call_ints(c, "pad"), i, 0);
@@ -41,11 +25,11 @@ static int64_t pad_of(const tn_call *c, int32_t i, const slides *s, int32_t axis
     return (reach - s->wide[axis] + 1) / 2;
 }
 
-static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value_info *y)
+static ocl_slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value_info *y)
 {
     const tn_ints kernel = tn_call_ints(c, "kernel"), stride = tn_call_ints(c, "stride");
     const tn_ints dilate = tn_call_ints(c, "dilate");
-    slides s = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
+    ocl_slides s = {{1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};
     const int32_t n = x->ndim - 2;
     for (int32_t i = 0; i < n; i++) {
         const int32_t axis = 3 - n + i;
@@ -59,7 +43,7 @@ static slides slides_of(const tn_call *c, const tn_value_info *x, const tn_value
     return s;
 }
 
-static bool is_plain(const slides *s)
+static bool is_plain(const ocl_slides *s)
 {
     for (int i = 0; i < 3; i++)
         if (s->window[i] != 1 || s->stride[i] != 1 || s->pad[i] != 0 || s->wide[i] != s->narrow[i])
@@ -67,9 +51,9 @@ static bool is_plain(const slides *s)
     return true;
 }
 
-static conv describe(const tn_call *call, const tn_value_info *x, const tn_value_info *y)
+static ocl_conv describe(const tn_call *call, const tn_value_info *x, const tn_value_info *y)
 {
-    conv c = {.s = slides_of(call, x, y), .dtype = x->dtype, .batch = x->dims[0]};
+    ocl_conv c = {.s = slides_of(call, x, y), .dtype = x->dtype, .batch = x->dims[0]};
     c.groups = tn_call_i64(call, "num_group", 1);
     c.wide = x->dims[1] / c.groups;
     c.narrow = y->dims[1] / c.groups;
@@ -86,17 +70,12 @@ static conv describe(const tn_call *call, const tn_value_info *x, const tn_value
     return c;
 }
 
-static uint64_t column_bytes(const conv *c)
+static uint64_t column_bytes(const ocl_conv *c)
 {
     return c->plain ? 0 : (c->column_bytes * (uint64_t)c->at_once + 255) / 256 * 256;
 }
 
-static uint64_t bytes_of(const conv *c, int64_t elements)
-{
-    return (uint64_t)elements * tn_dtype_size(c->dtype);
-}
-
-static ocl_launch *add(ocl_plan *p, const conv *c, const char *name)
+static ocl_launch *add(ocl_plan *p, const ocl_conv *c, const char *name)
 {
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, ocl_number(c->dtype), 1, &c->dtype);
@@ -105,12 +84,12 @@ static ocl_launch *add(ocl_plan *p, const conv *c, const char *name)
 }
 
 // Images first … first + n - 1 of input x as columns, into scratch.
-static void make_columns(ocl_plan *p, const conv *c, uint32_t x, int64_t first, int64_t n)
+static void make_columns(ocl_plan *p, const ocl_conv *c, uint32_t x, int64_t first, int64_t n)
 {
     if (c->plain) return;
     const bool lines = p->device->cpu;
     ocl_launch *l = add(p, c, lines ? "column_lines" : "columns");
-    ocl_in_at(p, l, x, bytes_of(c, first * c->groups * c->wide * c->wide_points));
+    ocl_in_at(p, l, x, ocl_conv_bytes(c, first * c->groups * c->wide * c->wide_points));
     ocl_scratch(p, l, 0);
     ocl_bytes(p, l, &c->s, sizeof c->s);
     ocl_int(p, l, c->wide);
@@ -121,28 +100,29 @@ static void make_columns(ocl_plan *p, const conv *c, uint32_t x, int64_t first, 
 }
 
 // Columns of the images from `first` on: rows are c window, columns positions.
-static ocl_matrix columns_of(const conv *c, ocl_matrix plain, int64_t first)
+static ocl_matrix columns_of(const ocl_conv *c, ocl_matrix plain, int64_t first)
 {
     ocl_matrix m = {.where = OCL_M_SCRATCH, .row = c->ld, .col = 1, .step = c->rows * c->ld};
     if (c->plain) {
         m.where = plain.where;
         m.index = plain.index;
-        m.offset = bytes_of(c, first * c->groups * c->wide * c->wide_points);
+        m.offset = ocl_conv_bytes(c, first * c->groups * c->wide * c->wide_points);
     }
     m.padded = !c->plain;
     return m;
 }
 
 // The narrow side of the images from `first` on: rows are filters.
-static ocl_matrix narrow_of(const conv *c, int64_t first)
+static ocl_matrix narrow_of(const ocl_conv *c, int64_t first)
 {
     return (ocl_matrix){.row = c->narrow_points,
                         .col = 1,
                         .step = c->narrow * c->narrow_points,
-                        .offset = bytes_of(c, first * c->groups * c->narrow * c->narrow_points)};
+                        .offset =
+                            ocl_conv_bytes(c, first * c->groups * c->narrow * c->narrow_points)};
 }
 
-static const char *impl_of(const conv *c)
+static const char *impl_of(const ocl_conv *c)
 {
     return c->plain ? "products" : "columns and products";
 }
@@ -154,9 +134,10 @@ static const char *impl_of(const conv *c)
 static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *call = k->call;
-    const conv c = describe(call, call->in[0], call->out[0]);
+    const ocl_conv c = describe(call, call->in[0], call->out[0]);
     const bool bias = strcmp(call->op->name, "Convolution") == 0 && call->n_in > 2;
     ocl_plan *p = ocl_begin(k);
+    if (ocl_direct_narrow(p, info, &c, bias)) return ocl_end(p);
     info->scratch_bytes = column_bytes(&c);
     info->impl = impl_of(&c);
     for (int64_t first = 0; first < c.batch && call->out[0]->size; first += c.at_once) {
@@ -184,9 +165,9 @@ static tn_status narrow_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // ------------------------------------------------------------------ from
 // narrow to wide
 
-static void add_images(ocl_plan *p, const conv *c, bool bias, int64_t first, int64_t n)
+static void add_images(ocl_plan *p, const ocl_conv *c, bool bias, int64_t first, int64_t n)
 {
-    const uint64_t to = bytes_of(c, first * c->groups * c->wide * c->wide_points);
+    const uint64_t to = ocl_conv_bytes(c, first * c->groups * c->wide * c->wide_points);
     const bool planes = p->device->cpu && !bias && (OCL_REALS & TN_BIT(c->dtype));
     ocl_launch *l = add(p, c, planes ? "image_planes" : "images");
     ocl_scratch(p, l, 0);
@@ -215,9 +196,10 @@ static void add_images(ocl_plan *p, const conv *c, bool bias, int64_t first, int
 static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *call = k->call;
-    conv c = describe(call, call->out[0], call->in[0]);
+    ocl_conv c = describe(call, call->out[0], call->in[0]);
     const bool bias = strcmp(call->op->name, "Deconvolution") == 0 && call->n_in > 2;
     ocl_plan *p = ocl_begin(k);
+    if (ocl_direct_wide(p, info, &c, bias)) return ocl_end(p);
     if (bias) c.plain = false; // it is added where columns are
     info->scratch_bytes = column_bytes(&c);
     info->impl = impl_of(&c);
@@ -245,7 +227,7 @@ static tn_status wide_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // Into how many partial sums the images of one pass are cut, so that all units
 // have work.
-static int64_t parts_of(const ocl_plan *p, const conv *c)
+static int64_t parts_of(const ocl_plan *p, const ocl_conv *c)
 {
     const int64_t tiles = ((c->narrow + 63) / 64) * ((c->rows + 63) / 64) * c->groups;
     int64_t parts = 1;
@@ -255,7 +237,7 @@ static int64_t parts_of(const ocl_plan *p, const conv *c)
     return parts;
 }
 
-static void sum_parts(ocl_plan *p, const conv *c, int64_t parts, int64_t n, uint64_t at)
+static void sum_parts(ocl_plan *p, const ocl_conv *c, int64_t parts, int64_t n, uint64_t at)
 {
     ocl_launch *l = add(p, c, "sum_parts");
     ocl_scratch(p, l, at);
@@ -267,8 +249,8 @@ static void sum_parts(ocl_plan *p, const conv *c, int64_t parts, int64_t n, uint
 
 // One product per group and part: n images from `first` on. c tells where the
 // sums go.
-static void add_weight(ocl_plan *p, const conv *c, const uint32_t in[2], int64_t first, int64_t n,
-                       int64_t parts, ocl_matrix to)
+static void add_weight(ocl_plan *p, const ocl_conv *c, const uint32_t in[2], int64_t first,
+                       int64_t n, int64_t parts, ocl_matrix to)
 {
     const int64_t weights = c->groups * c->narrow * c->rows;
     ocl_gemm g = {.dtype = c->dtype,
@@ -301,14 +283,15 @@ static void add_weight(ocl_plan *p, const conv *c, const uint32_t in[2], int64_t
 static tn_status weight_sums(tn_sdk_kernel *k, tn_kernel_info *info, const uint32_t in[2])
 {
     const tn_call *call = k->call;
-    const conv c = describe(call, call->in[in[0]], call->in[in[1]]);
+    const ocl_conv c = describe(call, call->in[in[0]], call->in[in[1]]);
     const int64_t weights = call->out[0]->size;
     ocl_plan *p = ocl_begin(k);
+    if (ocl_direct_weight(p, info, &c, in)) return ocl_end(p);
     int64_t parts = parts_of(p, &c), passes = c.at_once ? (c.batch + c.at_once - 1) / c.at_once : 0;
     while (parts > 1 && (c.at_once % parts || c.batch % c.at_once)) parts /= 2;
     const bool direct = passes * parts == 1;
     const uint64_t at = column_bytes(&c);
-    info->scratch_bytes = at + (direct ? 0 : bytes_of(&c, weights * passes * parts));
+    info->scratch_bytes = at + (direct ? 0 : ocl_conv_bytes(&c, weights * passes * parts));
     info->impl = impl_of(&c);
     for (int64_t pass = 0; pass < passes && weights; pass++) {
         const int64_t first = pass * c.at_once;
@@ -316,7 +299,7 @@ static tn_status weight_sums(tn_sdk_kernel *k, tn_kernel_info *info, const uint3
         ocl_matrix to = {.where = OCL_M_OUT};
         if (!direct) {
             to.where = OCL_M_SCRATCH;
-            to.offset = at + bytes_of(&c, pass * parts * weights);
+            to.offset = at + ocl_conv_bytes(&c, pass * parts * weights);
         }
         make_columns(p, &c, in[0], first, n);
         add_weight(p, &c, in, first, n, parts, to);

@@ -6,7 +6,7 @@
 
 typedef enum gemm_way { WAY_NN, WAY_NT, WAY_LOCAL } gemm_way;
 
-static bool in_registers(const tn_device *d)
+bool ocl_in_registers(const tn_device *d)
 {
     const tn_host_api *host = d->plugin->host;
     const char *option = host->option(host->host, "gemm");
@@ -17,7 +17,7 @@ static bool in_registers(const tn_device *d)
 
 static gemm_way way_of(const ocl_plan *p, const ocl_gemm *g)
 {
-    if (!(OCL_REALS & TN_BIT(g->dtype)) || !in_registers(p->device)) return WAY_LOCAL;
+    if (!(OCL_REALS & TN_BIT(g->dtype)) || !ocl_in_registers(p->device)) return WAY_LOCAL;
     if (g->b.col == 1 && g->c.col == 1) return WAY_NN;
     return g->a.col == 1 && g->b.row == 1 ? WAY_NT : WAY_LOCAL;
 }
@@ -43,7 +43,10 @@ static ocl_launch *add(ocl_plan *p, const ocl_gemm *g, gemm_way way)
     const tn_dtype number = ocl_number(g->dtype);
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, number, 4, (const tn_dtype[]){g->dtype, g->dtype, g->dtype, g->dtype});
-    if (way != WAY_LOCAL) ocl_append(&t, "#define GEMM_REGISTER 1\n");
+    if (way != WAY_LOCAL) {
+        ocl_append(&t, "#define GEMM_REGISTER 1\n");
+        ocl_append(&t, ocl_vectors_cl);
+    }
     ocl_append(&t, ocl_gemm_cl);
     ocl_launch *l = ocl_add_text(p, &t, names[way]);
     return l;

@@ -8,17 +8,25 @@ typedef struct batch_norm {
     tn_dtype number;
     double eps;
     bool fix_gamma, own_stats;
+    bool planes; // work items take planes of `inner` elements (planes.cl)
 } batch_norm;
 
+typedef enum norm_way { NORM_CHANNELS, NORM_ELEMENTS, NORM_PLANES } norm_way;
+
 // Types: 0 of the data, 1 of the vectors.
-static ocl_launch *add(ocl_plan *p, bool batch, const char *name)
+static ocl_launch *add(ocl_plan *p, norm_way way, const char *name)
 {
     const tn_call *c = p->k->call;
     const tn_dtype types[2] = {c->in[0]->dtype, c->out[1 % c->n_out]->dtype};
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, ocl_number(types[0]), 2, types);
-    if (batch) ocl_append(&t, "#define NORM_BATCH 1\n");
+    if (way != NORM_CHANNELS) ocl_append(&t, "#define NORM_BATCH 1\n");
+    if (way == NORM_PLANES) ocl_append(&t, "#define NORM_PLANES 1\n");
     ocl_append(&t, ocl_norm_cl);
+    if (way == NORM_PLANES) {
+        ocl_append(&t, ocl_vectors_cl);
+        ocl_append(&t, ocl_planes_cl);
+    }
     return ocl_add_text(p, &t, name);
 }
 
@@ -32,6 +40,14 @@ static int64_t parts_of(const tn_device *d, int64_t channels, int64_t n)
     return parts;
 }
 
+// Planes are shared out among some work items for each unit.
+static int64_t parts_of_planes(const tn_device *d, const tn_line *l)
+{
+    int64_t parts = 1;
+    while (parts * 2 <= l->outer && l->n * parts < 8 * (int64_t)d->units) parts *= 2;
+    return parts;
+}
+
 static tn_status describe(const tn_sdk_kernel *k, const tn_value_info *x, batch_norm *b)
 {
     const tn_device *d = k->plugin;
@@ -39,11 +55,30 @@ static tn_status describe(const tn_sdk_kernel *k, const tn_value_info *x, batch_
     if (axis < 0) return ocl_no_axis(k, "axis");
     *b = (batch_norm){.line = tn_around(x, axis), .number = ocl_number(x->dtype)};
     b->n = b->line.outer * b->line.inner;
-    b->parts = parts_of(d, b->line.n, b->n);
+    b->planes = d->cpu && (OCL_REALS & TN_BIT(x->dtype)) && b->line.inner >= 8;
+    b->parts = b->planes ? parts_of_planes(d, &b->line) : parts_of(d, b->line.n, b->n);
     b->eps = tn_call_f64(k->call, "eps", 0.001);
     b->fix_gamma = tn_call_bool(k->call, "fix_gamma", true);
     b->own_stats = !tn_call_bool(k->call, "use_global_stats", false);
     return TN_OK;
+}
+
+static void over_parts(ocl_plan *p, ocl_launch *l, const batch_norm *b)
+{
+    const int64_t items = b->line.n * b->parts;
+    if (b->planes)
+        ocl_groups(p, l, (const size_t[3]){(size_t)items, 1, 1}, (const size_t[3]){1, 1, 1});
+    else
+        ocl_over(p, l, items, 1, 1);
+}
+
+static void over_elements(ocl_plan *p, ocl_launch *l, const batch_norm *b, int64_t size)
+{
+    const size_t planes = (size_t)(b->line.outer * b->line.n);
+    if (b->planes)
+        ocl_groups(p, l, (const size_t[3]){planes, 1, 1}, (const size_t[3]){1, 1, 1});
+    else
+        ocl_over(p, l, size, 1, 1);
 }
 
 // Statistics are of the batch in training runs, unless they are always the
@@ -59,7 +94,7 @@ static void pass_train(ocl_plan *p, ocl_launch *l, const batch_norm *b)
 // Output `to` (1 mean, 2 var), moving input `moving`.
 static void add_moment(ocl_plan *p, const batch_norm *b, uint32_t to, uint32_t moving)
 {
-    ocl_launch *l = add(p, true, "moment_parts");
+    ocl_launch *l = add(p, b->planes ? NORM_PLANES : NORM_ELEMENTS, "moment_parts");
     ocl_in(p, l, 0);
     ocl_out(p, l, 1); // the mean, which is there when it is read
     ocl_scratch(p, l, 0);
@@ -69,8 +104,8 @@ static void add_moment(ocl_plan *p, const batch_norm *b, uint32_t to, uint32_t m
     ocl_int(p, l, b->parts);
     ocl_int(p, l, to == 2);
     pass_train(p, l, b);
-    ocl_over(p, l, b->line.n * b->parts, 1, 1);
-    l = add(p, true, "moment");
+    over_parts(p, l, b);
+    l = add(p, b->planes ? NORM_PLANES : NORM_ELEMENTS, "moment");
     ocl_scratch(p, l, 0);
     ocl_in(p, l, moving);
     ocl_out(p, l, to);
@@ -93,7 +128,7 @@ static tn_status batch_norm_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_inplace(c, info, 0);
     add_moment(p, &b, 1, 3);
     add_moment(p, &b, 2, 4);
-    ocl_launch *l = add(p, true, "normalise");
+    ocl_launch *l = add(p, b.planes ? NORM_PLANES : NORM_ELEMENTS, "normalise");
     for (uint32_t i = 0; i < 3; i++) ocl_in(p, l, i);
     ocl_out(p, l, 1);
     ocl_out(p, l, 2);
@@ -103,13 +138,13 @@ static tn_status batch_norm_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_int(p, l, c->out[0]->size);
     ocl_real(p, l, b.number, b.eps);
     ocl_int(p, l, b.fix_gamma);
-    ocl_over(p, l, c->out[0]->size, 1, 1);
+    over_elements(p, l, &b, c->out[0]->size);
     return ocl_end(p);
 }
 
 static void add_gradient(ocl_plan *p, const batch_norm *b)
 {
-    ocl_launch *l = add(p, true, "gradient_parts");
+    ocl_launch *l = add(p, b->planes ? NORM_PLANES : NORM_ELEMENTS, "gradient_parts");
     ocl_in(p, l, 0);
     ocl_in(p, l, 1);
     ocl_in(p, l, 3);
@@ -120,8 +155,8 @@ static void add_gradient(ocl_plan *p, const batch_norm *b)
     ocl_int(p, l, b->n);
     ocl_int(p, l, b->parts);
     ocl_real(p, l, b->number, b->eps);
-    ocl_over(p, l, b->line.n * b->parts, 1, 1);
-    l = add(p, true, "gradient");
+    over_parts(p, l, b);
+    l = add(p, b->planes ? NORM_PLANES : NORM_ELEMENTS, "gradient");
     ocl_scratch(p, l, 0);
     for (uint32_t i = 3; i < 7; i++) ocl_in(p, l, i);
     ocl_out(p, l, 1);
@@ -151,7 +186,7 @@ static tn_status batch_norm_backward_setup(tn_sdk_kernel *k, tn_kernel_info *inf
     ocl_inplace(c, info, 0);
     ocl_inplace(c, info, 1);
     add_gradient(p, &b);
-    ocl_launch *l = add(p, true, "spread");
+    ocl_launch *l = add(p, b.planes ? NORM_PLANES : NORM_ELEMENTS, "spread");
     for (uint32_t i = 0; i < 5; i++) ocl_in(p, l, i);
     ocl_scratch(p, l, 0);
     ocl_out(p, l, 0);
@@ -164,7 +199,7 @@ static tn_status batch_norm_backward_setup(tn_sdk_kernel *k, tn_kernel_info *inf
     ocl_int(p, l, b.fix_gamma);
     ocl_int(p, l, b.own_stats);
     ocl_train(p, l);
-    ocl_over(p, l, c->out[0]->size, 1, 1);
+    over_elements(p, l, &b, c->out[0]->size);
     return ocl_end(p);
 }
 
@@ -189,7 +224,7 @@ static tn_status lrn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_value_info *x = k->call->in[0];
     (void)info;
     ocl_plan *p = ocl_begin(k);
-    ocl_launch *l = add(p, false, "lrn");
+    ocl_launch *l = add(p, NORM_CHANNELS, "lrn");
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
     ocl_out(p, l, 1);
@@ -204,7 +239,7 @@ static tn_status lrn_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     (void)info;
     ocl_plan *p = ocl_begin(k);
-    ocl_launch *l = add(p, false, "lrn_backward");
+    ocl_launch *l = add(p, NORM_CHANNELS, "lrn_backward");
     for (uint32_t i = 0; i < 3; i++) ocl_in(p, l, i);
     ocl_out(p, l, 0);
     pass_lrn(p, l, k->call->in[1]);
