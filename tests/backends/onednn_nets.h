@@ -1,5 +1,5 @@
-// tests/backends/onednn_nets.h: what the tests of the onednn backend share: values, comparison with
-// the reference backend, and three small networks.
+// tests/backends/onednn_nets.h: what tests of onednn, and some of opencl, share: values, comparison
+// with the reference backend, and three small networks.
 #ifndef TENON_TESTS_ONEDNN_NETS_H
 #define TENON_TESTS_ONEDNN_NETS_H
 
