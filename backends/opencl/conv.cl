@@ -8,6 +8,17 @@ typedef struct slides {
     int wide[3], narrow[3], window[3], stride[3], dilate[3], pad[3];
 } slides;
 
+// Positions begin ... end - 1 of a line are those at which the element of the
+// window that `start` is of lies in the data.
+int line_begin(int start, int stride)
+{
+    return start < 0 ? (stride - 1 - start) / stride : 0;
+}
+int line_end(int start, int stride, int wide, int narrow)
+{
+    return start < wide ? min(narrow, (wide - 1 - start) / stride + 1) : 0;
+}
+
 // x (image * group, channels, wide ...): col[z][c, j][o] = x[z][c, s o + d j -
 // p]
 __kernel void columns(IN(x), OUT(col), const slides s, const int channels, const int rows,
@@ -56,10 +67,14 @@ __kernel void column_lines(IN(x), OUT(col), const slides s, const int channels, 
     const __global T0 *from = x + (long)(z * channels + c) * wide;
     if (inside) from += (i0 * s.wide[1] + i1) * extent;
     __global T0 *to = col + ((long)z * rows + row) * ld + line * s.narrow[2];
-    for (int o = 0; o < s.narrow[2]; o++) {
-        const int i = start + step * o;
-        to[o] = inside && i >= 0 && i < extent ? from[i] : (T0)0;
-    }
+    const int end = inside ? line_end(start, step, extent, s.narrow[2]) : 0;
+    const int begin = min(line_begin(start, step), end);
+    for (int o = 0; o < begin; o++) to[o] = 0;
+    if (step == 1)
+        for (int o = begin; o < end; o++) to[o] = from[start + o];
+    else
+        for (int o = begin; o < end; o++) to[o] = from[start + step * o];
+    for (int o = end; o < s.narrow[2]; o++) to[o] = 0;
     if (line == lines - 1)
         for (int o = lines * s.narrow[2]; o < ld; o++) to[o - line * s.narrow[2]] = 0;
 }
@@ -121,16 +136,18 @@ __kernel void image_planes(IN(col), OUT(x), const slides s, const int channels, 
         const __global T0 *from = col + ((long)z * rows + c * window + j) * ld;
         const int q = j / s.window[2], j2 = j - q * s.window[2], j0 = q / s.window[1];
         const int j1 = q - j0 * s.window[1], start = s.dilate[2] * j2 - s.pad[2];
+        const int end = line_end(start, s.stride[2], s.wide[2], s.narrow[2]);
+        const int begin = line_begin(start, s.stride[2]);
         for (int o0 = 0; o0 < s.narrow[0]; o0++) {
             const int i0 = s.stride[0] * o0 + s.dilate[0] * j0 - s.pad[0];
             for (int o1 = 0; o1 < s.narrow[1]; o1++, from += s.narrow[2]) {
                 const int i1 = s.stride[1] * o1 + s.dilate[1] * j1 - s.pad[1];
                 if (i0 < 0 || i0 >= s.wide[0] || i1 < 0 || i1 >= s.wide[1]) continue;
-                __global T0 *line = to + (i0 * s.wide[1] + i1) * s.wide[2];
-                for (int o2 = 0; o2 < s.narrow[2]; o2++) {
-                    const int i2 = start + s.stride[2] * o2;
-                    if (i2 >= 0 && i2 < s.wide[2]) line[i2] += from[o2];
-                }
+                __global T0 *line = to + (i0 * s.wide[1] + i1) * s.wide[2] + start;
+                if (s.stride[2] == 1)
+                    for (int o2 = begin; o2 < end; o2++) line[o2] += from[o2];
+                else
+                    for (int o2 = begin; o2 < end; o2++) line[s.stride[2] * o2] += from[o2];
             }
         }
     }

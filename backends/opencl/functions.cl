@@ -1,5 +1,5 @@
 // backends/opencl/functions.cl: functions of elementwise rows that OpenCL C
-// lacks, over A.
+// lacks, over A, and those that CPUs have no vectors for.
 #ifdef A_IS_I64
 // Whole numbers: division by 0 is 0.
 #ifdef USES_pymod
@@ -93,5 +93,96 @@ A erfinv(A x)
     }
     return copysign(y, x);
 }
+#endif
+#endif
+#if defined(A_IS_F32) && defined(TN_ON_CPU)
+// Work items become lanes of vectors where a function is a straight line of
+// arithmetic, which those of drivers for CPUs are not. The polynomials are the
+// Cephes library's (S. L. Moshier, 1989: expf.c, logf.c, tanhf.c).
+#if defined(USES_exp) || defined(USES_tanh)
+#define POWER_OF_2(n) as_float(((n) + 127) << 23)
+// e^x - 1 = 2^n (1 + result) - 1, for -104 <= x <= 89 or NaN
+float tn_exp_part(float x, int *n)
+{
+    const float shifted = x * 1.44269504088896341f + 12582912.0f; // 1.5 2^23
+    const float whole = shifted - 12582912.0f;
+    *n = as_int(shifted) - 0x4B400000;
+    const float r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * (r * r) + r;
+}
+// The power of 2 is applied in two steps, of which the first is a normal number.
+float tn_exp(float x)
+{
+    int n;
+    x = x < -104.0f ? -104.0f : x;
+    x = x > 89.0f ? 89.0f : x;
+    const float p = tn_exp_part(x, &n) + 1.0f;
+    const int half_n = n >> 1;
+    return p * POWER_OF_2(half_n) * POWER_OF_2(n - half_n);
+}
+float tn_expm1(float x)
+{
+    int n;
+    float y = x < -18.0f ? -18.0f : x; // -1 to all bits
+    y = y > 89.0f ? 89.0f : y;
+    const float q = tn_exp_part(y, &n), h = POWER_OF_2(n - 1);
+    const float v = 2.0f * (h * q + (h - 0.5f));
+    return fabs(x) < 1e-7f ? x : v; // keeps -0
+}
+// Below 0.625 a polynomial, above 1 - 2 / (e^2|x| + 1).
+float tn_tanh(float x)
+{
+    const float z = x * x;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const float close = p * z * x + x, far = 1.0f - 2.0f / (tn_exp(2.0f * fabs(x)) + 1.0f);
+    return fabs(x) < 0.625f ? close : copysign(far, x);
+}
+#define exp tn_exp
+#define expm1 tn_expm1
+#define tanh tn_tanh
+#endif
+#ifdef USES_log
+// x = m 2^e with m in sqrt(1/2) ... sqrt(2): log x = log m + e log 2
+float tn_log(float x)
+{
+    const int tiny = x < 1.17549435e-38f; // the smallest normal number
+    // Bits of sqrt(1/2) come off before the exponent is cut out.
+    const uint bits = as_uint(tiny ? x * 8388608.0f : x) - 0x3F3504F3u;
+    const float e = (float)((int)bits >> 23) - (tiny ? 23.0f : 0.0f);
+    const float f = as_float((bits & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f, z = f * f;
+    float p = 7.0376836292e-2f;
+    p = p * f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    float y = p * f * z + e * -2.12194440e-4f;
+    y = y - 0.5f * z;
+    y = (f + y) + e * 0.693359375f;
+    y = x == 0.0f ? -INFINITY : x < 0.0f ? NAN : y;
+    return x <= 3.40282347e38f ? y : x; // infinity and NaN
+}
+// log u of the rounded u = 1 + x, and what the rounding lost.
+float tn_log1p(float x)
+{
+    const float u = 1.0f + x, l = tn_log(u), y = l + (x - (u - 1.0f)) / u;
+    const float close = u == 1.0f ? x : y;
+    return u > 3.40282347e38f || !(u > 0.0f) ? l : close;
+}
+#define log tn_log
+#define log1p tn_log1p
 #endif
 #endif

@@ -226,6 +226,8 @@ void ocl_real(ocl_plan *p, ocl_launch *l, tn_dtype number, double v);
 void ocl_over(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z);
 // The same with groups of just this size.
 void ocl_groups(ocl_plan *p, ocl_launch *l, const size_t groups[3], const size_t local[3]);
+// The same with groups of one, whose work items have much to do: for CPUs.
+void ocl_singly(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z);
 tn_status ocl_end(ocl_plan *p); // frees everything if something failed
 
 tn_status ocl_run(const tn_sdk_kernel *k, const tn_run_args *a);

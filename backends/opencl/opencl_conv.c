@@ -178,7 +178,7 @@ static void add_images(ocl_plan *p, const ocl_conv *c, bool bias, int64_t first,
         ocl_int(p, l, c->rows);
         ocl_int(p, l, c->ld);
         ocl_int(p, l, c->wide * n * c->groups);
-        ocl_over(p, l, c->wide_points ? c->wide * n * c->groups : 0, 1, 1);
+        ocl_singly(p, l, c->wide_points ? c->wide * n * c->groups : 0, 1, 1);
         return;
     }
     ocl_in(p, l, bias ? 2 : 0);

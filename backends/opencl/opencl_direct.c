@@ -98,13 +98,6 @@ static ocl_launch *add(ocl_plan *p, const ocl_conv *c, const char *name)
     return ocl_add_text(p, &t, name);
 }
 
-// Work items of `per` of n each, for each tile and z.
-static void over(ocl_plan *p, ocl_launch *l, int64_t n, int64_t per, int64_t tiles, int64_t z)
-{
-    ocl_groups(p, l, (const size_t[3]){(size_t)((n + per - 1) / per), (size_t)tiles, (size_t)z},
-               (const size_t[3]){1, 1, 1});
-}
-
 // Blocks of n positions that give a work item enough to do where each takes `products`.
 static int64_t share(int64_t n, int64_t products)
 {
@@ -123,7 +116,7 @@ static void add_panel(ocl_plan *p, const ocl_conv *c, uint32_t in, uint64_t from
     ocl_int(p, l, c->narrow);
     ocl_int(p, l, n);
     ocl_int(p, l, per);
-    over(p, l, n, per, tiles_of(c), z);
+    ocl_singly(p, l, (n + per - 1) / per, tiles_of(c), z);
 }
 
 // The images of input `in` from `first` on with zeros around them, at scratch `to`.
@@ -170,7 +163,7 @@ static void add_back_panel(ocl_plan *p, const ocl_conv *c, uint64_t to)
     ocl_int(p, l, c->wide);
     ocl_int(p, l, window);
     ocl_int(p, l, per);
-    over(p, l, c->wide, per, tiles_of(c), c->groups);
+    ocl_singly(p, l, (c->wide + per - 1) / per, tiles_of(c), c->groups);
 }
 
 // Images from `first` on, whose copy with zeros and panel of weights are in scratch.
@@ -190,7 +183,7 @@ static void add_narrow(ocl_plan *p, const ocl_conv *c, bool bias, int64_t first,
     ocl_int(p, l, c->groups);
     ocl_int(p, l, c->narrow_points);
     ocl_int(p, l, per);
-    over(p, l, c->narrow_points, per, tiles_of(c), n * c->groups);
+    ocl_singly(p, l, (c->narrow_points + per - 1) / per, tiles_of(c), n * c->groups);
 }
 
 static void convolve(ocl_plan *p, tn_kernel_info *info, const ocl_conv *c, bool back, bool bias)
@@ -277,7 +270,7 @@ static void sum_weights(ocl_plan *p, tn_kernel_info *info, const ocl_conv *c, co
         ocl_bytes(p, l, &g, sizeof g);
         const int64_t sizes[] = {c->rows, c->groups, c->narrow_points, part, n};
         for (int i = 0; i < 5; i++) ocl_int(p, l, sizes[i]);
-        over(p, l, c->rows, BLOCK, tiles_of(c), here * c->groups);
+        ocl_singly(p, l, (c->rows + BLOCK - 1) / BLOCK, tiles_of(c), here * c->groups);
         done += here;
     }
     const int64_t per = share(c->rows, 4 * done);
@@ -289,7 +282,7 @@ static void sum_weights(ocl_plan *p, tn_kernel_info *info, const ocl_conv *c, co
     ocl_int(p, l, per);
     ocl_int(p, l, done);
     ocl_long(p, l, sums);
-    over(p, l, c->rows, per, tiles_of(c), c->groups);
+    ocl_singly(p, l, (c->rows + per - 1) / per, tiles_of(c), c->groups);
 }
 
 bool ocl_direct_weight(ocl_plan *p, tn_kernel_info *info, const ocl_conv *c, const uint32_t in[2])

@@ -125,10 +125,25 @@ static void pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const nu
     if (k->n) ocl_bytes(p, l, &all, k->n * (number == TN_F32 ? 4 : 8));
 }
 
+// A work item computes an element; on a CPU so many, one after the other, that their loop is worth
+// starting and made of vectors.
+enum { CPU_ELEMENTS = 2048 };
+static void put_each(ocl_text *t)
+{
+    ocl_printf(t,
+               "#ifdef TN_ON_CPU\n#define EACH(i, n) const int first = (int)get_global_id(0) * %d;"
+               " _Pragma(\"clang loop vectorize(assume_safety)\")"
+               " for (int i = first; i < min(n, first + %d); i++)\n"
+               "#else\n#define EACH(i, n) const int i = (int)get_global_id(0); if (i < n)\n"
+               "#endif\n",
+               CPU_ELEMENTS, CPU_ELEMENTS);
+}
+
 // The kernel's head: inputs that are read, boxes, outputs, constants, n.
 static void put_head(ocl_text *t, const bool *read, uint32_t n_in, const ocl_box *boxes,
                      uint32_t n_out, uint32_t n_constants)
 {
+    put_each(t);
     if (n_constants) ocl_printf(t, "typedef struct numbers { A c[%u]; } numbers;\n", n_constants);
     ocl_append(t, "__kernel void map(");
     for (uint32_t i = 0; i < n_in; i++) {
@@ -137,10 +152,15 @@ static void put_head(ocl_text *t, const bool *read, uint32_t n_in, const ocl_box
         if (!is_plain(&boxes[i])) ocl_printf(t, "const box b%u, ", i);
     }
     for (uint32_t i = 0; i < n_out; i++) ocl_printf(t, "OUT(o%u), ", i);
-    ocl_printf(t,
-               "%sconst int n)\n{\n    const int i = (int)get_global_id(0);\n"
-               "    if (i >= n) return;\n",
-               n_constants ? "const numbers k, " : "");
+    ocl_printf(t, "%sconst int n)\n{\nEACH(i, n) {\n", n_constants ? "const numbers k, " : "");
+}
+
+static void over_elements(ocl_plan *p, ocl_launch *l, int64_t n)
+{
+    if (p->device->cpu)
+        ocl_singly(p, l, (n + CPU_ELEMENTS - 1) / CPU_ELEMENTS, 1, 1);
+    else
+        ocl_over(p, l, n, 1, 1);
 }
 
 static void pass_head(ocl_plan *p, ocl_launch *l, const bool *read, uint32_t n_in,
@@ -187,7 +207,7 @@ static void put_map(ocl_text *t, const tn_call *c, const ocl_formula *f, const o
     ocl_printf(t, "    const A result = (%s);\n", text_of(f));
     for (uint32_t i = 0; i < f->n_in; i++)
         if (f->written >> i & 1) ocl_printf(t, "    ST%u(i%u, i, %s);\n", i, i, f->operand[i]);
-    ocl_printf(t, "    ST%u(o0, i, result);\n}\n", c->n_in);
+    ocl_printf(t, "    ST%u(o0, i, result);\n}\n}\n", c->n_in);
 }
 
 void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes)
@@ -209,7 +229,7 @@ void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes)
     pass_head(p, l, read, f->n_in, own);
     pass_constants(p, l, number, &k);
     ocl_int(p, l, c->out[0]->size);
-    ocl_over(p, l, c->out[0]->size, 1, 1);
+    over_elements(p, l, c->out[0]->size);
 }
 
 // Output 0 may be written over inputs that are read where it is written.
@@ -338,7 +358,7 @@ static void put_fused(ocl_text *t, const tn_call *c, const bool *read, const ocl
     for (uint32_t o = 0; o < c->n_out; o++)
         ocl_printf(t, "    PUT(T%u, o%u);\n    ST%u(o%u, i, p%u);\n", c->n_in + o, o, c->n_in + o,
                    o, c->out_parts[o]);
-    ocl_append(t, "}\n");
+    ocl_append(t, "}\n}\n");
     t->failed |= body.failed;
     ocl_text_free(&body);
 }
@@ -363,7 +383,7 @@ static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     pass_head(p, l, read, c->n_in, boxes);
     pass_constants(p, l, ocl_number(c->out[0]->dtype), &all);
     ocl_int(p, l, c->out[0]->size);
-    ocl_over(p, l, c->out[0]->size, 1, 1);
+    over_elements(p, l, c->out[0]->size);
     for (uint32_t i = 0; i < c->n_in && info->n_inplace < TN_MAX_INPLACE && c->n_out == 1; i++)
         if (read[i]) ocl_inplace(c, info, i);
     return ocl_end(p);

@@ -67,16 +67,15 @@ static void over_parts(ocl_plan *p, ocl_launch *l, const batch_norm *b)
 {
     const int64_t items = b->line.n * b->parts;
     if (b->planes)
-        ocl_groups(p, l, (const size_t[3]){(size_t)items, 1, 1}, (const size_t[3]){1, 1, 1});
+        ocl_singly(p, l, items, 1, 1);
     else
         ocl_over(p, l, items, 1, 1);
 }
 
 static void over_elements(ocl_plan *p, ocl_launch *l, const batch_norm *b, int64_t size)
 {
-    const size_t planes = (size_t)(b->line.outer * b->line.n);
     if (b->planes)
-        ocl_groups(p, l, (const size_t[3]){planes, 1, 1}, (const size_t[3]){1, 1, 1});
+        ocl_singly(p, l, b->line.outer * b->line.n, 1, 1);
     else
         ocl_over(p, l, size, 1, 1);
 }

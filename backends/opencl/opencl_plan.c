@@ -188,6 +188,12 @@ void ocl_over(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z)
     ocl_groups(p, l, groups, local);
 }
 
+void ocl_singly(ocl_plan *p, ocl_launch *l, int64_t x, int64_t y, int64_t z)
+{
+    ocl_groups(p, l, (const size_t[3]){(size_t)x, (size_t)y, (size_t)z},
+               (const size_t[3]){1, 1, 1});
+}
+
 void ocl_teardown(tn_sdk_kernel *k)
 {
     ocl_plan *p = k->state;

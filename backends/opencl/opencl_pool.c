@@ -115,7 +115,7 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         ocl_out(p, planes, 0);
         ocl_bytes(p, planes, &s, sizeof s);
         ocl_int(p, planes, tn_span(x, 0, 2));
-        ocl_over(p, planes, x->size ? tn_span(x, 0, 2) : 0, 1, 1);
+        ocl_singly(p, planes, x->size ? tn_span(x, 0, 2) : 0, 1, 1);
         return ocl_end(p);
     }
     ocl_launch *l = add(p, "pool_backward");

@@ -37,7 +37,8 @@ static void options_of(const tn_device *d, char out[OPTIONS])
 {
     const tn_host_api *host = d->plugin->host;
     const char *flags = host->option(host->host, "flags");
-    snprintf(out, OPTIONS, "-cl-std=CL1.2 -w %s", flags ? flags : "");
+    snprintf(out, OPTIONS, "-cl-std=CL1.2 -w%s %s", d->cpu ? " -DTN_ON_CPU=1" : "",
+             flags ? flags : "");
 }
 
 static void key_of(const tn_device *d, const char *options, const char *text, uint64_t key[2])

@@ -203,8 +203,8 @@ void ocl_complaints(ocl_text *t)
 
 void ocl_vocabulary(ocl_text *t, tn_dtype number, const char *text)
 {
-    static const char *const functions[] = {"pymod", "quotient", "pow",
-                                            "hypot", "digamma",  "erfinv"};
+    static const char *const functions[] = {"pymod",  "quotient", "pow", "hypot", "digamma",
+                                            "erfinv", "exp",      "log", "tanh"};
     ocl_append(t, "#define square(x) ((x) * (x))\n"
                   "#define sign(x) (((x) > 0) - ((x) < 0))\n"
                   "#define gt(a, b) ((a) > (b))\n#define ge(a, b) ((a) >= (b))\n"

@@ -1,5 +1,5 @@
-// tests/backends/float_functions.h: functions of float32 on the blas backend against double, in
-// units of the last place, over all kinds of floats.
+// tests/backends/float_functions.h: functions of float32 on a backend (blas, unless it is said)
+// against double, in units of the last place, over all kinds of floats.
 #ifndef TENON_TESTS_FLOAT_FUNCTIONS_H
 #define TENON_TESTS_FLOAT_FUNCTIONS_H
 
@@ -55,14 +55,12 @@ static inline double ulps(float got, double wanted)
     return fabs((double)got - wanted) / unit;
 }
 
-// Runs once over what stands in x; the worst error, which must be at most `most`.
-static inline void check_run(tn_exec *e, const char *op, double (*exact)(double), double most)
+// The worst error of y = op(x), which must be at most `most`.
+static inline void check_values(const char *op, const float *x, const float *y,
+                                double (*exact)(double), double most)
 {
     double worst = 0;
     float at = 0, got = 0;
-    tn_forward(e, false);
-    TN_CHECK_EXEC(e);
-    const float *x = inputs(e), *y = tn_tensor_data(tn_exec_output(e, 0));
     for (int i = 0; i < N; i++) {
         const double error = ulps(y[i], exact((double)x[i]));
         if (error > worst) worst = error, at = x[i], got = y[i];
@@ -73,17 +71,30 @@ static inline void check_run(tn_exec *e, const char *op, double (*exact)(double)
                exact((double)at), worst);
 }
 
-// All kinds of floats, evenly over their bits; then evenly spread numbers within ±1, ±20 and ±110.
+// Runs once over what stands in x.
+static inline void check_run(tn_exec *e, const char *op, double (*exact)(double), double most)
+{
+    tn_forward(e, false);
+    TN_CHECK_EXEC(e);
+    check_values(op, inputs(e), tn_tensor_data(tn_exec_output(e, 0)), exact, most);
+}
+
+// All kinds of floats, evenly over their bits (range 0); or evenly spread numbers within ± range.
+static inline void spread_floats(float *x, double range)
+{
+    for (uint32_t i = 0; i < N; i++)
+        x[i] = range > 0 ? (float)(range * (2.0 * i / (N - 1) - 1))
+                         : tn_f32_from_bits(i * 4096u + i % 4096u);
+}
+
+static const double float_ranges[] = {0, 1, 20, 110};
+
 static inline void check_function(const char *op, double (*exact)(double), double most)
 {
-    static const double ranges[] = {1, 20, 110};
     tn_exec *e = bind(op);
-    float *x = inputs(e);
-    if (!x) return;
-    for (uint32_t i = 0; i < N; i++) x[i] = tn_f32_from_bits(i * 4096u + i % 4096u);
-    check_run(e, op, exact, most);
-    for (int r = 0; r < 3; r++) {
-        for (int i = 0; i < N; i++) x[i] = (float)(ranges[r] * (2.0 * i / (N - 1) - 1));
+    if (!inputs(e)) return;
+    for (int r = 0; r < 4; r++) {
+        spread_floats(inputs(e), float_ranges[r]);
         check_run(e, op, exact, most);
     }
     tn_exec_free(e);

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "core/exec/exec.h"
+#include "tests/backends/float_functions.h"
 #include "tests/backends/opencl_device.h"
 #include "tests/tn_numeric.h"
 
@@ -157,7 +158,40 @@ static void sums_in_vectors(void)
         }
 }
 
+// Those that have a text of ours on CPUs; what OpenCL permits any device, or less.
+static void functions_are_exact_to_some_units(void)
+{
+    static const struct {
+        const char *op;
+        double (*exact)(double);
+        double most;
+    } functions[] = {
+        {"exp", exp, 3},     {"expm1", expm1, 3}, {"log", log, 3},
+        {"log1p", log1p, 3}, {"tanh", tanh, 5},
+    };
+    static float x[N], y[N];
+    if (!has_device()) return;
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        tn_fresh();
+        tn_exec *e = tn_simple_bind(bench.g, tn_op(functions[i].op, NULL, tn_var("x")),
+                                    .backends = "opencl", .shapes = TN_SHAPES({"x", TN_DIMS(N)}));
+        if (!TN_CHECK_EXEC(e)) return;
+        for (int r = 0; r < 4; r++) {
+            spread_floats(x, float_ranges[r]);
+            for (int k = 0; k < N; k++) // devices may take numbers this small for 0
+                if (fabsf(x[k]) < 1.2e-38f || fabs(functions[i].exact((double)x[k])) < 1.2e-38)
+                    x[k] = 0;
+            CU_ASSERT_EQUAL(tn_tensor_set(tn_exec_arg(e, "x"), x, sizeof x), TN_OK);
+            CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+            CU_ASSERT_EQUAL(tn_tensor_get(tn_exec_output(e, 0), y, sizeof y), TN_OK);
+            check_values(functions[i].op, x, y, functions[i].exact, functions[i].most);
+        }
+        tn_exec_free(e);
+    }
+}
+
 TN_TEST_MAIN({"sums in vectors", sums_in_vectors},
              {"fused operands may broadcast", fused_operands_may_broadcast},
              {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
-             {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones})
+             {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones},
+             {"functions are exact to some units", functions_are_exact_to_some_units})
