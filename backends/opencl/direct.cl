@@ -48,20 +48,20 @@ int row_at(const geometry *g, int row)
 #define PAIRS_HI(a, b) (H)(a.s2, b.s2, a.s3, b.s3, a.s6, b.s6, a.s7, b.s7)
 #define FOURS_LO(a, b) (H)(a.s01, b.s01, a.s45, b.s45)
 #define FOURS_HI(a, b) (H)(a.s23, b.s23, a.s67, b.s67)
-#define TURN(h)                                                                   \
-    {                                                                             \
-        const H t0 = PAIRS_LO(h[0], h[1]), t1 = PAIRS_HI(h[0], h[1]);             \
-        const H t2 = PAIRS_LO(h[2], h[3]), t3 = PAIRS_HI(h[2], h[3]);             \
-        const H t4 = PAIRS_LO(h[4], h[5]), t5 = PAIRS_HI(h[4], h[5]);             \
-        const H t6 = PAIRS_LO(h[6], h[7]), t7 = PAIRS_HI(h[6], h[7]);             \
-        const H u0 = FOURS_LO(t0, t2), u1 = FOURS_HI(t0, t2);                     \
-        const H u2 = FOURS_LO(t1, t3), u3 = FOURS_HI(t1, t3);                     \
-        const H u4 = FOURS_LO(t4, t6), u5 = FOURS_HI(t4, t6);                     \
-        const H u6 = FOURS_LO(t5, t7), u7 = FOURS_HI(t5, t7);                     \
-        h[0] = (H)(u0.lo, u4.lo), h[1] = (H)(u1.lo, u5.lo);                       \
-        h[2] = (H)(u2.lo, u6.lo), h[3] = (H)(u3.lo, u7.lo);                       \
-        h[4] = (H)(u0.hi, u4.hi), h[5] = (H)(u1.hi, u5.hi);                       \
-        h[6] = (H)(u2.hi, u6.hi), h[7] = (H)(u3.hi, u7.hi);                       \
+#define TURN(h)                                                       \
+    {                                                                 \
+        const H t0 = PAIRS_LO(h[0], h[1]), t1 = PAIRS_HI(h[0], h[1]); \
+        const H t2 = PAIRS_LO(h[2], h[3]), t3 = PAIRS_HI(h[2], h[3]); \
+        const H t4 = PAIRS_LO(h[4], h[5]), t5 = PAIRS_HI(h[4], h[5]); \
+        const H t6 = PAIRS_LO(h[6], h[7]), t7 = PAIRS_HI(h[6], h[7]); \
+        const H u0 = FOURS_LO(t0, t2), u1 = FOURS_HI(t0, t2);         \
+        const H u2 = FOURS_LO(t1, t3), u3 = FOURS_HI(t1, t3);         \
+        const H u4 = FOURS_LO(t4, t6), u5 = FOURS_HI(t4, t6);         \
+        const H u6 = FOURS_LO(t5, t7), u7 = FOURS_HI(t5, t7);         \
+        h[0] = (H)(u0.lo, u4.lo), h[1] = (H)(u1.lo, u5.lo);           \
+        h[2] = (H)(u2.lo, u6.lo), h[3] = (H)(u3.lo, u7.lo);           \
+        h[4] = (H)(u0.hi, u4.hi), h[5] = (H)(u1.hi, u5.hi);           \
+        h[6] = (H)(u2.hi, u6.hi), h[7] = (H)(u3.hi, u7.hi);           \
     }
 
 // The first `left` numbers at p, and zeros; the other way round.
@@ -172,22 +172,22 @@ __kernel void padded(IN(x), OUT(to), const frame s, const int lines)
 
 // ------------------------------------------------------------------ narrow
 
-#define BEGIN(r)                                   \
-    BOTH(V x##r = bias0;, V y##r = bias1;)         \
+#define BEGIN(r)                           \
+    BOTH(V x##r = bias0;, V y##r = bias1;) \
     const __global A *a##r = image + position_at(&g, min(o + r, points - 1));
 
 // What 8 positions have of 8 filters, of which the first is n of the tile.
-#define TAKE(v, part)                                                                  \
-    h[0] = v##0 part, h[1] = v##1 part, h[2] = v##2 part, h[3] = v##3 part;            \
+#define TAKE(v, part)                                                       \
+    h[0] = v##0 part, h[1] = v##1 part, h[2] = v##2 part, h[3] = v##3 part; \
     h[4] = v##4 part, h[5] = v##5 part, h[6] = v##6 part, h[7] = v##7 part;
-#define PUT_FILTERS(n, v, part)                                                        \
-    {                                                                                  \
-        H h[8];                                                                        \
-        TAKE(v, part)                                                                  \
-        TURN(h)                                                                        \
-        for (int r = 0; r < 8; r++)                                                    \
-            if (f0 + (n) + r < filters)                                                \
-                put_some(h[r], to + (long)((n) + r) * points + o, points - o);         \
+#define PUT_FILTERS(n, v, part)                                                \
+    {                                                                          \
+        H h[8];                                                                \
+        TAKE(v, part)                                                          \
+        TURN(h)                                                                \
+        for (int r = 0; r < 8; r++)                                            \
+            if (f0 + (n) + r < filters)                                        \
+                put_some(h[r], to + (long)((n) + r) * points + o, points - o); \
     }
 
 // y(z)(filters, points) = bias + panel(filters, rows) . windows: `per` positions,
@@ -236,8 +236,8 @@ __kernel void direct_narrow(IN(x), IN(w), IN(bias), OUT(y), const geometry g, co
 #define CLEAR(r) BOTH(V x##r = (V)(0);, V y##r = (V)(0);)
 #define POINT(r) const __global A *a##r = image + at##r;
 #define PLACE(r) const int at##r = row_at(&g, min(row + r, rows - 1));
-#define KEEP(r)          \
-    if (row + r < rows) { \
+#define KEEP(r)                                                                         \
+    if (row + r < rows) {                                                               \
         BOTH(STORE(x##r, to + (long)r * TILE);, STORE(y##r, to + (long)r * TILE + VN);) \
     }
 
