@@ -144,15 +144,7 @@ bool tn_check_values(int line, const char *file, tn_tensor *got, const double *w
 
 static const tn_test_case *all_tests;
 static size_t current;
-
-static bool bench_open(void)
-{
-    static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
-    bench.env = tn_env_new(&(tn_env_options){
-        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
-    bench.g = bench.env ? tn_graph_new(bench.env) : NULL;
-    return bench.g;
-}
+static const char *given_plugin; // --plugin: file or directory, NULL if there is none
 
 static void bench_close(void)
 {
@@ -160,6 +152,33 @@ static void bench_close(void)
     tn_env_free(bench.env);
     bench.g = NULL;
     bench.env = NULL;
+}
+
+static bool bench_open(void)
+{
+    const char *const paths[] = {given_plugin ? given_plugin : TN_TEST_PLUGIN_DIR,
+                                 given_plugin ? TN_TEST_PLUGIN_DIR : NULL, NULL};
+    bench.env = tn_env_new(&(tn_env_options){
+        .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
+    bench.g = bench.env ? tn_graph_new(bench.env) : NULL;
+    return bench.g;
+}
+
+// A plugin that was asked for has to be usable, or its tests would be those of something else.
+static bool plugin_used(void)
+{
+    if (!given_plugin) return true;
+    if (!bench_open()) return false;
+    bool used = false;
+    for (size_t i = 0; i < tn_env_num_candidates(bench.env); i++) {
+        const tn_candidate *c = tn_env_candidate(bench.env, i);
+        if (strncmp(c->path, given_plugin, strlen(given_plugin)) != 0) continue;
+        used = used || c->step == TN_STEP_USED;
+        if (c->step != TN_STEP_USED) fprintf(stderr, "%s: %s\n", c->path, c->reason);
+    }
+    if (!used) fprintf(stderr, "%s: no plugin of it is used\n", given_plugin);
+    bench_close();
+    return used;
 }
 
 // Why nothing can run on the first of the bench's backends here: its plugin is there, and finds no
@@ -208,10 +227,13 @@ int tn_test_run(int argc, char **argv, const char *file, const tn_test_case *tes
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--backend") == 0 && i + 1 < argc)
             bench.backends = argv[++i];
+        else if (strcmp(argv[i], "--plugin") == 0 && i + 1 < argc)
+            given_plugin = argv[++i];
         else
             only = argv[i]; // part of a test's name
     }
     setvbuf(stdout, NULL, _IONBF, 0);
+    if (!plugin_used()) return 1;
     if (CU_initialize_registry() != CUE_SUCCESS) return 1;
     tn_test_case *chosen = calloc(n, sizeof *chosen);
     CU_pSuite suite = CU_add_suite(file, NULL, NULL);

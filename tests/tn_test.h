@@ -2,7 +2,8 @@
 //
 // A test file defines `static void` functions and ends with TN_TEST_MAIN({"says what", function},
 // …). Each test runs with a new env (plugins of the build tree only) and a new graph. The program
-// takes --backend LIST (default: reference) and exits 0, 1 on a failure, 77 if all were skipped.
+// takes --backend LIST (default: reference), --plugin FILE (searched before the build tree) and a
+// part of a test's name; it exits 0, 1 on a failure, 77 if all were skipped.
 #ifndef TENON_TESTS_TN_TEST_H
 #define TENON_TESTS_TN_TEST_H
 

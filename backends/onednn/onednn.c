@@ -15,35 +15,14 @@ typedef struct od_options {
     int32_t winograd;
 } od_options;
 
-// TN_HOST_BACKEND_LAYOUTS and options.
-static const tn_host_backend backend = {.name = "onednn",
-                                        .families = families,
-                                        .description = "CPU kernels of oneDNN",
-                                        .unusable = od_unusable,
-                                        .driver = od_driver,
-                                        .reorder = onednn_reorder};
-
-static const tn_backend_api api = {
-    .struct_size = sizeof api,
-    .name = "onednn",
-    .rank = 40,
-    .enumerate = tn_sdk_enumerate,
-    .open = tn_sdk_open,
-    .close = tn_sdk_close,
-    .supports = tn_sdk_supports,
-    .layouts = tn_sdk_layouts,
-    .prepare = tn_sdk_prepare,
-    .prepare_reorder = tn_sdk_prepare_reorder,
-    .run = tn_row_run,
-    .kernel_destroy = tn_row_destroy,
-    .may_support = tn_sdk_may_support,
-};
+TN_HOST_BACKEND_API_LAYOUTS(onednn, 40, families, "CPU kernels of oneDNN", .unusable = od_unusable,
+                            .driver = od_driver, .reorder = onednn_reorder)
 
 static tn_status init(const tn_host_api *host, void **plugin)
 {
     const char *winograd = host->option(host->host, "winograd");
     od_winograd_allow(!winograd || strcmp(winograd, "off") != 0);
-    return tn_sdk_init(host, &backend, plugin);
+    return onednn_init(host, plugin);
 }
 
 static const tn_plugin plugin = {
@@ -54,7 +33,7 @@ static const tn_plugin plugin = {
     .license = "Apache-2.0",
     .init = init,
     .shutdown = tn_sdk_shutdown,
-    .backends = (const tn_backend_api *const[]){&api, NULL},
+    .backends = TN_BACKENDS(&onednn_backend_api),
     .options = TN_PARAMS(
         TN_PARAM(od_options, winograd, TN_P_ENUM, .def = "on", .choices = "on|off",
                  .doc = "3x3 convolutions of float32 by Winograd's way, where that is less work")),

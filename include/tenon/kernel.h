@@ -1,8 +1,9 @@
 // tenon/kernel.h: comfort for kernel writers: a backend is a table of rows
 // {operator, dtypes, cannot, setup, run}, and everything else of the ABI is filled in here.
 //
-// Static inline, no library, C11 only. A backend of host memory needs TN_HOST_BACKEND and its
-// families of rows; a single kernel in an operator plugin needs TN_HOST_KERNEL.
+// Static inline, no library, C11 only. A backend of host memory needs TN_HOST_BACKEND of
+// <tenon/host_backend.h>, which is included here, and its families of rows; a single kernel in an
+// operator plugin needs TN_HOST_KERNEL.
 #ifndef TENON_KERNEL_H
 #define TENON_KERNEL_H
 
@@ -35,7 +36,8 @@ struct tn_kernel_row {
     // Chooses sizes and fills info (scratch, stash, inplace, impl); may fail. NULL: nothing to do.
     tn_status (*setup)(tn_sdk_kernel *k, tn_kernel_info *info);
     tn_status (*run)(const tn_sdk_kernel *k, const tn_run_args *a);
-    void (*teardown)(tn_sdk_kernel *k); // what setup acquired; NULL: nothing
+    // Releases what setup acquired; not called after a setup that failed. NULL: nothing.
+    void (*teardown)(tn_sdk_kernel *k);
     // Wishes for layouts, as tn_backend_api.layouts; NULL: row-major, whatever arrives.
     tn_status (*layouts)(const tn_host_api *host, const tn_call *call, tn_layout *in,
                          tn_layout *out);
@@ -244,23 +246,55 @@ static inline void tn_row_destroy(tn_kernel *kernel)
     k->host->free(k->host->host, k, k->bytes, 64);
 }
 
-// ------------------------------------------------------------------ a backend of host memory
+// ------------------------------------------------------------------ kernels from rows
 
-// What such a backend is; TN_HOST_BACKEND makes it.
-typedef struct tn_host_backend {
-    const char *name;                     // "blas"
-    const char *description;              // for people: "OpenBLAS on this machine's CPUs"
-    const tn_kernel_row *const *families; // tables of rows, NULL-terminated
-    uint32_t device_flags;                // besides TN_DEV_HOST_MEMORY
-    // (optional) Why it cannot be used here, or NULL; name of its library's version, or NULL.
-    const char *(*unusable)(const tn_host_api *host);
-    const char *(*driver)(const tn_host_api *host);
-    // With TN_HOST_BACKEND_LAYOUTS: the kernel that brings in[0] into the layout of out[0]. It is
-    // asked for by no name and no dtype, so its setup refuses what it cannot do.
-    const tn_kernel_row *reorder;
-} tn_host_backend;
+// Finds the row that takes the call and prepares it: what supports() took.
+static inline tn_status tn_rows_prepare(const tn_kernel_row *const *families,
+                                        const tn_host_api *host, void *plugin, const tn_call *call,
+                                        tn_kernel **out, tn_kernel_info *info)
+{
+    tn_verdict v = {.struct_size = sizeof v};
+    const tn_kernel_row *row = tn_rows_find(families, call, &v);
+    if (!row) return tn_fail(host, TN_E_UNSUPPORTED, "%s", v.text);
+    return tn_row_prepare(row, host, plugin, call, out, info);
+}
 
-// The plugin's state and, at the same time, its one device, "0".
+// A reorder is no call of the graph: the kernel brings one of its own.
+typedef struct tn_sdk_reorder {
+    tn_call call;
+    const tn_value_info *values[2];
+} tn_sdk_reorder;
+
+// prepare_reorder() by a row that brings in[0] into the layout of out[0]. The row is asked for by
+// no name and no dtype, so its setup refuses what it cannot do.
+static inline tn_status tn_row_prepare_reorder(const tn_kernel_row *row, const tn_host_api *host,
+                                               void *plugin, const tn_value_info *src,
+                                               const tn_value_info *dst, tn_kernel **out,
+                                               tn_kernel_info *info)
+{
+    static const tn_op_decl op = {.struct_size = sizeof op, .name = "_reorder", .version = 1};
+    tn_sdk_kernel *k = tn_row_new(row, host, plugin, sizeof(tn_sdk_reorder));
+    if (!k) return tn_fail(host, TN_E_NOMEM, "no memory for a reorder");
+    tn_sdk_reorder *r = (tn_sdk_reorder *)(void *)((char *)k + k->bytes - sizeof *r);
+    r->values[0] = src;
+    r->values[1] = dst;
+    r->call = (tn_call){.struct_size = sizeof r->call,
+                        .op = &op,
+                        .n_in = 1,
+                        .n_out = 1,
+                        .in = &r->values[0],
+                        .out = &r->values[1],
+                        .max_workers = info->max_workers};
+    k->call = &r->call;
+    return tn_row_setup(k, out, info);
+}
+
+// ------------------------------------------------------------------ a plugin's state
+
+typedef struct tn_host_backend tn_host_backend;
+
+// The state of a plugin that is made with this header; of a backend of host memory,
+// <tenon/host_backend.h>, it is the one device at the same time.
 typedef struct tn_sdk_plugin {
     const tn_host_api *host;
     const tn_host_backend *backend; // NULL in a plugin without a backend
@@ -282,165 +316,7 @@ static inline void tn_sdk_shutdown(void *plugin)
     p->host->free(p->host->host, plugin, sizeof *p, 64);
 }
 
-static inline tn_status tn_sdk_enumerate(void *plugin, tn_device_sink sink, void *sink_ctx)
-{
-    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
-    const tn_host_backend *b = p->backend;
-    const tn_device_info info = {
-        .struct_size = sizeof info,
-        .flags = TN_DEV_HOST_MEMORY | b->device_flags,
-        .id = "0",
-        .kind = "cpu",
-        .name = b->description,
-        .driver = b->driver ? b->driver(p->host) : b->name,
-        .unusable = b->unusable ? b->unusable(p->host) : NULL,
-    };
-    return sink(sink_ctx, &info);
-}
-
-static inline tn_status tn_sdk_open(void *plugin, const char *device_id, tn_device **out)
-{
-    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
-    const tn_host_backend *b = p->backend;
-    if (strcmp(device_id, "0") != 0)
-        return tn_fail(p->host, TN_E_NOT_FOUND, "%s: no device %s: there is only 0", b->name,
-                       device_id);
-    const char *why = b->unusable ? b->unusable(p->host) : NULL;
-    if (why) return tn_fail(p->host, TN_E_UNAVAILABLE, "%s: %s", b->name, why);
-    *out = (tn_device *)plugin;
-    return TN_OK;
-}
-
-static inline void tn_sdk_close(tn_device *device)
-{
-    (void)device; // it is the plugin's state: tn_sdk_shutdown frees it
-}
-
-static inline tn_status tn_sdk_supports(tn_device *device, const tn_call *call, tn_verdict *out)
-{
-    const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
-    tn_rows_find(p->backend->families, call, out);
-    return TN_OK;
-}
-
-static inline tn_status tn_sdk_prepare(tn_device *device, const tn_call *call, tn_kernel **out,
-                                       tn_kernel_info *info)
-{
-    tn_sdk_plugin *p = (tn_sdk_plugin *)device;
-    tn_verdict v = {.struct_size = sizeof v};
-    const tn_kernel_row *row = tn_rows_find(p->backend->families, call, &v);
-    if (!row) return tn_fail(p->host, TN_E_UNSUPPORTED, "%s: %s", p->backend->name, v.text);
-    return tn_row_prepare(row, p->host, p, call, out, info);
-}
-
-// Rows without wishes get and give row-major values.
-static inline tn_status tn_sdk_layouts(tn_device *device, const tn_call *call, tn_layout *in,
-                                       tn_layout *out)
-{
-    const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
-    tn_verdict v = {.struct_size = sizeof v};
-    const tn_kernel_row *row = tn_rows_find(p->backend->families, call, &v);
-    if (row && row->layouts) return row->layouts(p->host, call, in, out);
-    for (uint32_t i = 0; i < call->n_in; i++) in[i] = (tn_layout){NULL, 0, 0};
-    return TN_OK;
-}
-
-// A reorder is no call of the graph: the kernel brings one of its own.
-typedef struct tn_sdk_reorder {
-    tn_call call;
-    const tn_value_info *values[2];
-} tn_sdk_reorder;
-
-static inline tn_status tn_sdk_prepare_reorder(tn_device *device, const tn_value_info *src,
-                                               const tn_value_info *dst, tn_kernel **out,
-                                               tn_kernel_info *info)
-{
-    static const tn_op_decl op = {.struct_size = sizeof op, .name = "_reorder", .version = 1};
-    tn_sdk_plugin *p = (tn_sdk_plugin *)device;
-    const tn_kernel_row *row = p->backend->reorder;
-    tn_sdk_kernel *k = tn_row_new(row, p->host, p, sizeof(tn_sdk_reorder));
-    if (!k) return tn_fail(p->host, TN_E_NOMEM, "no memory for a reorder");
-    tn_sdk_reorder *r = (tn_sdk_reorder *)(void *)((char *)k + k->bytes - sizeof *r);
-    r->values[0] = src;
-    r->values[1] = dst;
-    r->call = (tn_call){.struct_size = sizeof r->call,
-                        .op = &op,
-                        .n_in = 1,
-                        .n_out = 1,
-                        .in = &r->values[0],
-                        .out = &r->values[1],
-                        .max_workers = info->max_workers};
-    k->call = &r->call;
-    return tn_row_setup(k, out, info);
-}
-
-static inline uint32_t tn_sdk_may_support(tn_device *device, const char *op, tn_dtype dtype)
-{
-    const tn_sdk_plugin *p = (const tn_sdk_plugin *)device;
-    return tn_rows_may_support(p->backend->families, op, dtype);
-}
-
-// A whole backend of host memory, and the plugin around it: once, at file scope of <name>.c.
-//
-//     static const tn_kernel_row *const families[] = {blas_dense, blas_reduce, NULL};
-//     TN_HOST_BACKEND(blas, 50, families, "OpenBLAS on the CPU", .unusable = blas_unusable)
-//
-// rank: place in the default order. More members of tn_host_backend may follow. Kernels find the
-// tn_sdk_plugin in k->plugin.
-#define TN_HOST_BACKEND(name_, rank_, families_, ...) \
-    TN_HOST_BACKEND_WITH_(name_, rank_, families_, NULL, NULL, __VA_ARGS__)
-
-// The same for a backend with layouts of its own: rows have `layouts`, and the backend `.reorder`.
-#define TN_HOST_BACKEND_LAYOUTS(name_, rank_, families_, ...)                              \
-    TN_HOST_BACKEND_WITH_(name_, rank_, families_, tn_sdk_layouts, tn_sdk_prepare_reorder, \
-                          __VA_ARGS__)
-
-#define TN_HOST_BACKEND_WITH_(name_, rank_, families_, layouts_, reorder_, ...)  \
-    static const tn_host_backend name_##_host_backend = {                        \
-        .name = #name_, .families = (families_), .description = __VA_ARGS__};    \
-    static const tn_backend_api name_##_backend_api = {                          \
-        .struct_size = sizeof(tn_backend_api),                                   \
-        .name = #name_,                                                          \
-        .rank = (rank_),                                                         \
-        .enumerate = tn_sdk_enumerate,                                           \
-        .open = tn_sdk_open,                                                     \
-        .close = tn_sdk_close,                                                   \
-        .supports = tn_sdk_supports,                                             \
-        .layouts = (layouts_),                                                   \
-        .prepare = tn_sdk_prepare,                                               \
-        .prepare_reorder = (reorder_),                                           \
-        .run = tn_row_run,                                                       \
-        .kernel_destroy = tn_row_destroy,                                        \
-        .may_support = tn_sdk_may_support,                                       \
-    };                                                                           \
-    static tn_status name_##_init(const tn_host_api *host, void **plugin)        \
-    {                                                                            \
-        return tn_sdk_init(host, &name_##_host_backend, plugin);                 \
-    }                                                                            \
-    static const tn_plugin name_##_plugin = {                                    \
-        .struct_size = sizeof(tn_plugin),                                        \
-        .name = #name_,                                                          \
-        .version = TN_VERSION_TEXT,                                              \
-        .vendor = "Tenon",                                                       \
-        .license = "Apache-2.0",                                                 \
-        .init = name_##_init,                                                    \
-        .shutdown = tn_sdk_shutdown,                                             \
-        .backends = (const tn_backend_api *const[]){&name_##_backend_api, NULL}, \
-    };                                                                           \
-    TN_PLUGIN_ENTRY(name_##_plugin)
-
 // ------------------------------------------------------------------ kernels in an operator plugin
-
-static inline tn_status tn_sdk_kernel_prepare(void *plugin, const tn_kernel_row *const *families,
-                                              const tn_call *call, tn_kernel **out,
-                                              tn_kernel_info *info)
-{
-    const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;
-    tn_verdict v = {.struct_size = sizeof v};
-    const tn_kernel_row *row = tn_rows_find(families, call, &v);
-    if (!row) return tn_fail(p->host, TN_E_UNSUPPORTED, "%s", v.text);
-    return tn_row_prepare(row, p->host, plugin, call, out, info);
-}
 
 // Kernels of one operator for every device of host memory, from a table of rows; the plugin's
 // entry in `kernels` is &<ident>_kernel. The plugin's init is tn_sdk_plugin_init, or it returns a
@@ -457,7 +333,8 @@ static inline tn_status tn_sdk_kernel_prepare(void *plugin, const tn_kernel_row 
                                       tn_kernel **out, tn_kernel_info *info)                    \
     {                                                                                           \
         (void)interface;                                                                        \
-        return tn_sdk_kernel_prepare(plugin, ident_##_families, call, out, info);               \
+        const tn_sdk_plugin *p = (const tn_sdk_plugin *)plugin;                                 \
+        return tn_rows_prepare(ident_##_families, p->host, plugin, call, out, info);            \
     }                                                                                           \
     static const tn_kernel_decl ident_##_kernel = {                                             \
         .struct_size = sizeof(tn_kernel_decl),                                                  \
@@ -496,5 +373,7 @@ static inline void tn_parallel(const tn_sdk_kernel *k, const tn_run_args *a, int
     }
     k->host->parallel_for(k->host->host, n, grain, a->max_workers, fn, ctx);
 }
+
+#include <tenon/host_backend.h>
 
 #endif

@@ -341,7 +341,8 @@ typedef struct tn_arg {
 
 enum { TN_RUN_TRAIN = 1 };
 
-// value: hot path, no size checks.
+// value: hot path, no size checks. It and the lists are the core's again when run() returns: a run
+// that is put into a queue takes copies along.
 typedef struct tn_run_args {
     const tn_arg *in, *out; // auxiliary states are inputs that may be written
     uint32_t n_in, n_out;

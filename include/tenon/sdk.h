@@ -39,6 +39,16 @@
     {                           \
         __VA_ARGS__, NULL       \
     }
+#define TN_BACKENDS(...)            \
+    (const tn_backend_api *const[]) \
+    {                               \
+        __VA_ARGS__, NULL           \
+    }
+#define TN_KERNELS(...)             \
+    (const tn_kernel_decl *const[]) \
+    {                               \
+        __VA_ARGS__, NULL           \
+    }
 #define TN_OP(...)                                                   \
     {                                                                \
         .struct_size = sizeof(tn_op_decl), .version = 1, __VA_ARGS__ \

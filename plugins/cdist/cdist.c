@@ -141,6 +141,6 @@ static const tn_plugin plugin = {
     .init = tn_sdk_plugin_init, // kernels made with TN_HOST_KERNEL need these two
     .shutdown = tn_sdk_shutdown,
     .ops = TN_OPS(&cdist, &backward_cdist),
-    .kernels = (const tn_kernel_decl *const[]){&forward_kernel, &backward_kernel, NULL},
+    .kernels = TN_KERNELS(&forward_kernel, &backward_kernel),
 };
 TN_PLUGIN_ENTRY(plugin)

@@ -138,153 +138,74 @@ static tn_status blocked_dense(const tn_sdk_kernel *k, const tn_run_args *args)
     return status;
 }
 
-#define ROW(op_, run_)                                                                       \
-    {                                                                                        \
-        .op = (op_), .dtypes = TN_BIT(TN_F32), .flags = TN_K_REENTRANT | TN_K_DETERMINISTIC, \
-        .state_size = sizeof(blocked_state), .cannot = cannot, .setup = setup, .run = (run_) \
-    }
-static const tn_kernel_row rows[] = {
-    ROW("relu", blocked_relu),
-    ROW("_mul", blocked_mul),
-    ROW("elemwise_add", blocked_add),
-    ROW("FullyConnected", blocked_dense),
-    {0},
-};
-static const tn_kernel_row *const families[] = {rows, NULL};
-
 // ------------------------------------------------------------------ layouts and reorders
 
-static tn_status layouts(tn_device *device, const tn_call *call, tn_layout *in, tn_layout *out)
+static tn_status dense_wishes(const tn_host_api *host, const tn_call *call, tn_layout *in,
+                              tn_layout *out)
 {
-    const bool dense = strcmp(call->op->name, "FullyConnected") == 0;
-    (void)device;
-    if (dense) {
-        in[0] = blocked_layout(call->in[0]); // weight and bias stay as they are
-        out[0] = blocked_layout(call->out[0]);
-        return TN_OK;
-    }
-    // Elementwise: the layout of the first input is good for all.
+    (void)host;
+    in[0] = blocked_layout(call->in[0]); // weight and bias stay as they are
+    out[0] = blocked_layout(call->out[0]);
+    return TN_OK;
+}
+
+// Elementwise: the layout of the first input is good for all.
+static tn_status pointwise_wishes(const tn_host_api *host, const tn_call *call, tn_layout *in,
+                                  tn_layout *out)
+{
+    (void)host;
     if (!is_blocked(&in[0])) return TN_OK;
     for (uint32_t i = 1; i < call->n_in; i++) in[i] = blocked_layout(call->in[i]);
     out[0] = blocked_layout(call->out[0]);
     return TN_OK;
 }
 
-// A kernel of _reorder is no row: it knows nothing but the two layouts.
-typedef struct reorder {
-    const tn_host_api *host;
-    grid from, to;
-} reorder;
-
-typedef struct blocked_kernel {
-    tn_kernel *row;   // a kernel of a row, or …
-    reorder *reorder; // … this
-} blocked_kernel;
-
-static tn_status kernel_new(const tn_host_api *host, blocked_kernel **out)
+static tn_status reorder_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    *out = calloc(1, sizeof **out);
-    return *out ? TN_OK : tn_fail(host, TN_E_NOMEM, "blocked: no memory for a kernel");
-}
-
-static tn_status prepare(tn_device *device, const tn_call *call, tn_kernel **out,
-                         tn_kernel_info *info)
-{
-    const tn_host_api *host = ((tn_sdk_plugin *)device)->host;
-    tn_verdict v = {.struct_size = sizeof v};
-    const tn_kernel_row *row = tn_rows_find(families, call, &v);
-    blocked_kernel *k = NULL;
-    if (!row) return tn_fail(host, TN_E_UNSUPPORTED, "blocked: %s", v.text);
-    tn_status s = kernel_new(host, &k);
-    if (s == TN_OK) s = tn_row_prepare(row, host, device, call, &k->row, info);
-    if (s != TN_OK) {
-        free(k);
-        return s;
-    }
-    *out = (tn_kernel *)k;
+    blocked_state *s = k->state;
+    const tn_value_info *from = k->call->in[0];
+    if (from->ndim != 2 || from->dtype != TN_F32)
+        return tn_fail(k->host, TN_E_UNSUPPORTED, "blocked: only float32 matrices are reordered");
+    s->in[0] = grid_of(from);
+    s->out = grid_of(k->call->out[0]);
+    info->impl = s->out.blocked ? "to columns" : "to rows";
     return TN_OK;
 }
 
-static tn_status prepare_reorder(tn_device *device, const tn_value_info *src,
-                                 const tn_value_info *dst, tn_kernel **out, tn_kernel_info *info)
+static tn_status run_reorder(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const tn_host_api *host = ((tn_sdk_plugin *)device)->host;
-    blocked_kernel *k = NULL;
-    if (src->ndim != 2 || src->dtype != TN_F32)
-        return tn_fail(host, TN_E_UNSUPPORTED, "blocked: only float32 matrices are reordered");
-    const tn_status s = kernel_new(host, &k);
-    if (s != TN_OK) return s;
-    k->reorder = calloc(1, sizeof *k->reorder);
-    if (!k->reorder) {
-        free(k);
-        return tn_fail(host, TN_E_NOMEM, "blocked: no memory for a reorder");
-    }
-    *k->reorder = (reorder){host, grid_of(src), grid_of(dst)};
-    info->impl = k->reorder->to.blocked ? "to columns" : "to rows";
-    info->flags = TN_K_REENTRANT | TN_K_DETERMINISTIC;
-    *out = (tn_kernel *)k;
-    return TN_OK;
-}
-
-static tn_status run_reorder(const reorder *r, const tn_run_args *a)
-{
+    const blocked_state *s = k->state;
     const float *x = a->in[0].host;
     float *y = a->out[0].host;
-    if (padding_dirty(&r->from, x))
-        return tn_fail(r->host, TN_E_INTERNAL, "blocked: a reorder's input has dirty padding");
-    for (int64_t i = 0; i < r->to.n; i++)
-        for (int64_t j = 0; j < r->to.m; j++)
-            y[i * r->to.row + j * r->to.column] = x[i * r->from.row + j * r->from.column];
-    clear_padding(&r->to, y);
+    if (padding_dirty(&s->in[0], x))
+        return tn_fail(k->host, TN_E_INTERNAL, "blocked: a reorder's input has dirty padding");
+    for (int64_t i = 0; i < s->out.n; i++)
+        for (int64_t j = 0; j < s->out.m; j++)
+            y[i * s->out.row + j * s->out.column] = x[i * s->in[0].row + j * s->in[0].column];
+    clear_padding(&s->out, y);
     return TN_OK;
-}
-
-static tn_status run(tn_kernel *kernel, const tn_run_args *a)
-{
-    const blocked_kernel *k = (const blocked_kernel *)kernel;
-    return k->reorder ? run_reorder(k->reorder, a) : tn_row_run(k->row, a);
-}
-
-static void destroy(tn_kernel *kernel)
-{
-    blocked_kernel *k = (blocked_kernel *)kernel;
-    if (k->row) tn_row_destroy(k->row);
-    free(k->reorder);
-    free(k);
 }
 
 // ------------------------------------------------------------------ tables
 
-static const tn_host_backend description = {
-    .name = "blocked", .description = "matrices by padded columns", .families = families};
-
-static tn_status init(const tn_host_api *host, void **plugin)
-{
-    return tn_sdk_init(host, &description, plugin);
-}
-
-static const tn_backend_api backend = {
-    .struct_size = sizeof backend,
-    .name = "blocked",
-    .rank = -200, // only where a test names it
-    .enumerate = tn_sdk_enumerate,
-    .open = tn_sdk_open,
-    .close = tn_sdk_close,
-    .supports = tn_sdk_supports,
-    .layouts = layouts,
-    .prepare = prepare,
-    .prepare_reorder = prepare_reorder,
-    .run = run,
-    .kernel_destroy = destroy,
-    .may_support = tn_sdk_may_support,
+#define ROW(op_, run_, layouts_)                                                              \
+    {                                                                                         \
+        .op = (op_), .dtypes = TN_BIT(TN_F32), .flags = TN_K_REENTRANT | TN_K_DETERMINISTIC,  \
+        .state_size = sizeof(blocked_state), .cannot = cannot, .setup = setup, .run = (run_), \
+        .layouts = (layouts_)                                                                 \
+    }
+static const tn_kernel_row rows[] = {
+    ROW("relu", blocked_relu, pointwise_wishes),
+    ROW("_mul", blocked_mul, pointwise_wishes),
+    ROW("elemwise_add", blocked_add, pointwise_wishes),
+    ROW("FullyConnected", blocked_dense, dense_wishes),
+    {0},
 };
+static const tn_kernel_row *const families[] = {rows, NULL};
 
-static const tn_plugin plugin = {
-    .struct_size = sizeof plugin,
-    .name = "blocked",
-    .version = "1",
-    .init = init,
-    .shutdown = tn_sdk_shutdown,
-    .backends = (const tn_backend_api *const[]){&backend, NULL},
-};
-TN_PLUGIN_ENTRY(plugin)
+static const tn_kernel_row to_or_from_columns = {
+    .state_size = sizeof(blocked_state), .setup = reorder_setup, .run = run_reorder};
+
+// Ranked so that it is used only where a test names it.
+TN_HOST_BACKEND_LAYOUTS(blocked, -200, families, "matrices by padded columns",
+                        .reorder = &to_or_from_columns)

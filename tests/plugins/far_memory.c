@@ -325,11 +325,7 @@ tn_status far_supports(tn_device *device, const tn_call *call, tn_verdict *out)
 
 tn_status far_prepare(tn_device *device, const tn_call *call, tn_kernel **out, tn_kernel_info *info)
 {
-    const tn_host_api *host = device->plugin->host;
-    tn_verdict v = {.struct_size = sizeof v};
-    const tn_kernel_row *row = tn_rows_find(families, call, &v);
-    if (!row) return tn_fail(host, TN_E_UNSUPPORTED, "far: %s", v.text);
-    const tn_status s = tn_row_prepare(row, host, device, call, out, info);
+    const tn_status s = tn_rows_prepare(families, device->plugin->host, device, call, out, info);
     if (s == TN_OK) atomic_fetch_add(&device->plugin->counters.live_kernels, 1);
     return s;
 }
@@ -379,8 +375,7 @@ static const tn_plugin plugin = {
     .version = "1",
     .init = far_init,
     .shutdown = far_shutdown,
-    .backends =
-        (const tn_backend_api *const[]){&backend, &far_lazy_backend, &far_plain_backend, NULL},
+    .backends = TN_BACKENDS(&backend, &far_lazy_backend, &far_plain_backend),
     .options = TN_PARAMS(TN_PARAM(far_options, limit, TN_P_I64, .def = "0", .range = "[0,)",
                                   .doc = "bytes that all buffers together may take; 0: any"),
                          TN_PARAM(far_options, fail, TN_P_I64, .def = "0",
