@@ -1,12 +1,25 @@
 // backends/blas/blas_pointwise.c: elementwise operators that are no row of <tenon/elementwise.h>:
-// sums of many, clip, smooth_l1, where, Cast.
+// sums of many, clip, smooth_l1, _leaky, where, Cast.
 #ifndef T
 
-#include "blas.h"
+#include "blas_math.h"
 
 enum { CHUNK = 256 }; // elements that are converted at a time
 
 // f32, f64 and i64: what blas_map.c has loops for.
+BLAS_INLINE float curve_f32(float x)
+{
+    return blas_expm1f(x);
+}
+BLAS_INLINE double curve_f64(double x)
+{
+    return expm1(x);
+}
+BLAS_INLINE int64_t curve_i64(int64_t x)
+{
+    return (int64_t)expm1((double)x);
+}
+
 #define THIS_FILE "blas_pointwise.c"
 #define N_(name, kind) name##kind
 #define T float
@@ -63,6 +76,23 @@ static tn_status smooth_l1_setup(tn_sdk_kernel *k, tn_kernel_info *info)
                   forward ? 1 : 2);
     blas_map_constants(k, m, 2, s2);
     for (int i = 0; i < 2 && m->number == TN_F64; i++) m->constants.f64[i] = s2[i];
+    (void)info;
+    return TN_OK;
+}
+
+static tn_status leaky_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_map *m = k->state;
+    const tn_call *c = k->call;
+    const double factors[2] = {tn_call_f64(c, "above", 1), tn_call_f64(c, "below", 0.25)};
+    const bool forward = strcmp(c->op->name, "_leaky") == 0, curved = tn_call_bool(c, "curved", 0);
+    const tn_dtype n = m->number = number_of(c->in[0]->dtype);
+    m->grain = curved && forward ? BLAS_COSTLY : BLAS_CHEAP;
+    if (forward)
+        blas_map_same(k, m, curved ? LOOP_OF(n, curved_leaky) : LOOP_OF(n, leaky), 1);
+    else
+        blas_map_same(k, m, curved ? LOOP_OF(n, backward_curved) : LOOP_OF(n, backward_leaky), 2);
+    blas_map_constants(k, m, 2, factors);
     (void)info;
     return TN_OK;
 }
@@ -302,6 +332,8 @@ const tn_kernel_row blas_pointwise[] = {
     MAP("_backward_clip", TN_ALL_DTYPES, clip_setup, NULL),
     MAP("smooth_l1", TN_FLOATS, smooth_l1_setup, NULL),
     MAP("_backward_smooth_l1", TN_FLOATS, smooth_l1_setup, NULL),
+    MAP("_leaky", TN_FLOATS, leaky_setup, NULL),
+    MAP("_backward_leaky", TN_FLOATS, leaky_setup, NULL),
     ROW("Cast", 0, cast_setup, cast),
     ROW("_cast_like", 0, cast_setup, cast),
     MAP("where", BLAS_REALS | TN_BIT(TN_I64), where_map_setup, where_map_cannot),
@@ -363,6 +395,45 @@ BLAS_CLONES static void N(backward_smooth_l1)(int64_t n, const void *const in[3]
     BLAS_SIMD
     for (int64_t i = 0; i < n; i++)
         dx[i] = dy[i] * (x[i] > edge ? (T)1 : x[i] < -edge ? (T)-1 : s2 * x[i]);
+}
+
+// y = above x where x > 0, else below x. Operands x, {above, below}.
+BLAS_CLONES static void N(leaky)(int64_t n, const void *const in[3], void *out)
+{
+    const T *x = in[0], above = ((const T *)in[1])[0], below = ((const T *)in[1])[1];
+    T *y = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * (x[i] > 0 ? above : below);
+}
+
+// y = above x where x > 0, else below (exp(x) - 1). Operands x, {above, below}.
+BLAS_CLONES static void N(curved_leaky)(int64_t n, const void *const in[3], void *out)
+{
+    const T *x = in[0], above = ((const T *)in[1])[0], below = ((const T *)in[1])[1];
+    T *y = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) {
+        const T low = below * N(curve)(x[i]), high = above * x[i];
+        y[i] = x[i] > 0 ? high : low;
+    }
+}
+
+// dx = above dy where y > 0, else below dy. Operands dy, y, {above, below}.
+BLAS_CLONES static void N(backward_leaky)(int64_t n, const void *const in[3], void *out)
+{
+    const T *dy = in[0], *y = in[1], above = ((const T *)in[2])[0], below = ((const T *)in[2])[1];
+    T *dx = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * (y[i] > 0 ? above : below);
+}
+
+// dx = above dy where y > 0, else (y + below) dy. Operands dy, y, {above, below}.
+BLAS_CLONES static void N(backward_curved)(int64_t n, const void *const in[3], void *out)
+{
+    const T *dy = in[0], *y = in[1], above = ((const T *)in[2])[0], below = ((const T *)in[2])[1];
+    T *dx = out;
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * (y[i] > 0 ? above : y[i] + below);
 }
 
 // sum += v

@@ -31,6 +31,8 @@ static const function functions[] = {
     {"_backward_sqrt", dnnl_eltwise_sqrt_use_dst_for_bwd, true, 0, 0, NULL},
     {"_backward_abs", dnnl_eltwise_abs, true, 0, 0, NULL},
     {"_backward_square", dnnl_eltwise_square, true, 0, 0, NULL},
+    {"_leaky", dnnl_eltwise_relu, false, 0, 0, "below"},
+    {"_backward_leaky", dnnl_eltwise_relu_use_dst_for_bwd, true, 0, 0, "below"},
 };
 
 // y = 1 / f(x): a second primitive.
@@ -49,6 +51,7 @@ static function function_of(const tn_call *c)
         for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
             if (tn_call_is(c, "act_type", kinds[i])) name = kinds[i];
     }
+    if (tn_call_bool(c, "curved", false) || tn_call_f64(c, "above", 1) != 1) name = "";
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         function f = functions[i];
         if (strcmp(name, f.op) != 0) continue;
@@ -188,5 +191,7 @@ const tn_kernel_row onednn_eltwise[] = {
     ROW("_backward_sqrt"),
     ROW("_backward_abs"),
     ROW("_backward_square"),
+    ROW("_leaky"),
+    ROW("_backward_leaky"),
     {0},
 };

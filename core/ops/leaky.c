@@ -5,10 +5,12 @@
 //   prelu  gamma_c · x              selu  λ α (exp(x) - 1)
 //   rrelu  m · x, m drawn from [lower_bound, upper_bound] for each element while training, its
 //          middle at inference
-// and gelu is x / 2 · (1 + erf(x / √2)). All but rrelu expand into simpler operators;
+// and gelu is x / 2 · (1 + erf(x / √2)). All but rrelu expand into simpler operators: leaky, elu
+// and selu into `_leaky`, which is elementwise, so that it may run as one with the layer before it;
 // rrelu keeps its factors in `mask`.
 #include <math.h>
 
+#include "core/base/base.h"
 #include "core/ops/ops.h"
 
 typedef struct leaky_params {
@@ -62,29 +64,101 @@ static tn_sym spread_gamma(const tn_builder *b, tn_sym gamma, tn_sym x)
     return TN_EMIT(b, "_broadcast_reduced", "axis=(1,); exclude=1", gamma, x);
 }
 
-// (1 + erf(x / √2)) / 2
-static tn_sym normal_cdf(const tn_builder *b, tn_sym x)
+// ------------------------------------------------------------------ _leaky
+//
+//     y = above · x where x > 0, elsewhere below · x, or below · (exp(x) - 1) if curved
+//
+// With above > 0 and below ≥ 0, y has x's sign, or is 0, and so the derivative can be told from y:
+// above where y > 0, elsewhere below, or y + below.
+
+typedef struct bend_params {
+    double above, below;
+    bool curved;
+} bend_params;
+
+// The bend that an activation is; above 0: it is none.
+static bend_params bend_of(const leaky_params *p)
 {
-    const tn_sym e = tni_call(b, "erf", tni_call_scalar(b, "_mul_scalar", x, M_SQRT1_2));
-    return tni_call_scalar(b, "_plus_scalar", tni_call_scalar(b, "_mul_scalar", e, 0.5), 0.5);
+    switch (p->act_type) {
+    case LEAKY: return (bend_params){1, p->slope, false};
+    case ELU: return (bend_params){1, p->slope, true};
+    case SELU: return (bend_params){selu_lambda, selu_lambda * selu_alpha, true};
+    default: return (bend_params){0};
+    }
 }
 
-// exp(-x² / 2) / √(2 π)
-static tn_sym normal_density(const tn_builder *b, tn_sym x)
+static const char *bend_text(char text[TN_TEXT], const bend_params *p)
 {
-    const tn_sym half = tni_call_scalar(b, "_mul_scalar", tni_call(b, "square", x), -0.5);
-    return tni_call_scalar(b, "_mul_scalar", tni_call(b, "exp", half), M_2_SQRTPI * M_SQRT1_2 / 2);
+    char above[TNI_NUMBER], below[TNI_NUMBER];
+    return tn_text(text, "above=%s; below=%s; curved=%d", tni_number(above, p->above),
+                   tni_number(below, p->below), p->curved);
 }
+
+static tn_sym scaled(const tn_builder *b, tn_sym x, double factor)
+{
+    return factor == 1 ? x : tni_call_scalar(b, "_mul_scalar", x, factor);
+}
+
+// The minimum keeps large x from overflowing.
+static tn_status bend_expand(const tn_builder *b)
+{
+    const bend_params *p = b->params;
+    const tn_sym x = tn_grad_in(b, 0);
+    tn_sym low = x;
+    if (p->curved) low = tni_call(b, "expm1", tni_call_scalar(b, "_minimum_scalar", x, 0));
+    b->set_output(b->ctx, 0,
+                  choose(b, positive(b, x), scaled(b, x, p->above), scaled(b, low, p->below)));
+    return TN_OK;
+}
+
+static tn_status bend_backward_expand(const tn_builder *b)
+{
+    const bend_params *p = b->params;
+    const tn_sym dy = tn_grad_in(b, 0), y = tn_grad_in(b, 1);
+    const tn_sym low =
+        p->curved ? tni_call2(b, "_mul", dy, tni_call_scalar(b, "_plus_scalar", y, p->below))
+                  : scaled(b, dy, p->below);
+    b->set_output(b->ctx, 0, choose(b, positive(b, y), scaled(b, dy, p->above), low));
+    return TN_OK;
+}
+
+static tn_sym bend_gradient_of(const tn_builder *b, const bend_params *p, tn_sym dy)
+{
+    char text[TN_TEXT];
+    return TN_EMIT(b, "_backward_leaky", bend_text(text, p), dy, tn_grad_out(b, 0));
+}
+
+static tn_status bend_gradient(const tn_builder *b)
+{
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (dy) tn_grad_set(b, 0, bend_gradient_of(b, b->params, dy));
+    return TN_OK;
+}
+
+#define BEND_PARAMS                                                                              \
+    .params = TN_PARAMS(                                                                         \
+        TN_PARAM(bend_params, above, TN_P_F64, .def = "1", .doc = "factor where x > 0"),         \
+        TN_PARAM(bend_params, below, TN_P_F64, .def = "0.25", .doc = "factor elsewhere"),        \
+        TN_PARAM(bend_params, curved, TN_P_BOOL, .def = "False", .doc = "of exp(x) - 1 there")), \
+    .params_size = sizeof(bend_params)
+
+const tn_op_decl tni_op_leaky =
+    TN_OP(.name = "_leaky", .flags = TN_OP_INTERNAL | TN_OP_ELEMENTWISE,
+          .doc = "LeakyReLU without a parameter to learn: above * x where x > 0, else below * x, "
+                 "or below * (exp(x) - 1) if curved; above > 0, below >= 0.",
+          .inputs = TN_PORTS(TN_PORT(.name = "data")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output")), BEND_PARAMS, .gradient = bend_gradient,
+          .expand = bend_expand);
+
+const tn_op_decl tni_op_backward_leaky =
+    TN_OP(.name = "_backward_leaky", .flags = TN_OP_INTERNAL | TN_OP_ELEMENTWISE,
+          .doc = "Gradient of _leaky from its result y: dy * above where y > 0, else dy * below, "
+                 "or dy * (y + below) if curved.",
+          .inputs = TN_PORTS(TN_PORT(.name = "dy"), TN_PORT(.name = "y")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output")), BEND_PARAMS,
+          .expand = bend_backward_expand);
 
 // ------------------------------------------------------------------ gradient
-
-// dx = dy · above where x > 0, else dy (y + offset): for what is offset · (exp(x) - 1) there.
-static tn_sym exponential_gradient(const tn_builder *b, tn_sym dy, double above, double offset)
-{
-    const tn_sym slope = tni_call_scalar(b, "_plus_scalar", tn_grad_out(b, 0), offset);
-    const tn_sym high = above == 1 ? dy : tni_call_scalar(b, "_mul_scalar", dy, above);
-    return choose(b, positive(b, tn_grad_in(b, 0)), high, tni_call2(b, "_mul", dy, slope));
-}
 
 static void prelu_gradient(const tn_builder *b, tn_sym dy)
 {
@@ -96,60 +170,58 @@ static void prelu_gradient(const tn_builder *b, tn_sym dy)
     tn_grad_set(b, 1, tn_emit(b, "sum", "axis=(1,); exclude=1", &below, 1));
 }
 
+// The same from x, where y has not its sign.
+static tn_sym downward_gradient(const tn_builder *b, const bend_params *p, tn_sym dy)
+{
+    tn_sym low = dy;
+    if (p->curved) {
+        const tn_sym x = tni_call_scalar(b, "_minimum_scalar", tn_grad_in(b, 0), 0);
+        low = tni_call2(b, "_mul", dy, tni_call(b, "exp", x));
+    }
+    return choose(b, positive(b, tn_grad_in(b, 0)), dy, scaled(b, low, p->below));
+}
+
 static tn_status leaky_gradient(const tn_builder *b)
 {
     const leaky_params *p = b->params;
     const tn_sym dy = tn_grad_head(b, 0), x = tn_grad_in(b, 0);
     tn_sym dx = 0;
     if (!dy) return TN_OK;
-    switch (p->act_type) {
-    case RRELU: dx = tni_call2(b, "_mul", dy, tn_grad_out(b, 1)); break;
-    case LEAKY:
-        dx = choose(b, positive(b, x), dy, tni_call_scalar(b, "_mul_scalar", dy, p->slope));
-        break;
-    case PRELU: prelu_gradient(b, dy); return TN_OK;
-    case ELU: dx = exponential_gradient(b, dy, 1, p->slope); break;
-    case SELU: dx = exponential_gradient(b, dy, selu_lambda, selu_lambda * selu_alpha); break;
-    default: {
-        const tn_sym density = tni_call2(b, "_mul", x, normal_density(b, x));
-        dx = tni_call2(b, "_mul", dy, tni_call2(b, "elemwise_add", normal_cdf(b, x), density));
+    if (p->act_type == PRELU) {
+        prelu_gradient(b, dy);
+        return TN_OK;
     }
-    }
+    const bend_params bend = bend_of(p);
+    if (p->act_type == RRELU)
+        dx = tni_call2(b, "_mul", dy, tn_grad_out(b, 1));
+    else if (p->act_type == GELU)
+        dx = tni_call2(b, "_backward_gelu", dy, x);
+    else if (bend.below >= 0)
+        dx = bend_gradient_of(b, &bend, dy);
+    else
+        dx = downward_gradient(b, &bend, dy);
     tn_grad_set(b, 0, dx);
     return TN_OK;
 }
 
 // ------------------------------------------------------------------ expansion
 
-// scale · (exp(min(x, 0)) - 1): the minimum keeps large x from overflowing.
-static tn_sym exponential(const tn_builder *b, tn_sym x, double scale)
-{
-    const tn_sym e = tni_call(b, "expm1", tni_call_scalar(b, "_minimum_scalar", x, 0));
-    return tni_call_scalar(b, "_mul_scalar", e, scale);
-}
-
 static tn_status leaky_expand(const tn_builder *b)
 {
     const leaky_params *p = b->params;
     const tn_sym x = tn_grad_in(b, 0);
+    const bend_params bend = bend_of(p);
+    char text[TN_TEXT];
     tn_sym y;
-    switch (p->act_type) {
-    case RRELU:
+    if (p->act_type == RRELU)
         return b->fail(b->ctx, TN_E_UNSUPPORTED, "rrelu draws random slopes: it needs a kernel");
-    case LEAKY:
-        y = choose(b, positive(b, x), x, tni_call_scalar(b, "_mul_scalar", x, p->slope));
-        break;
-    case PRELU:
+    if (p->act_type == PRELU)
         y = choose(b, positive(b, x), x,
                    tni_call2(b, "_mul", x, spread_gamma(b, tn_grad_in(b, 1), x)));
-        break;
-    case ELU: y = choose(b, positive(b, x), x, exponential(b, x, p->slope)); break;
-    case SELU:
-        y = choose(b, positive(b, x), tni_call_scalar(b, "_mul_scalar", x, selu_lambda),
-                   exponential(b, x, selu_lambda * selu_alpha));
-        break;
-    default: y = tni_call2(b, "_mul", x, normal_cdf(b, x));
-    }
+    else if (p->act_type == GELU)
+        y = tni_call(b, "gelu", x);
+    else
+        y = TN_EMIT(b, "_leaky", bend_text(text, &bend), x);
     b->set_output(b->ctx, 0, y);
     return TN_OK;
 }

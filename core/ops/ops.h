@@ -36,7 +36,7 @@ extern const tn_plugin tni_core_plugin;
     X(backward_deconvolution_weight) \
     /* pool.c */ X(pooling_v1) X(backward_pooling_v1) X(pooling_v1_chosen) X(pooling) X(backward_pooling_max) X(backward_pooling_sum) \
     /* norm.c */ X(batch_norm_v1) X(batch_norm) X(backward_batch_norm) X(lrn) X(backward_lrn) \
-    /* leaky.c */ X(leaky_relu) \
+    /* leaky.c */ X(leaky_relu) X(leaky) X(backward_leaky) \
     /* reshape.c */ X(flatten) X(reshape) X(reshape_like) X(expand_dims) \
     /* matrix.c */ X(transpose) X(swap_axis) X(concat) X(backward_concat) \
     /* channel.c */ X(slice_channel) X(backward_slice_channel) X(stack) \

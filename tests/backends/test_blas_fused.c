@@ -135,6 +135,12 @@ static tn_symbol conv_strides(tn_symbol data)
     return tn_op("tanh", NULL, tn_op("_mul_scalar", "scalar=3", x));
 }
 
+static tn_symbol conv_elu(tn_symbol data)
+{
+    const tn_symbol x = tn_op("Convolution", "kernel=(3,3); num_filter=20", data);
+    return tn_op("LeakyReLU", "act_type=elu; slope=0.7", x);
+}
+
 static tn_symbol conv_of_one_filter(tn_symbol data)
 {
     const tn_symbol x = tn_op("Convolution", "kernel=(3,3); num_filter=1", data);
@@ -181,6 +187,7 @@ static void convolutions_take_what_follows(void)
         {conv_residual, {40, 20, 6, 5}, 4, "Convolution + elemwise_add + relu"},
         {conv_residual, {2, 20, 90, 80}, 4, "Convolution + elemwise_add + relu"},
         {conv_strides, {3, 4, 31, 40}, 4, "Convolution + _mul_scalar + tanh"},
+        {conv_elu, {3, 4, 31, 40}, 4, "Convolution + _leaky"},
         {conv_of_one_filter, {2, 3, 9, 30}, 4, "Convolution + sigmoid"},
         {deconv_relu, {2, 3, 9, 30}, 4, "Deconvolution + relu"},
         {deconv_turned, {3, 20, 30, 21}, 4, "Deconvolution + elemwise_add + relu"},

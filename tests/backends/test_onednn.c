@@ -57,6 +57,8 @@ static const op_row calls[] = {
     {"Activation", "act_type=sigmoid", "3,5"},
     {"Activation", "act_type=tanh", "3,5"},
     {"Activation", "act_type=softrelu", "3,5"},
+    {"_leaky", "below=0.1", "3,5"},
+    {"_backward_leaky", "below=0.1", "3,5 3,5"},
     {"sqrt", NULL, "3,5"},
     {"square", NULL, "3,5"},
     {"abs", NULL, "3,5"},

@@ -75,6 +75,15 @@ static void layers_take_what_follows(void)
 }
 
 // The added value may be read by the layer too, or later, or leave the network: then it is copied.
+// What LeakyReLU expands into.
+static void a_slope_below_zero_follows(void)
+{
+    if (!onednn_ready()) return;
+    const tn_symbol x = conv("c", "kernel=(3,3); num_filter=16", tn_var("data"));
+    check_fuses(check_fused(layer("_leaky", NULL, "below=0.1", x), TN_DIMS(2, 3, 9, 8)),
+                (const char *const[]){"Convolution + _leaky", NULL});
+}
+
 static void sums_leave_the_other_side_alone(void)
 {
     if (!onednn_ready()) return;
@@ -271,6 +280,7 @@ static void squeezenet_answers_as_it_should(void)
 }
 
 TN_TEST_MAIN({"layers take what follows", layers_take_what_follows},
+             {"a slope below zero follows", a_slope_below_zero_follows},
              {"sums leave the other side alone", sums_leave_the_other_side_alone},
              {"windows may lie in the padding", windows_may_lie_in_the_padding},
              {"products take sums", products_take_sums},

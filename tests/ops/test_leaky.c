@@ -22,6 +22,13 @@ static void leaky_has_a_slope_below_zero(void)
     tn_exec_free(e);
     e = run("act_type=leaky; slope=-1", TN_F32, TN_DIMS(5), x);
     TN_CHECK_VALUES(tn_out(e, 0), 0, 2, 1, 0, 1, 2);
+    tn_back(e, {NULL, TN_TENSOR(TN_F32, TN_DIMS(5), 1, 2, 4, 8, 16)}); // y has not x's sign
+    TN_CHECK_VALUES(tn_grad(e, "x"), 0, -1, -2, -4, 8, 16);
+    tn_exec_free(e);
+    e = run("act_type=elu; slope=-1", TN_F64, TN_DIMS(5), x);
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-15, -expm1(-2), -expm1(-1), 0, 1, 2);
+    tn_back(e, {NULL, TN_TENSOR(TN_F64, TN_DIMS(5), 1, 2, 4, 8, 16)});
+    TN_CHECK_VALUES(tn_grad(e, "x"), 1e-15, -exp(-2), -2 * exp(-1), -4, 8, 16);
     tn_exec_free(e);
 }
 

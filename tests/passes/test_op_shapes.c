@@ -20,6 +20,8 @@ static void elementwise(void)
               {"_backward_clip", "a_min=0; a_max=1", "(5) ? -> ?", "(5) (5) -> (5)"},
               {"smooth_l1", "scalar=1", "(5) -> ?", "(5) -> (5)"},
               {"_backward_smooth_l1", "scalar=1", "? (5) -> ?", "(5) (5) -> (5)"},
+              {"_leaky", NULL, "? -> (5)", "(5) -> (5)"},
+              {"_backward_leaky", NULL, "? (5) -> ?", "(5) (5) -> (5)"},
               {"Dropout", NULL, "(2,3) ->", "(2,3) -> (2,3) (2,3)"},
               {"Dropout", NULL, "? -> ? (2,3)", "(2,3) -> (2,3) (2,3)"},
               {"Dropout", "axes=(2,)", "(2,3) ->", "!axes: 2 of a value with 2 axes"},
