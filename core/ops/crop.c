@@ -307,16 +307,18 @@ static tn_status up_shape(const tn_infer *io)
     return p->sample_type == BILINEAR ? up_bilinear_shape(io) : up_nearest_shape(io);
 }
 
-// Joins the inputs two by two, so that there may be any number of them.
+// Joins the inputs two by two, so that there may be any number of them. Of what the first is made
+// like, nothing but the shape is used: so its gradient is _backward_enlarge, too.
 static tn_status up_nearest_expand(const tn_builder *b)
 {
     const up_params *p = b->params;
     char text[TN_TEXT];
-    tn_sym all = tn_grad_in(b, 0);
+    tn_sym like = tn_grad_in(b, 0);
     for (int axis = 3; axis >= 2; axis--) {
         tn_text(text, "axis=%d; repeats=%lld", axis, (long long)p->scale);
-        all = tn_emit(b, "repeat", text, &all, 1);
+        like = tn_emit(b, "repeat", text, &like, 1);
     }
+    tn_sym all = tni_call2(b, "_enlarge_like", tn_grad_in(b, 0), like);
     for (uint32_t i = 1; i < b->n_in; i++) {
         const tn_sym more = tni_call2(b, "_enlarge_like", tn_grad_in(b, i), all);
         all = p->multi_input_mode == SUM ? tni_call2(b, "elemwise_add", all, more)

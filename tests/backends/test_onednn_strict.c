@@ -182,6 +182,46 @@ static void unrolled_lstm_runs_alone(void)
                  "Embedding _zeros _backward_SoftmaxOutput _backward_Embedding");
 }
 
+// A picture made larger between two convolutions, alone and joined with one that is larger already.
+static tn_symbol enlarged(const char *how, bool two_pictures)
+{
+    tn_symbol x =
+        layer("Convolution", "c1", "kernel=(3,3); pad=(1,1); num_filter=8", tn_var("data"));
+    const tn_symbol large = layer("UpSampling", "up", how, x);
+    x = two_pictures ? tn_call(bench.g, "UpSampling", .inputs = TN_SYMS(x, large),
+                               .params = TN_ATTRS({"scale", "2"}, {"sample_type", "nearest"},
+                                                  {"num_args", "2"}))
+                     : large;
+    x = layer("Convolution", "c2", "kernel=(3,3); pad=(1,1); num_filter=3", x);
+    x = layer("Pooling", "pool", "kernel=(1,1); pool_type=avg; global_pool=1", x);
+    return layer("SoftmaxOutput", "out", NULL, layer("Flatten", "flat", NULL, x));
+}
+
+static tn_symbol net_nearest(void)
+{
+    return enlarged("scale=2; sample_type=nearest; num_args=1", false);
+}
+
+static tn_symbol net_bilinear(void)
+{
+    return enlarged("scale=2; sample_type=bilinear; num_filter=8; num_args=2", false);
+}
+
+static tn_symbol net_two_pictures(void)
+{
+    return enlarged("scale=2; sample_type=nearest; num_args=1", true);
+}
+
+static void pictures_are_enlarged_alone(void)
+{
+    if (!onednn_ready()) return;
+    for (int64_t batch = 1; batch < 3; batch++) {
+        check_strict(net_nearest, TN_DIMS(batch, 3, 9, 7), true, "_backward_SoftmaxOutput");
+        check_strict(net_bilinear, TN_DIMS(batch, 3, 9, 7), true, "_backward_SoftmaxOutput");
+        check_strict(net_two_pictures, TN_DIMS(batch, 3, 8, 8), true, "_backward_SoftmaxOutput");
+    }
+}
+
 static tn_symbol squeezenet(void)
 {
     return tn_symbol_load(bench.g, tn_data("squeezenet/squeezenet-symbol.json"));
@@ -242,4 +282,5 @@ static void resnet50_is_reordered_at_its_ends(void)
 TN_TEST_MAIN({"LeNet runs alone", lenet_runs_alone}, {"ResNet-50 runs alone", resnet50_runs_alone},
              {"an unrolled LSTM runs alone", unrolled_lstm_runs_alone},
              {"SqueezeNet runs alone", squeezenet_runs_alone},
+             {"pictures are enlarged alone", pictures_are_enlarged_alone},
              {"ResNet-50 is reordered at its ends", resnet50_is_reordered_at_its_ends})
