@@ -3,7 +3,13 @@
 // Element (i, j) of a matrix is at i * row + j * col; products of a batch are
 // `step` apart, and k may come in `segments` stretches, `seg` apart. bias_mode:
 // 0 none, 1 per column, 2 per row. Product z takes a and bias number z % cycle,
-// unless cycle is 0.
+// unless cycle is 0. TAIL(v, i) is what becomes of v, element i of c.
+#ifndef TAIL
+#define TAIL(v, i) (v)
+#define TAIL_ARGUMENTS
+#define TAIL_GET
+#define STORED_AS_COMPUTED 1
+#endif
 #define ARGUMENTS                                                                                 \
     IN(a), IN(b), OUT(c), IN(bias), const int bias_mode, const int cycle, const int m,            \
         const int n, const int k, const int segments, const int a_row, const int a_col,           \
@@ -15,28 +21,34 @@
 #define BEGIN(r)                    \
     V x##r = (V)(0), y##r = (V)(0); \
     const __global A *a##r = a + za * a_step + (long)min(i0 + r, m - 1) * a_row;
-#define END(r)                                                            \
-    if (i0 + r < m) {                                                     \
-        const A more = bias_mode == 2 ? bias[first_bias + i0 + r] : (A)0; \
-        __global A *to = c + z * c_step + (long)(i0 + r) * c_row;         \
-        x##r += more + bias0;                                             \
-        y##r += more + bias1;                                             \
-        if (j0 + 2 * VN <= n) {                                           \
-            STORE(x##r, to + j0);                                         \
-            STORE(y##r, to + j0 + VN);                                    \
-        } else {                                                          \
-            A v[2 * VN];                                                  \
-            STORE(x##r, v);                                               \
-            STORE(y##r, v + VN);                                          \
-            for (int j = j0; j < n; j++) to[j] = v[j - j1];               \
-        }                                                                 \
+#ifdef STORED_AS_COMPUTED
+#define IS_STORED(j) ((j) <= n)
+#else
+#define IS_STORED(j) false
+#endif
+#define END(r)                                                                                  \
+    if (i0 + r < m) {                                                                           \
+        const A more = bias_mode == 2 ? bias[first_bias + i0 + r] : (A)0;                       \
+        const long at = z * c_step + (long)(i0 + r) * c_row;                                    \
+        x##r += more + bias0;                                                                   \
+        y##r += more + bias1;                                                                   \
+        if (IS_STORED(j0 + 2 * VN)) {                                                           \
+            STORE(x##r, c + at + j0);                                                           \
+            STORE(y##r, c + at + j0 + VN);                                                      \
+        } else {                                                                                \
+            A v[2 * VN];                                                                        \
+            STORE(x##r, v);                                                                     \
+            STORE(y##r, v + VN);                                                                \
+            for (int j = j0; j < min(n, j0 + 2 * VN); j++) c[at + j] = TAIL(v[j - j1], at + j); \
+        }                                                                                       \
     }
-__kernel void gemm_nn(ARGUMENTS, const int padded)
+__kernel void gemm_nn(ARGUMENTS, const int padded TAIL_ARGUMENTS)
 {
     GET(A, a);
     GET(A, b);
     GET(A, bias);
     PUT(A, c);
+    TAIL_GET
     const int j0 = (int)get_global_id(0) * 2 * VN, i0 = (int)get_global_id(1) * 8;
     const long z = (long)get_global_id(2), za = cycle ? z % cycle : z;
     const int first_bias = cycle ? (int)za * m : 0;
@@ -77,23 +89,25 @@ __kernel void gemm_nn(ARGUMENTS, const int padded)
     A t##r##q = 0;
 #define SUM_VECTOR(r, q) s##r##q += va##r * vb##q;
 #define SUM_NUMBER(r, q) t##r##q += a##r[l] * b##q[l];
-#define SUM_END(r, q)                                                     \
-    if (i0 + r < m && j0 + q < n)                                         \
-        c[z * c_step + (long)(i0 + r) * c_row + (long)(j0 + q) * c_col] = \
-            t##r##q + total(s##r##q) +                                    \
-            (bias_mode == 1   ? bias[j0 + q]                              \
-             : bias_mode == 2 ? bias[i0 + r]                              \
-                              : (A)0);
+#define SUM_END(r, q)                                                                 \
+    if (i0 + r < m && j0 + q < n) {                                                   \
+        const long at = z * c_step + (long)(i0 + r) * c_row + (long)(j0 + q) * c_col; \
+        const A more = bias_mode == 1   ? bias[j0 + q]                                \
+                       : bias_mode == 2 ? bias[first_bias + i0 + r]                   \
+                                        : (A)0;                                       \
+        c[at] = TAIL(t##r##q + total(s##r##q) + more, at);                            \
+    }
 #define POINT_A(r) \
     const __global A *a##r = a + za * a_step + s * a_seg + (long)min(i0 + r, m - 1) * a_row;
 #define POINT_B(q) \
     const __global A *b##q = b + z * b_step + s * b_seg + (long)min(j0 + q, n - 1) * b_col;
-__kernel void gemm_nt(ARGUMENTS)
+__kernel void gemm_nt(ARGUMENTS TAIL_ARGUMENTS)
 {
     GET(A, a);
     GET(A, b);
     GET(A, bias);
     PUT(A, c);
+    TAIL_GET
     const int j0 = (int)get_global_id(0) * 4, i0 = (int)get_global_id(1) * 4;
     const long z = (long)get_global_id(2), za = cycle ? z % cycle : z;
     const int first_bias = cycle ? (int)za * m : 0;
@@ -118,12 +132,13 @@ __kernel void gemm_nt(ARGUMENTS)
 #else // tiles of 64 x 64 in local memory, 4 x 4 per work item; any strides and
       // dtype
 
-__kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUMENTS TAIL_ARGUMENTS)
 {
     GET(T0, a);
     GET(T1, b);
     GET(T2, bias);
     PUT(T3, c);
+    TAIL_GET
     __local A ta[16][65], tb[16][65];
     const int x = (int)get_local_id(0), y = (int)get_local_id(1), id = y * 16 + x;
     const int i0 = (int)get_group_id(1) * 64, j0 = (int)get_group_id(0) * 64;
@@ -165,7 +180,8 @@ __kernel __attribute__((reqd_work_group_size(16, 16, 1))) void gemm_local(ARGUME
             if (i >= m || j >= n) continue;
             A v = sum[r][q];
             if (bias_mode) v += LD2(bias, bias_mode == 1 ? j : first_bias + i);
-            ST3(c, z * c_step + (long)i * c_row + (long)j * c_col, v);
+            const long at = z * c_step + (long)i * c_row + (long)j * c_col;
+            ST3(c, at, TAIL(v, at));
         }
 }
 #endif

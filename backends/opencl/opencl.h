@@ -339,6 +339,15 @@ typedef struct ocl_sorting {
 } ocl_sorting;
 uint64_t ocl_sort(ocl_plan *p, const ocl_sorting *s);
 
+// Elementwise operators behind a product, which begin with its output 0. (opencl_tail.c)
+typedef struct ocl_tail ocl_tail;
+void ocl_tail_put(ocl_text *t, const ocl_tail *tail);
+void ocl_tail_pass(ocl_plan *p, ocl_launch *l, const ocl_tail *tail);
+
+// Operators that are one product, and the launches of such a call.
+bool ocl_is_product(const char *op);
+void ocl_product(ocl_plan *p, const tn_call *c, const ocl_tail *tail, const char **impl);
+
 // c(m, n) = a(m, k) · b(k, n) for each of `batch`, summed over `segments`
 // stretches of k.
 typedef struct ocl_matrix {
@@ -354,17 +363,18 @@ typedef struct ocl_gemm {
     int64_t m, n, k, batch, segments;
     int64_t cycle; // product z takes a (and bias) number z % cycle; 0: a's own
     ocl_matrix a, b, c;
-    int32_t bias;     // input, -1: none
-    bool bias_by_row; // one number per row, not per column
+    int32_t bias;         // input, -1: none
+    bool bias_by_row;     // one number per row, not per column
+    const ocl_tail *tail; // what becomes of each number; NULL: it is stored
 } ocl_gemm;
 // Adds the launches; impl names the kernel for reports.
 void ocl_multiply(ocl_plan *p, const ocl_gemm *g, const char **impl);
 int64_t ocl_gemm_pad(tn_dtype dtype);      // columns that padded rows are a multiple of
 bool ocl_in_registers(const tn_device *d); // sums are held in vectors, not local memory
 
-extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_dense[], ocl_reduce[], ocl_softmaxes[],
-    ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[], ocl_randoms[],
-    ocl_orders[], ocl_scans[], ocl_linalgs[], ocl_rois[], ocl_ctcs[], ocl_proposals[],
-    ocl_multiboxes[], ocl_sparse_regs[];
+extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_led[], ocl_dense[], ocl_reduce[],
+    ocl_softmaxes[], ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[],
+    ocl_randoms[], ocl_orders[], ocl_scans[], ocl_linalgs[], ocl_rois[], ocl_ctcs[],
+    ocl_proposals[], ocl_multiboxes[], ocl_sparse_regs[];
 
 #endif

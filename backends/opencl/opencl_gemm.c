@@ -43,6 +43,7 @@ static ocl_launch *add(ocl_plan *p, const ocl_gemm *g, gemm_way way)
     const tn_dtype number = ocl_number(g->dtype);
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, number, 4, (const tn_dtype[]){g->dtype, g->dtype, g->dtype, g->dtype});
+    if (g->tail) ocl_tail_put(&t, g->tail);
     if (way != WAY_LOCAL) {
         ocl_append(&t, "#define GEMM_REGISTER 1\n");
         ocl_append(&t, ocl_vectors_cl);
@@ -106,6 +107,7 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *wanted, const char **impl)
     ocl_int(p, l, g.c.col);
     ocl_long(p, l, g.c.step);
     if (way == WAY_NN) ocl_int(p, l, g.b.padded);
+    if (g.tail) ocl_tail_pass(p, l, g.tail);
     over_tiles(p, l, &g, way);
 }
 
@@ -225,13 +227,26 @@ static const struct {
     {"batch_dot", batch_dot},
 };
 
+bool ocl_is_product(const char *op)
+{
+    for (size_t i = 0; i < sizeof products / sizeof products[0]; i++)
+        if (strcmp(products[i].op, op) == 0) return true;
+    return false;
+}
+
+void ocl_product(ocl_plan *p, const tn_call *c, const ocl_tail *tail, const char **impl)
+{
+    size_t i = 0;
+    while (strcmp(products[i].op, c->op->name) != 0) i++; // those that come are in the table
+    ocl_gemm g = products[i].describe(c);
+    g.tail = tail;
+    ocl_multiply(p, &g, impl);
+}
+
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     ocl_plan *p = ocl_begin(k);
-    size_t i = 0;
-    while (strcmp(products[i].op, k->call->op->name) != 0) i++; // each row below is in the table
-    const ocl_gemm g = products[i].describe(k->call);
-    ocl_multiply(p, &g, &info->impl);
+    ocl_product(p, k->call, NULL, &info->impl);
     return ocl_end(p);
 }
 

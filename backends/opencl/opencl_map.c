@@ -1,6 +1,6 @@
 // backends/opencl/opencl_map.c: kernels generated from formulas: one work item
 // per element.
-#include "opencl.h"
+#include "opencl_map.h"
 
 // ------------------------------------------------------------------ boxes
 
@@ -95,19 +95,13 @@ static double round_to(tn_dtype dtype, double v)
     }
 }
 
-// The constants of formulas, as the kernel has them: one struct, `k`.
-typedef struct numbers {
-    double v[OCL_MAX_CONSTANTS];
-    uint32_t n;
-} numbers;
-
-static void take_constants(numbers *k, const ocl_formula *f, tn_dtype dtype)
+void ocl_take_constants(ocl_numbers *k, const ocl_formula *f, tn_dtype dtype)
 {
     for (uint32_t i = 0; i < f->n_constants && k->n < OCL_MAX_CONSTANTS; i++)
         k->v[k->n++] = f->rounded ? round_to(dtype, f->constant[i]) : f->constant[i];
 }
 
-static void pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const numbers *k)
+void ocl_pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const ocl_numbers *k)
 {
     union {
         float f32[OCL_MAX_CONSTANTS];
@@ -224,10 +218,10 @@ void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes)
     ocl_text t = {.host = p->k->host};
     put_map(&t, c, f, own, number);
     ocl_launch *l = ocl_add_text(p, &t, "map");
-    numbers k = {.n = 0};
-    take_constants(&k, f, dtype);
+    ocl_numbers k = {.n = 0};
+    ocl_take_constants(&k, f, dtype);
     pass_head(p, l, read, f->n_in, own);
-    pass_constants(p, l, number, &k);
+    ocl_pass_constants(p, l, number, &k);
     ocl_int(p, l, c->out[0]->size);
     over_elements(p, l, c->out[0]->size);
 }
@@ -255,10 +249,7 @@ tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // ------------------------------------------------------------------ fused
 // calls
 
-enum {
-    MOST_PARTS = 32,
-    MOST_ARGUMENTS = 1024 // bytes of a kernel's arguments: what every device must take
-};
+enum { MOST_ARGUMENTS = 1024 }; // bytes of a kernel's arguments: what every device must take
 
 // Where the elements of each input are; how many inputs broadcast.
 static uint32_t find_places(const tn_call *c, ocl_box *boxes)
@@ -279,7 +270,7 @@ static bool too_many_arguments(const tn_call *c, uint32_t constants)
     return n * sizeof(ocl_box) + 16 * (c->n_in + c->n_out) + 8 * constants + 8 > MOST_ARGUMENTS;
 }
 
-static const char *part_cannot(const tn_call *c, const tn_part *part, const ocl_formula *f)
+const char *ocl_part_cannot(const tn_call *c, const tn_part *part, const ocl_formula *f)
 {
     const tn_value_info *out = c->out[0];
     if (part->call->out[0]->size != out->size || part->call->out[0]->dtype != out->dtype)
@@ -296,14 +287,14 @@ static const char *part_cannot(const tn_call *c, const tn_part *part, const ocl_
 static const char *fused_cannot(const tn_call *c)
 {
     uint32_t constants = 0;
-    if (c->n_parts > MOST_PARTS) return "fuses at most 32 operators";
+    if (c->n_parts > OCL_MOST_PARTS) return "fuses at most 32 operators";
     if (c->n_in > OCL_OPERANDS || c->n_out > OCL_MAX_OUTPUTS) return "too many inputs or outputs";
     for (uint32_t i = 0; i < c->n_parts; i++) {
         const tn_call *part = c->parts[i].call;
         ocl_formula f;
         if (!(part->op->flags & TN_OP_ELEMENTWISE)) return "fuses elementwise operators only";
         if (!ocl_formula_of(part, &f) || f.written) return "a part has no formula";
-        const char *why = part_cannot(c, &c->parts[i], &f);
+        const char *why = ocl_part_cannot(c, &c->parts[i], &f);
         if (why) return why;
         constants += f.n_constants;
     }
@@ -311,8 +302,8 @@ static const char *fused_cannot(const tn_call *c)
     return too_many_arguments(c, constants) ? "too many operands that broadcast" : NULL;
 }
 
-static void put_part(ocl_text *t, const tn_part *part, uint32_t number, const ocl_formula *f,
-                     uint32_t first)
+void ocl_put_part(ocl_text *t, const tn_part *part, uint32_t number, const ocl_formula *f,
+                  uint32_t first)
 {
     ocl_printf(t, "    A p%u;\n    {\n", number);
     put_constants(t, f, first);
@@ -340,14 +331,14 @@ static void put_input(ocl_text *t, uint32_t i, const ocl_box *box)
 }
 
 static void put_fused(ocl_text *t, const tn_call *c, const bool *read, const ocl_box *boxes,
-                      numbers *k)
+                      ocl_numbers *k)
 {
     ocl_text body = {.host = t->host};
     for (uint32_t i = 0; i < c->n_parts; i++) {
         ocl_formula f;
         ocl_formula_of(c->parts[i].call, &f);
-        put_part(&body, &c->parts[i], i, &f, k->n);
-        take_constants(k, &f, c->out[0]->dtype);
+        ocl_put_part(&body, &c->parts[i], i, &f, k->n);
+        ocl_take_constants(k, &f, c->out[0]->dtype);
     }
     put_prologue(t, c, ocl_number(c->out[0]->dtype));
     ocl_vocabulary(t, ocl_number(c->out[0]->dtype), body.s ? body.s : "");
@@ -368,7 +359,7 @@ static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_call *c = k->call;
     ocl_plan *p = ocl_begin(k);
     ocl_text t = {.host = k->host};
-    numbers all = {.n = 0};
+    ocl_numbers all = {.n = 0};
     bool read[OCL_OPERANDS] = {false};
     ocl_box boxes[OCL_OPERANDS];
     find_places(c, boxes);
@@ -381,7 +372,7 @@ static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     put_fused(&t, c, read, boxes, &all);
     ocl_launch *l = ocl_add_text(p, &t, "map");
     pass_head(p, l, read, c->n_in, boxes);
-    pass_constants(p, l, ocl_number(c->out[0]->dtype), &all);
+    ocl_pass_constants(p, l, ocl_number(c->out[0]->dtype), &all);
     ocl_int(p, l, c->out[0]->size);
     over_elements(p, l, c->out[0]->size);
     for (uint32_t i = 0; i < c->n_in && info->n_inplace < TN_MAX_INPLACE && c->n_out == 1; i++)
