@@ -164,7 +164,7 @@ static void add_layout(const tn_layout *layout, tni_text *t)
     if (!layout->domain)
         tni_text_add(t, "row-major");
     else
-        tni_text_printf(t, "%s:%llx", layout->domain, (unsigned long long)layout->id);
+        tni_text_printf(t, "%s/%llx", layout->domain, (unsigned long long)layout->id);
 }
 
 static void add_refusals(const char *what, const tni_refusal *list, tni_text *t)

@@ -78,7 +78,7 @@ static void add_layout(tni_text *t, const char *key, const tn_layout *layout)
 {
     char text[128];
     if (layout->domain)
-        snprintf(text, sizeof text, "%.100s:%llx", layout->domain, (unsigned long long)layout->id);
+        snprintf(text, sizeof text, "%.100s/%llx", layout->domain, (unsigned long long)layout->id);
     add_key(t, key, layout->domain ? text : "row-major");
 }
 

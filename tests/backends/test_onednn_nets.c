@@ -60,7 +60,7 @@ static void no_reorder_between_layers(void)
         tn_exec *e = bind_net(net_residual, TN_DIMS(3, 3, 16, 16), onednn, train, 0);
         if (e) {
             CU_ASSERT_EQUAL(inner_reorders(e, "stem"), 0);
-            TN_CHECK_HAS(tn_exec_report_text(e), "as onednn:");
+            TN_CHECK_HAS(tn_exec_report_text(e), "as onednn/");
         }
         tn_exec_free(e);
         e = bind_net(net_chain_of_layers, TN_DIMS(4, 3, 19, 19), onednn, train, 0);

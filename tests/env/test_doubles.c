@@ -306,8 +306,8 @@ static void neighbours_share_the_layout(void)
     TN_CHECK_EXEC(e);
     if (!e) return;
     CU_ASSERT_EQUAL(tn_exec_memory(e).n_reorders, 2);
-    TN_CHECK_HAS(tn_exec_report_text(e), "row-major → blocked:1");
-    TN_CHECK_HAS(tn_exec_report_text(e), "blocked:1 → row-major");
+    TN_CHECK_HAS(tn_exec_report_text(e), "row-major → blocked/1");
+    TN_CHECK_HAS(tn_exec_report_text(e), "blocked/1 → row-major");
     tn_exec_free(e);
 }
 
