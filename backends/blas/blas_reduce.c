@@ -4,26 +4,30 @@
 // result comes from rows of contiguous elements) or kept (rows are added up element by element).
 // A result that many elements go into is cut into parts of fixed size; partial results, in
 // double or int64, go to scratch and are combined in order.
-#ifndef T
-
 #include "blas.h"
 
 enum {
-    WIDTH = 256,   // columns worked on together
-    PART = 1 << 15 // elements of a part
+    REDUCE_WIDTH = 1024, // columns worked on together
+    PART = 1 << 15,      // elements of a part, at least
+    MOST_ITEMS = 64,     // that results are cut into
+    REDUCE_SHORT = 16,   // elements of a row below which vectors do not pay
+    REDUCE_LOOK = 64     // elements that are compared at once
 };
 
 typedef enum { SUM, SQUARES, PROD, MAX, MIN } how;
 
 typedef struct reduction {
     blas_box kept, gone; // in the input
+    blas_box walk;       // columns: of the units
     int64_t n;           // elements behind one result
     int64_t results;
     how what;
     bool mean, root;      // results are divided by n; their root is taken
     bool columns;         // the last axis is kept
     int64_t width, inner; // extent of the last axis: kept (columns), gone (rows)
-    int64_t units; // columns: positions of the gone axes; rows: of all gone axes but the last
+    int64_t fold;         // columns: rows of a unit
+    int64_t
+        units; // columns: positions of the gone axes / fold; rows: of all gone axes but the last
     int64_t parts, unit_share; // parts of a result, and units (or, for one unit, elements) of each
 } reduction;
 
@@ -33,29 +37,98 @@ typedef struct reduce_run {
     void *to; // partial results: part p of result o stands at p * results + o
 } reduce_run;
 
-// v = v combined with w; a NaN among extremes stays.
-static double combine_real(how what, double v, double w)
+// ------------------------------------------------------------------ places
+
+// A place in the walk over all axes of a box.
+typedef struct reduce_place {
+    blas_walk w;
+    int64_t i; // of the last axis
+} reduce_place;
+
+BLAS_INLINE reduce_place reduce_from(const blas_box *b, int64_t i)
 {
-    switch (what) {
-    case PROD: return v * w;
-    case MAX: return w > v || isnan(w) ? w : v;
-    case MIN: return w < v || isnan(w) ? w : v;
-    default: return v + w;
-    }
+    const int64_t dim = b->dim[b->ndim - 1];
+    return (reduce_place){blas_walk_from(b, i / dim), i % dim};
 }
 
-static int64_t combine_int(how what, int64_t v, int64_t w)
+// Where it is; and on to the next.
+BLAS_INLINE int64_t reduce_next(const blas_box *b, reduce_place *p)
 {
-    switch (what) {
-    case PROD: return v * w;
-    case MAX: return w > v ? w : v;
-    case MIN: return w < v ? w : v;
-    default: return v + w;
+    const int64_t at = p->w.offset + p->i * b->stride[b->ndim - 1];
+    if (++p->i == b->dim[b->ndim - 1]) {
+        p->i = 0;
+        blas_walk_next(b, &p->w);
     }
+    return at;
 }
 
-#define THIS_FILE "blas_reduce.c"
+BLAS_INLINE int64_t reduce_at(const blas_box *b, int64_t i)
+{
+    return blas_box_at(b, b->ndim, i);
+}
+
+// Some units of some neighbouring columns; `width` is that of a unit.
+typedef struct reduce_piece {
+    int64_t width, unit, n;
+    int64_t rest; // rows behind the last whole unit
+} reduce_piece;
+
+// Item: (outer position of the kept axes, block of columns, part). at: of its first element, and of
+// its first result.
+static reduce_piece reduce_piece_of(const reduction *r, int64_t item, int64_t at[2])
+{
+    const int64_t blocks = (r->width + REDUCE_WIDTH - 1) / REDUCE_WIDTH;
+    const int64_t part = item % r->parts, block = item / r->parts % blocks;
+    const int64_t outer = item / r->parts / blocks, first = block * REDUCE_WIDTH;
+    const int64_t width = r->width - first < REDUCE_WIDTH ? r->width - first : REDUCE_WIDTH;
+    const int64_t unit = part * r->unit_share, left = r->units - unit;
+    at[0] = blas_walk_from(&r->kept, outer).offset + first;
+    at[1] = part * r->results + outer * r->width + first;
+    return (reduce_piece){.width = width * r->fold,
+                          .unit = unit,
+                          .n = left < r->unit_share ? left : r->unit_share,
+                          .rest = part == r->parts - 1 ? r->n - r->units * r->fold : 0};
+}
+
+// ------------------------------------------------------------------ loops
+
+#define ITSELF(v) (v)
+#define SQUARE(v) ((v) * (v))
+#define SUM_OF(a, v) ((a) + (v))
+#define PRODUCT_OF(a, v) ((a) * (v))
+#define THIS_FILE "blas_reduce_loops.h"
 #include "blas_each_dtype.h"
+
+// to[i] = to[i] combined with v[i]; a NaN among extremes stays.
+#define COMBINE(name, type, is_nan)                                            \
+    BLAS_CLONES static void name(how what, type *to, const type *v, int64_t n) \
+    {                                                                          \
+        switch (what) {                                                        \
+        case PROD:                                                             \
+            BLAS_SIMD                                                          \
+            for (int64_t i = 0; i < n; i++) to[i] = to[i] * v[i];              \
+            break;                                                             \
+        case MAX:                                                              \
+            BLAS_SIMD                                                          \
+            for (int64_t i = 0; i < n; i++)                                    \
+                to[i] = ((v[i] > to[i]) | is_nan(v[i])) ? v[i] : to[i];        \
+            break;                                                             \
+        case MIN:                                                              \
+            BLAS_SIMD                                                          \
+            for (int64_t i = 0; i < n; i++)                                    \
+                to[i] = ((v[i] < to[i]) | is_nan(v[i])) ? v[i] : to[i];        \
+            break;                                                             \
+        default:                                                               \
+            BLAS_SIMD                                                          \
+            for (int64_t i = 0; i < n; i++) to[i] = to[i] + v[i];              \
+        }                                                                      \
+    }
+#define UNORDERED(v) ((v) != (v))
+#define NEVER(v) false
+COMBINE(reduce_combine_real, double, UNORDERED)
+COMBINE(reduce_combine_int, int64_t, NEVER)
+
+// ------------------------------------------------------------------ setting up
 
 // Neighbouring axes of a kind become one.
 static void split(reduction *r, const tn_value_info *x, const bool gone[TN_MAX_NDIM])
@@ -73,22 +146,38 @@ static void split(reduction *r, const tn_value_info *x, const bool gone[TN_MAX_N
     if (r->n == 1) r->columns = true;
     r->width = k->dim[k->ndim - 1];
     r->inner = g->dim[g->ndim - 1];
+    r->fold = 1;
+    r->walk = r->gone;
     r->units = r->columns ? r->n : r->n / (r->inner ? r->inner : 1);
+}
+
+// A few columns of many rows that lie one behind the other: several rows are taken as one.
+static void fold_columns(reduction *r)
+{
+    const int64_t most = r->width ? REDUCE_WIDTH / r->width : 1;
+    const int64_t fold = most < r->n / 8 ? most : r->n / 8;
+    const bool adjacent = r->gone.ndim == 1 && r->gone.stride[0] == r->width;
+    if (!r->columns || !adjacent || r->width > REDUCE_WIDTH / 8 || fold < 2) return;
+    r->fold = fold;
+    r->units = r->n / fold;
+    r->walk = (blas_box){.ndim = 1, .dim = {r->units}, .stride = {fold * r->width}};
 }
 
 // Few results of many elements are cut into parts.
 static void cut(reduction *r, tn_kernel_info *info)
 {
-    const int64_t work = r->columns ? (r->width < WIDTH ? r->width : WIDTH) : r->inner;
-    const int64_t items =
-        r->columns ? r->results / (r->width ? r->width : 1) * ((r->width + WIDTH - 1) / WIDTH)
-                   : r->results;
+    const int64_t width = r->width < REDUCE_WIDTH ? r->width : REDUCE_WIDTH;
+    const int64_t work = r->columns ? width * r->fold : r->inner;
+    const int64_t blocks = (r->width + REDUCE_WIDTH - 1) / REDUCE_WIDTH;
+    const int64_t items = r->columns ? r->results / (r->width ? r->width : 1) * blocks : r->results;
     const bool by_element = !r->columns && r->units == 1;
-    const int64_t n = by_element ? r->inner : r->units;
+    const int64_t n = by_element ? r->inner : r->units, all = by_element ? n : n * work;
     r->unit_share = n ? n : 1;
     r->parts = 1;
-    if (items < 64 && r->n && r->n * (r->columns ? work : 1) > 2 * PART) {
-        r->unit_share = by_element ? PART : (PART + work - 1) / work;
+    if (items > 0 && items < MOST_ITEMS && all > 2 * PART) {
+        const int64_t wanted = (MOST_ITEMS + items - 1) / items;
+        const int64_t parts = wanted < all / PART ? wanted : all / PART;
+        r->unit_share = (n + parts - 1) / parts;
         r->parts = (n + r->unit_share - 1) / r->unit_share;
     }
     info->scratch_bytes = (uint64_t)(r->parts * r->results) * 8;
@@ -106,6 +195,7 @@ static tn_status finish_setup(tn_sdk_kernel *k, tn_kernel_info *info, const bool
               : strncmp(op, "min", 3) == 0 ? MIN
                                            : SUM;
     split(r, k->call->in[0], gone);
+    fold_columns(r);
     cut(r, info);
     return TN_OK;
 }
@@ -139,16 +229,17 @@ static tn_status sum_like_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // ------------------------------------------------------------------ running
 
 typedef struct ways {
-    tn_range_fn rows, columns, places;
+    tn_range_fn rows, columns, places, column_places;
 } ways;
 
 static ways ways_of(tn_dtype dtype)
 {
     switch (dtype) {
-#define WAYS(kind)                                 \
-    (ways)                                         \
-    {                                              \
-        rows_##kind, columns_##kind, places_##kind \
+#define WAYS(kind)                                                       \
+    (ways)                                                               \
+    {                                                                    \
+        reduce_rows_##kind, reduce_columns_##kind, reduce_places_##kind, \
+            reduce_column_places_##kind                                  \
     }
     case TN_F32: return WAYS(f32);
     case TN_F64: return WAYS(f64);
@@ -178,33 +269,45 @@ static void store_empty(const reduction *r, const tn_value_info *y, void *out, i
         blas_store_f64(y->dtype, out, o, 1, &real);
 }
 
+// What is left to do with sums.
+BLAS_CLONES static void reduce_divide(double *v, int64_t n, double by)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) v[i] /= by;
+}
+
+BLAS_CLONES static void reduce_roots(double *v, int64_t n)
+{
+    BLAS_SIMD
+    for (int64_t i = 0; i < n; i++) v[i] = sqrt(v[i]);
+}
+
 // The partial results in scratch become the output.
 static void finish(const reduction *r, const tn_value_info *y, const tn_run_args *a)
 {
     double *real = a->scratch.host;
     int64_t *whole = a->scratch.host;
-    const bool is_real = blas_is_float(y->dtype);
-    for (int64_t p = 1; p < r->parts; p++) {
-        for (int64_t o = 0; o < r->results; o++) {
-            const int64_t at = p * r->results + o;
-            if (is_real)
-                real[o] = combine_real(r->what, real[o], real[at]);
-            else
-                whole[o] = combine_int(r->what, whole[o], whole[at]);
-        }
+    const int64_t n = r->results;
+    if (!blas_is_float(y->dtype)) {
+        for (int64_t p = 1; p < r->parts; p++) reduce_combine_int(r->what, whole, whole + p * n, n);
+        for (int64_t o = 0; o < n && r->mean; o++) whole[o] /= r->n;
+        blas_store_i64(y->dtype, a->out[0].host, 0, n, whole);
+        return;
     }
-    for (int64_t o = 0; o < r->results && (r->mean || r->root); o++) {
-        if (r->root)
-            real[o] = sqrt(real[o]);
-        else if (is_real)
-            real[o] /= (double)r->n;
-        else
-            whole[o] /= r->n;
-    }
-    if (is_real)
-        blas_store_f64(y->dtype, a->out[0].host, 0, r->results, real);
-    else
-        blas_store_i64(y->dtype, a->out[0].host, 0, r->results, whole);
+    for (int64_t p = 1; p < r->parts; p++) reduce_combine_real(r->what, real, real + p * n, n);
+    if (r->root) reduce_roots(real, n);
+    if (r->mean) reduce_divide(real, n, (double)r->n);
+    blas_store_f64(y->dtype, a->out[0].host, 0, n, real);
+}
+
+static int64_t column_width(const reduction *r)
+{
+    return r->width < REDUCE_WIDTH ? r->width : REDUCE_WIDTH;
+}
+
+static int64_t column_items(const reduction *r)
+{
+    return r->results / r->width * ((r->width + REDUCE_WIDTH - 1) / REDUCE_WIDTH) * r->parts;
 }
 
 static tn_status reduce_run_all(const tn_sdk_kernel *k, const tn_run_args *a)
@@ -218,14 +321,11 @@ static tn_status reduce_run_all(const tn_sdk_kernel *k, const tn_run_args *a)
         return TN_OK;
     }
     if (r->results == 0) return TN_OK;
-    if (r->columns) {
-        const int64_t blocks = (r->width + WIDTH - 1) / WIDTH;
-        const int64_t width = r->width < WIDTH ? r->width : WIDTH;
-        blas_items(k, a, r->results / r->width * blocks * r->parts, r->unit_share * width,
-                   BLAS_CHEAP, way.columns, &run);
-    } else {
+    if (r->columns)
+        blas_items(k, a, column_items(r), r->unit_share * column_width(r) * r->fold, BLAS_CHEAP,
+                   way.columns, &run);
+    else
         blas_items(k, a, r->results * r->parts, r->n / r->parts, BLAS_CHEAP, way.rows, &run);
-    }
     finish(r, y, a);
     return TN_OK;
 }
@@ -247,6 +347,8 @@ static tn_status place_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     }
     split(r, k->call->in[0], gone);
     r->what = strcmp(k->call->op->name, "argmax") == 0 ? MAX : MIN;
+    r->parts = 1;
+    r->unit_share = r->units;
     info->scratch_bytes = (uint64_t)r->results * 8;
     return TN_OK;
 }
@@ -255,12 +357,16 @@ static tn_status place_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 static tn_status place_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const reduction *r = k->state;
+    const ways way = ways_of(k->call->in[0]->dtype);
     reduce_run run = {r, blas_in(a, 0), a->scratch.host};
     if (r->results == 0) return TN_OK;
     if (r->n == 0)
         memset(a->scratch.host, 0, (size_t)r->results * 8);
+    else if (r->columns && r->n <= INT32_MAX)
+        blas_items(k, a, column_items(r), r->n * column_width(r), BLAS_CHEAP, way.column_places,
+                   &run);
     else
-        blas_items(k, a, r->results, r->n, BLAS_CHEAP, ways_of(k->call->in[0]->dtype).places, &run);
+        blas_items(k, a, r->results, r->n, BLAS_CHEAP, way.places, &run);
     blas_store_i64(k->call->out[0]->dtype, a->out[0].host, 0, r->results, a->scratch.host);
     return TN_OK;
 }
@@ -283,192 +389,3 @@ const tn_kernel_row blas_reduce[] = {
     ROW("argmin", TN_ALL_DTYPES, place_setup, place_run),
     {0},
 };
-
-#else // once per dtype
-
-#if IS_REAL
-#define COMBINE combine_real
-#define IS_NAN(v) ((v) != (v))
-#define NOT_A_NUMBER NAN
-#else
-#define COMBINE combine_int
-#define IS_NAN(v) false
-#define NOT_A_NUMBER 0
-#endif
-
-// Four sums at once: one alone waits for its own additions.
-BLAS_CLONES static A N(row_sum)(const T *x, int64_t n, bool squares)
-{
-    const int64_t q = n / 4;
-    A a = 0, b = 0, c = 0, d = 0;
-    if (squares) {
-        BLAS_SIMD_SUM(a)
-        for (int64_t i = 0; i < n; i++) a += GET(x[i]) * GET(x[i]);
-        return a;
-    }
-    BLAS_SIMD_SUM(a, b, c, d)
-    for (int64_t i = 0; i < q; i++) {
-        a += GET(x[i]);
-        b += GET(x[q + i]);
-        c += GET(x[2 * q + i]);
-        d += GET(x[3 * q + i]);
-    }
-    for (int64_t i = 4 * q; i < n; i++) a += GET(x[i]);
-    return (a + b) + (c + d);
-}
-
-// The extreme of NaN and anything is NaN. n is not 0.
-BLAS_CLONES static A N(row_max)(const T *x, int64_t n)
-{
-    A best = GET(x[0]);
-    int64_t nans = 0;
-    BLAS_SIMD_MAX(best)
-    for (int64_t i = 0; i < n; i++) best = GET(x[i]) > best ? GET(x[i]) : best;
-    BLAS_SIMD_SUM(nans)
-    for (int64_t i = 0; i < n; i++) nans += IS_NAN(GET(x[i]));
-    return nans ? NOT_A_NUMBER : best;
-}
-
-BLAS_CLONES static A N(row_min)(const T *x, int64_t n)
-{
-    A best = GET(x[0]);
-    int64_t nans = 0;
-    BLAS_PRAGMA(omp simd reduction(min : best))
-    for (int64_t i = 0; i < n; i++) best = GET(x[i]) < best ? GET(x[i]) : best;
-    BLAS_SIMD_SUM(nans)
-    for (int64_t i = 0; i < n; i++) nans += IS_NAN(GET(x[i]));
-    return nans ? NOT_A_NUMBER : best;
-}
-
-static A N(row)(how what, const T *x, int64_t n)
-{
-    A product = 1;
-    switch (what) {
-    case MAX: return N(row_max)(x, n);
-    case MIN: return N(row_min)(x, n);
-    case PROD:
-        for (int64_t i = 0; i < n; i++) product *= GET(x[i]);
-        return product;
-    default: return N(row_sum)(x, n, what == SQUARES);
-    }
-}
-
-// Items are (result, part). A part is some of the elements of the one row, or some of the rows.
-static void N(rows)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
-{
-    const reduce_run *run = ctx;
-    const reduction *r = run->r;
-    (void)worker;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t o = item / r->parts, part = item % r->parts, first = part * r->unit_share;
-        const T *x = (const T *)run->x + blas_box_at(&r->kept, r->kept.ndim, o);
-        A *to = (A *)run->to + part * r->results + o;
-        if (r->units == 1) {
-            const int64_t left = r->inner - first;
-            *to = N(row)(r->what, x + first, left < r->unit_share ? left : r->unit_share);
-            continue;
-        }
-        const int64_t left = r->units - first, n = left < r->unit_share ? left : r->unit_share;
-        blas_walk w = blas_walk_from(&r->gone, first);
-        A v = N(row)(r->what, x + w.offset, r->inner);
-        for (int64_t i = 1; i < n; i++) {
-            blas_walk_next(&r->gone, &w);
-            v = COMBINE(r->what, v, N(row)(r->what, x + w.offset, r->inner));
-        }
-        *to = v;
-    }
-}
-
-// acc[j] is combined with x[j]
-BLAS_CLONES static void N(add_row)(how what, const T *x, A *acc, int64_t n)
-{
-    switch (what) {
-    case SUM:
-        BLAS_SIMD
-        for (int64_t j = 0; j < n; j++) acc[j] += GET(x[j]);
-        break;
-    case SQUARES:
-        BLAS_SIMD
-        for (int64_t j = 0; j < n; j++) acc[j] += GET(x[j]) * GET(x[j]);
-        break;
-    case PROD:
-        BLAS_SIMD
-        for (int64_t j = 0; j < n; j++) acc[j] *= GET(x[j]);
-        break;
-    case MAX:
-        BLAS_SIMD
-        for (int64_t j = 0; j < n; j++) {
-            const A v = GET(x[j]);
-            acc[j] = ((v > acc[j]) | IS_NAN(v)) ? v : acc[j];
-        }
-        break;
-    case MIN:
-        BLAS_SIMD
-        for (int64_t j = 0; j < n; j++) {
-            const A v = GET(x[j]);
-            acc[j] = ((v < acc[j]) | IS_NAN(v)) ? v : acc[j];
-        }
-        break;
-    }
-}
-
-// Items are (outer position of the kept axes, block of columns, part); a part is some positions of
-// the gone axes.
-static void N(columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
-{
-    const reduce_run *run = ctx;
-    const reduction *r = run->r;
-    const int64_t blocks = (r->width + WIDTH - 1) / WIDTH;
-    (void)worker;
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t part = item % r->parts, block = item / r->parts % blocks;
-        const int64_t outer = item / r->parts / blocks, first = block * WIDTH;
-        const int64_t width = r->width - first < WIDTH ? r->width - first : WIDTH;
-        const int64_t unit = part * r->unit_share, left = r->units - unit;
-        const int64_t n = left < r->unit_share ? left : r->unit_share;
-        const T *x = (const T *)run->x + blas_walk_from(&r->kept, outer).offset + first;
-        A acc[WIDTH];
-        for (int64_t i = 0; i < n; i++) {
-            const T *row = x + blas_box_at(&r->gone, r->gone.ndim, unit + i);
-            if (i > 0)
-                N(add_row)(r->what, row, acc, width);
-            else
-                for (int64_t j = 0; j < width; j++)
-                    acc[j] = r->what == SQUARES ? GET(row[j]) * GET(row[j]) : GET(row[j]);
-        }
-        memcpy((A *)run->to + part * r->results + outer * r->width + first, acc,
-               (size_t)width * sizeof(A));
-    }
-}
-
-// Items are results. A NaN beats everything, and the first extreme stays.
-static void N(places)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
-{
-    const reduce_run *run = ctx;
-    const reduction *r = run->r;
-    const int64_t step = r->gone.stride[r->gone.ndim - 1];
-    const bool larger = r->what == MAX;
-    (void)worker;
-    for (int64_t o = begin; o < end; o++) {
-        const T *x = (const T *)run->x + blas_box_at(&r->kept, r->kept.ndim, o);
-        A best = GET(x[0]);
-        int64_t place = 0;
-        if (step == 1) { // the extreme first, which is vectorised, and then where it is
-            best = larger ? N(row_max)(x, r->n) : N(row_min)(x, r->n);
-            while (IS_NAN(best) ? !IS_NAN(GET(x[place])) : GET(x[place]) != best) place++;
-            ((int64_t *)run->to)[o] = place;
-            continue;
-        }
-        for (int64_t i = 1; i < r->n && !IS_NAN(best); i++) {
-            const A v = GET(x[i * step]);
-            if (IS_NAN(v) || (larger ? v > best : v < best)) best = v, place = i;
-        }
-        ((int64_t *)run->to)[o] = place;
-    }
-}
-
-#undef COMBINE
-#undef IS_NAN
-#undef NOT_A_NUMBER
-
-#endif

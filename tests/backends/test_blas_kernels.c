@@ -125,7 +125,10 @@ static const random_row rows[] = {
     ROW("prod", "axis=1", "a,5", .lo = 0.5, .hi = 1.5),
     ROW("prod", "axis=0", "4,b", .lo = 0.5, .hi = 1.5),
     ROW("max", "axis=1", "a,b"),
+    ROW("prod", "axis=1", "a,b9", .lo = 0.8, .hi = 1.2),
     ROW("max", "axis=0", "a,b"),
+    ROW("max", "axis=(0,2)", "a,b,c"),
+    ROW("argmin", "axis=1", "a,b,c"),
     ROW("min", NULL, "a,b"),
     ROW("min", "axis=1", "a,b,c"),
     ROW("norm", NULL, "a,b"),
@@ -209,6 +212,54 @@ static void nothing_is_left_to_the_reference(void)
     }
 }
 
+// ------------------------------------------------------------------ NaN
+
+// An extreme along axis 1 of (ROWS, n), or along axis 0 of (n, ROWS), in which one element is NaN.
+enum { ROWS = 3 };
+static void check_nan(const char *op, int64_t n, int64_t axis)
+{
+    char axis_text[32];
+    const int64_t dims[2] = {axis ? ROWS : n, axis ? n : ROWS};
+    tn_fresh();
+    snprintf(axis_text, sizeof axis_text, "%lld", (long long)axis);
+    const tn_symbol y = tn_call(bench.g, op, .inputs = TN_SYMS(tn_var("x")),
+                                .params = TN_ATTRS({"axis", axis_text}));
+    tn_exec *e = tn_simple_bind(bench.g, y, .backends = "blas", .grad_req = TN_NULL,
+                                .shapes = TN_SHAPES({"x", TN_DIMS(dims[0], dims[1])}));
+    TN_CHECK_EXEC(e);
+    if (!e) return;
+    float *x = tn_tensor_data(tn_exec_arg(e, "x"));
+    const float *got = tn_tensor_data(tn_exec_output(e, 0));
+    const bool place = strncmp(op, "arg", 3) == 0, larger = strstr(op, "max") != NULL;
+    for (int64_t at = 0; at < n; at += 1 + n / 7) {
+        for (int64_t i = 0; i < ROWS * n; i++) x[i] = (float)(i * 7 % 11);
+        x[axis ? n + at : at * ROWS + 1] = NAN; // of result 1
+        tn_forward(e, false);
+        for (int64_t o = 0; o < ROWS; o++) {
+            int64_t best = 0;
+            for (int64_t i = 1; i < n; i++) {
+                const float v = x[axis ? o * n + i : i * ROWS + o];
+                const float b = x[axis ? o * n + best : best * ROWS + o];
+                if (larger ? v > b : v < b) best = i;
+            }
+            const float value = x[axis ? o * n + best : best * ROWS + o];
+            const float wanted = place ? (float)(o == 1 ? at : best) : o == 1 ? NAN : value;
+            CU_ASSERT(isnan(wanted) ? isnan(got[o]) : got[o] == wanted);
+        }
+    }
+    tn_exec_free(e);
+}
+
+static void a_nan_is_every_extreme(void)
+{
+    static const char *const ops[] = {"max", "min", "argmax", "argmin"};
+    static const int64_t sizes[] = {1, 2, 7, 15, 16, 17, 63, 64, 65, 130, 1000};
+    if (!ready()) return;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++)
+            for (int64_t axis = 0; axis < 2; axis++) check_nan(ops[i], sizes[j], axis);
+}
+
 // ------------------------------------------------------------------ threads
 
 static void any_number_of_threads_gives_the_same_bits(void)
@@ -238,6 +289,11 @@ static void large_work_is_cut_in_fixed_parts(void)
         ROW("max", "axis=1", "e,a"),
         ROW("norm", NULL, "a"),
         ROW("sum", "axis=0", "a,d,e"),
+        ROW("sum", "axis=0", "a,1"),
+        ROW("min", "axis=0", "a,d"),
+        ROW("norm", NULL, "e,a"),
+        ROW("sum", "axis=0", "500,3000"),
+        ROW("argmax", "axis=0", "a,d"),
         ROW("sum", "axis=(0,2)", "a,d,e"),
         ROW("_sum_like", NULL, "a,d d"),
         ROW("softmax", NULL, "e,a"),
@@ -258,6 +314,7 @@ TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_refer
              {"other dtypes agree with the reference", other_dtypes_agree_with_the_reference},
              {"empty tensors agree with the reference", empty_tensors_agree_with_the_reference},
              {"nothing is left to the reference", nothing_is_left_to_the_reference},
+             {"a NaN is every extreme", a_nan_is_every_extreme},
              {"any number of threads gives the same bits",
               any_number_of_threads_gives_the_same_bits},
              {"large work is cut in fixed parts", large_work_is_cut_in_fixed_parts})
