@@ -226,7 +226,7 @@ static void check_narrow(const window pair[2])
         step(wanted, true);
         if (!all_near(got, wanted, NARROW_BOUND)) TN_CHECK_STR(pair->params, "near float32");
     }
-    if (got) TN_CHECK_HAS(tn_exec_report_text(got), "as onednn:8000"); // is bfloat16
+    if (got) TN_CHECK_HAS(tn_exec_report_text(got), "as onednn/8000"); // is bfloat16
     if (got && wanted)
         CU_ASSERT(difference(tn_exec_output(got, 0), tn_exec_output(wanted, 0)) > 1e-4);
     for (int i = 0; got && wanted && i < 3; i++) {
