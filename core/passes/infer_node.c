@@ -66,6 +66,21 @@ static const tn_shape *out_shape(void *ctx, uint32_t i)
     return shape_of(ask_of(ctx), true, i);
 }
 
+// The first two inputs before it, for the first one those behind it, whose shapes are known: what
+// is wrong is often they. A user who gives data of 63 columns reads about a weight.
+static void add_others(tni_ask *a, bool out, uint32_t i, tni_text *t)
+{
+    char name[64];
+    uint32_t said = 0;
+    const uint32_t begin = !out && i == 0 ? 1 : 0, end = out || i == 0 ? a->api.n_in : i;
+    for (uint32_t k = begin; k < end && said < 2; k++) {
+        const tn_shape *shape = shape_of(a, false, k);
+        if (shape->ndim < 0) continue;
+        tni_text_printf(t, "%s%s is ", said++ ? ", " : "; ", port_name(a, false, k, name));
+        tni_text_shape(t, shape);
+    }
+}
+
 static tn_status shape_conflict(tni_ask *a, bool out, uint32_t i, const tn_shape *wanted)
 {
     char name[64];
@@ -81,6 +96,7 @@ static tn_status shape_conflict(tni_ask *a, bool out, uint32_t i, const tn_shape
         tni_text_shape(&t, got);
         tni_text_add(&t, ", wanted ");
         tni_text_shape(&t, &full);
+        add_others(a, out, i, &t);
     }
     const tn_status s = tni_node_fail(a->g, TN_E_SHAPE, a->id, "%s: %s", port_name(a, out, i, name),
                                       t.failed ? "" : t.s);
