@@ -17,11 +17,13 @@ static int64_t weights(const tn_rnn_call *r)
 // Bytes of bfloat16 weights up to which gradients by brgemm are faster than those by ref.
 enum { MOST_WEIGHTS = 4 * 1024 * 1024 };
 
-// Is bfloat16 faster? oneDNN 2.6 divides by zero in a GRU of bfloat16.
+// Is bfloat16 faster? A GRU is `ref` in both types, whose products of two or three rows and loops
+// over a few units are not.
 static bool pays(const od_rnn *r)
 {
     const bool large = 2 * weights(&r->is) > MOST_WEIGHTS;
-    if (r->is.cell == TN_CELL_GRU) return false;
+    if (r->is.cell == TN_CELL_GRU)
+        return r->training ? r->is.n >= 8 && r->is.h >= 128 : r->is.n == 1 || r->is.n >= 4;
     return r->training ? r->is.n >= 8 && !large : r->is.n > 1 || large;
 }
 
@@ -36,14 +38,20 @@ void od_rnn_sizes(const tn_call *c, od_rnn *r)
 
 // ------------------------------------------------------------------ descriptors
 
-static dnnl_memory_desc_t any(int n, const int64_t *dims, dnnl_data_type_t type)
+static dnnl_memory_desc_t tagged(int n, const int64_t *dims, dnnl_data_type_t type,
+                                 dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t md = {0};
     dnnl_dims_t d;
     for (int i = 0; i < n; i++) d[i] = dims[i];
-    if (dnnl_memory_desc_init_by_tag(&md, n, d, type, dnnl_format_tag_any) != dnnl_success)
+    if (dnnl_memory_desc_init_by_tag(&md, n, d, type, tag) != dnnl_success)
         md = (dnnl_memory_desc_t){0};
     return md;
+}
+
+static dnnl_memory_desc_t any(int n, const int64_t *dims, dnnl_data_type_t type)
+{
+    return tagged(n, dims, type, dnnl_format_tag_any);
 }
 
 // Weights without a layout yet.
@@ -84,7 +92,7 @@ static bool wants_ref(const od_rnn *r)
     return r->training || (!r->narrow && 64 * r->is.n <= r->is.h);
 }
 
-static bool open_forward(const od_rnn *r, od_rnn_layer *l)
+static bool try_forward(const od_rnn *r, od_rnn_layer *l)
 {
     const dnnl_prop_kind_t prop = wants_ref(r) ? dnnl_forward_training : dnnl_forward_inference;
     const dnnl_rnn_direction_t to = direction(r);
@@ -101,6 +109,20 @@ static bool open_forward(const od_rnn *r, od_rnn_layer *l)
                                                &l->u, &l->b, &l->y, &l->h, 0, 0, 0);
     l->pd = s == dnnl_success ? od_descriptor(&d, NULL) : NULL;
     return l->pd != NULL;
+}
+
+// For inference `ref` likes weights that are packed as a whole. Those cannot be made gate by gate,
+// and oneDNN 2.6 divides by zero where they are a GRU's: rows are taken then, at the same speed.
+static bool open_forward(const od_rnn *r, od_rnn_layer *l)
+{
+    if (!try_forward(r, l)) return false;
+    if (od_query(l->pd, dnnl_query_weights_md, 0).format_kind != dnnl_format_kind_rnn_packed &&
+        od_query(l->pd, dnnl_query_weights_md, 1).format_kind != dnnl_format_kind_rnn_packed)
+        return true;
+    dnnl_primitive_desc_destroy(l->pd);
+    l->w = tagged(5, l->w.dims, l->w.data_type, dnnl_ldigo);
+    l->u = tagged(5, l->u.dims, l->u.data_type, dnnl_ldigo);
+    return try_forward(r, l);
 }
 
 static bool open_backward(const od_rnn *r, od_rnn_layer *l)

@@ -7,6 +7,7 @@ static struct {
     const char *mode;
     int layers, bidirectional;
     double p;
+    int units; // 0: 6
 } kind;
 
 // All outputs in one value, so that each of them has a gradient.
@@ -14,8 +15,8 @@ static tn_symbol net_rnn(void)
 {
     char params[160];
     snprintf(params, sizeof params,
-             "state_size=6; num_layers=%d; bidirectional=%d; mode=%s; state_outputs=1; p=%g",
-             kind.layers, kind.bidirectional, kind.mode, kind.p);
+             "state_size=%d; num_layers=%d; bidirectional=%d; mode=%s; state_outputs=1; p=%g",
+             kind.units ? kind.units : 6, kind.layers, kind.bidirectional, kind.mode, kind.p);
     tn_symbol r = layer("RNN", "rnn", params, tn_var("data"));
     const bool lstm = strcmp(kind.mode, "lstm") == 0;
     tn_symbol y = layer("Flatten", "y", NULL, tn_output(bench.g, r, 0));
@@ -104,25 +105,53 @@ static void gradients_may_stand_alone(void)
     }
 }
 
-static tn_symbol net_narrow(void)
+// Weights that oneDNN would like packed as a whole, for inference: it has other layouts, too.
+static void large_layers_run_at_inference(void)
 {
-    const tn_symbol x = layer("RNN", "rnn",
-                              "state_size=64; num_layers=2; mode=lstm; "
-                              "state_outputs=1; bidirectional=1",
-                              tn_var("data"));
-    return tn_group(bench.g, TN_SYMS(tn_output(bench.g, x, 0), tn_output(bench.g, x, 1),
-                                     tn_output(bench.g, x, 2)));
+    if (!onednn_ready()) return;
+    kind.layers = kind.bidirectional = 1;
+    kind.p = 0;
+    kind.units = 512;
+    for (int m = 0; m < MODES; m++) {
+        kind.mode = modes[m];
+        tn_exec *e[2] = {NULL, NULL};
+        for (int i = 0; i < 2; i++) {
+            tn_fresh();
+            e[i] = tn_simple_bind(bench.g, net_rnn(), .backends = i ? "onednn" : "blas,reference",
+                                  .inputs = "data", .grad_req = TN_NULL,
+                                  .shapes = TN_SHAPES({"data", TN_DIMS(3, 32, 512)}));
+            if (!TN_CHECK_EXEC(e[i])) return;
+            fill(e[i]);
+            tn_forward(e[i], false);
+            TN_CHECK_EXEC(e[i]);
+        }
+        CU_ASSERT(all_near(e[1], e[0], 1e-4));
+        for (int i = 0; i < 2; i++) tn_exec_free(e[i]);
+    }
+    kind.units = 0;
 }
 
-static void lstm_is_computed_in_bfloat16(void)
+static tn_symbol net_narrow(void)
 {
-    if (!narrow_ready()) return;
+    char params[100];
+    snprintf(params, sizeof params,
+             "state_size=64; num_layers=2; mode=%s; state_outputs=1; bidirectional=1", kind.mode);
+    const tn_symbol x = layer("RNN", "rnn", params, tn_var("data"));
+    const tn_symbol y = tn_output(bench.g, x, 0), h = tn_output(bench.g, x, 1);
+    return strcmp(kind.mode, "lstm") == 0
+               ? tn_group(bench.g, TN_SYMS(y, h, tn_output(bench.g, x, 2)))
+               : tn_group(bench.g, TN_SYMS(y, h));
+}
+
+static void check_narrow(const char *mode, int64_t batch)
+{
     tn_exec *e[2];
+    kind.mode = mode;
     for (int i = 0; i < 2; i++) {
         tn_fresh();
         e[i] = tn_simple_bind(bench.g, net_narrow(), .backends = "onednn,reference",
                               .compute = i ? TN_BF16 : TN_DTYPE_NONE, .grad_req = TN_NULL,
-                              .shapes = TN_SHAPES({"data", TN_DIMS(6, 5, 32)}));
+                              .shapes = TN_SHAPES({"data", TN_DIMS(6, batch, 32)}));
         if (!TN_CHECK_EXEC(e[i])) return;
         fill(e[i]);
         tn_tensor_fill(tn_exec_arg(e[i], "rnn_parameters"), 0.02);
@@ -132,6 +161,15 @@ static void lstm_is_computed_in_bfloat16(void)
     CU_ASSERT(all_near(e[1], e[0], 0.02));
     CU_ASSERT(difference(tn_exec_output(e[1], 0), tn_exec_output(e[0], 0)) > 0);
     for (int i = 0; i < 2; i++) tn_exec_free(e[i]);
+}
+
+static void inference_is_computed_in_bfloat16(void)
+{
+    if (!narrow_ready()) return;
+    check_narrow("lstm", 5);
+    check_narrow("gru", 5);
+    check_narrow("gru", 1);
+    check_narrow("gru", 40);
 }
 
 // ------------------------------------------------------------------ training in bfloat16
@@ -158,14 +196,24 @@ static tn_exec *bind_training(tn_dtype compute, tn_dims data)
     return TN_CHECK_EXEC(e) ? e : NULL;
 }
 
+// Parameters shrink as there are more units, so that gates do not saturate.
+static void fill_cells(tn_exec *e)
+{
+    fill(e);
+    tn_tensor *t = tn_exec_arg(e, "rnn_parameters");
+    float *p = tn_tensor_data(t);
+    for (int64_t i = 0; kind.units && i < tn_tensor_size(t); i++)
+        p[i] *= (float)sqrt(6.0 / kind.units);
+}
+
 // One step from the same numbers; rounds: whether bfloat16 is to be seen in the results.
 static void check_narrow_training(tn_dims data, bool rounds)
 {
     tn_exec *narrow = bind_training(TN_BF16, data), *wide = bind_training(TN_DTYPE_NONE, data);
     if (!narrow || !wide) return;
     const tn_names args = tn_exec_arguments(wide);
-    fill(narrow);
-    fill(wide);
+    fill_cells(narrow);
+    fill_cells(wide);
     step(narrow, true);
     step(wide, true);
     const double off = distance(tn_exec_output(narrow, 0), tn_exec_output(wide, 0));
@@ -180,19 +228,21 @@ static void check_narrow_training(tn_dims data, bool rounds)
     tn_exec_free(wide);
 }
 
-// Cells but those of a GRU; not with few sequences, which are computed faster in float32.
+// Not with few sequences, nor a GRU of few units, which are computed faster in float32.
 static void cells_are_trained_in_bfloat16(void)
 {
     if (!narrow_ready()) return;
     for (int m = 0; m < MODES; m++)
         for (int i = 0; i < 8; i++) {
-            const bool gru = strcmp(modes[m], "gru") == 0;
             kind.mode = modes[m];
+            kind.units = strcmp(modes[m], "gru") == 0 ? 128 : 6;
             kind.layers = 1 + i % 2;
             kind.bidirectional = i / 2 % 2;
             kind.p = i / 4 ? 0.3 : 0;
-            check_narrow_training(TN_DIMS(5, 9, 7), !gru);
+            check_narrow_training(TN_DIMS(5, 9, 7), true);
         }
+    kind.units = 0;
+    check_narrow_training(TN_DIMS(5, 9, 7), false); // of a GRU
     kind.mode = "lstm";
     check_narrow_training(TN_DIMS(5, 4, 7), false);
 }
@@ -257,6 +307,7 @@ static void many_lengths_share_memory(void)
 TN_TEST_MAIN({"every cell agrees with the reference", every_cell_agrees_with_the_reference},
              {"dropout stands between layers", dropout_stands_between_layers},
              {"gradients may stand alone", gradients_may_stand_alone},
-             {"LSTM is computed in bfloat16", lstm_is_computed_in_bfloat16},
+             {"large layers run at inference", large_layers_run_at_inference},
+             {"inference is computed in bfloat16", inference_is_computed_in_bfloat16},
              {"cells are trained in bfloat16", cells_are_trained_in_bfloat16},
              {"many lengths share memory", many_lengths_share_memory})
