@@ -58,6 +58,13 @@ static const random_row rows[] = {
     ROW("Pooling", "kernel=(2,2); stride=(2,2)", "2,3,7,6"),  // squares: 3 in a row
     ROW("Pooling", "kernel=(2,2); stride=(2,2)", "3,2,5,10"), // 5, by fours
     ROW("Pooling", "kernel=(2,2); stride=(2,2)", "1,2,7,35"), // 17
+    ROW("Pooling", "kernel=(3,3); stride=(3,4); pad=(2,2)", "2,3,20,150"),
+    ROW("Pooling", "kernel=(2,5); pad=(1,2); pool_type=avg", "1,3,6,300"),
+    ROW("Pooling", "kernel=(3,); stride=(50,)", "1,2,5000"), // wider than a row with pads has room
+    ROW("Pooling", "kernel=(1,1); global_pool=1", "2,3,13,11"),
+    ROW("Pooling", "kernel=(1,1); global_pool=1; pool_type=sum", "2,3,9,30"),
+    ROW("_backward_Pooling_max", "kernel=(3,5); pad=(1,2)", "1,2,6,150 1,2,6,150 1,2,6,150"),
+    ROW("_backward_Pooling_max", "kernel=(3,); stride=(50,)", "1,2,100 1,2,5000 1,2,100"),
     ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "2,3,3,3 2,3,7,6 2,3,3,3"),
     ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "3,2,2,5 3,2,5,10 3,2,2,5"),
     ROW("_backward_Pooling_max", "kernel=(2,2); stride=(2,2)", "1,2,3,17 1,2,7,35 1,2,3,17"),
@@ -267,6 +274,55 @@ static void any_pool_gives_the_same_bits(void)
     pool_of(0);
 }
 
+// Gradients of maxima of data with ties, with -∞ and with NaN: element i gets what the reference
+// gives it.
+static void the_first_maximum_gets_the_gradient(void)
+{
+    static const struct {
+        const char *params;
+        int64_t x[4], y[4];
+    } cases[] = {{"kernel=(3,3); stride=(2,2); pad=(1,1)", {1, 2, 9, 67}, {1, 2, 5, 34}},
+                 {"kernel=(5,5); pad=(2,2)", {1, 3, 7, 18}, {1, 3, 7, 18}},
+                 {"kernel=(2,3); stride=(1,3)", {2, 1, 6, 40}, {2, 1, 5, 13}},
+                 {"kernel=(1,1); global_pool=1", {2, 3, 6, 40}, {2, 3, 1, 1}},
+                 {"kernel=(3,3); stride=(2,2); pad=(2,2)", {1, 1, 3, 3}, {1, 1, 3, 3}}};
+    if (!ready()) return;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        double sums[2] = {0, 0};
+        tn_exec *e[2];
+        for (int b = 0; b < 2; b++) {
+            tn_fresh();
+            const tn_symbol y = tn_op("Pooling", cases[c].params, tn_var("x"));
+            e[b] =
+                tn_simple_bind(bench.g, y, .backends = b ? "reference" : "blas",
+                               .grad_req = TN_WRITE, .shapes = TN_SHAPES({"x", {4, cases[c].x}}));
+            TN_CHECK_EXEC(e[b]);
+            if (!e[b]) return;
+            tn_tensor *data = tn_exec_arg(e[b], "x");
+            float *x = tn_tensor_data(data);
+            for (int64_t i = 0; i < tn_tensor_size(data); i++) {
+                const int64_t v = i * i % 37 % 7;
+                x[i] = i % 31 == 5 ? NAN : i / 20 % 2 ? -INFINITY : (float)v;
+            }
+            tn_tensor *head = tn_tensor_new(bench.env, TN_F32, (tn_dims){4, cases[c].y});
+            for (int64_t i = 0; i < tn_tensor_size(head); i++)
+                ((float *)tn_tensor_data(head))[i] = (float)(1 + i % 13);
+            tn_forward(e[b], true);
+            tn_backward(e[b], TN_TENSORS({NULL, head}));
+            TN_CHECK_EXEC(e[b]);
+            tn_tensor_release(head);
+        }
+        const float *got = tn_tensor_data(tn_exec_grad(e[0], "x"));
+        const float *wanted = tn_tensor_data(tn_exec_grad(e[1], "x"));
+        for (int64_t i = 0; i < tn_tensor_size(tn_exec_arg(e[0], "x")); i++) {
+            CU_ASSERT(got[i] == wanted[i]);
+            sums[0] += (double)got[i], sums[1] += (double)wanted[i];
+        }
+        CU_ASSERT(sums[0] == sums[1] && sums[0] > 0);
+        for (int b = 0; b < 2; b++) tn_exec_free(e[b]);
+    }
+}
+
 // Of a stride far wider than the picture only the places that the window reaches are kept.
 static void wide_strides_take_no_memory(void)
 {
@@ -299,5 +355,6 @@ TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_refer
               any_number_of_threads_gives_the_same_bits},
              {"large work is cut in fixed parts", large_work_is_cut_in_fixed_parts},
              {"any pool gives the same bits", any_pool_gives_the_same_bits},
+             {"the first maximum gets the gradient", the_first_maximum_gets_the_gradient},
              {"wide strides take no memory", wide_strides_take_no_memory},
              {"nothing is left to the reference", nothing_is_left_to_the_reference})
