@@ -15,8 +15,8 @@ typedef struct od_options {
     int32_t winograd;
 } od_options;
 
-TN_HOST_BACKEND_API_LAYOUTS(onednn, 40, families, "CPU kernels of oneDNN", .unusable = od_unusable,
-                            .driver = od_driver, .reorder = onednn_reorder)
+TN_HOST_BACKEND_API_PERMUTES(onednn, 40, families, "CPU kernels of oneDNN", .unusable = od_unusable,
+                             .driver = od_driver, .reorder = onednn_reorder)
 
 static tn_status init(const tn_host_api *host, void **plugin)
 {

@@ -147,7 +147,7 @@ static tni_entry reorder_to(tni_joiner *j, uint32_t v, tni_entry e, const tn_lay
 static tni_entry bring_here(tni_joiner *j, uint32_t v, const tni_want *want)
 {
     const tni_entry made = j->value[v];
-    tni_device *owner = place_of(j, made)->device;
+    tni_device *owner = TNI_LAYOUTS_OF(place_of(j, made));
     const bool owned = layout_of(j, made)->domain != NULL;
     if (!want->layout.domain) return reorder_to(j, v, made, &want->layout, owner);
     if (!owned || owner->backend == want->device->backend)

@@ -171,6 +171,7 @@ static tn_status join_kernel(tni_joiner *j, uint32_t id)
     for (uint32_t i = 0; i < n->n_out; i++)
         o->layout[mine->value0 + i] = j->talks.layouts[n->n_in + i];
     o->at[made] = j->old.at[id];
+    if (j->talks.passed) o->at[made].layouts_of = j->talks.owner[n->value0];
     j->p->question[made] = j->old_question[id];
     o->at[made].call = tni_negotiated_call(&j->talks, id, mine->name);
     if (!o->at[made].call) return tni_place_nomem(j->p);

@@ -2,6 +2,10 @@
 //
 // Each node is asked knowing the layouts in which its inputs would arrive. Nothing is written: the
 // join pass makes what is wanted, and fusing looks before it moves anything.
+//
+// Who is not asked gets row-major values, but for elementwise kernels: where all that they read
+// lies in one layout that is but another order of the elements, they work through it, and what they
+// make lies in it, too.
 #include "core/passes/place.h"
 
 bool tni_has_layouts(const tni_device *d)
@@ -42,6 +46,69 @@ static bool stays(const tni_negotiator *t, uint32_t id, size_t output)
            !t->leaves[tni_node_at(t->from->g, id)->value0 + output];
 }
 
+// ------------------------------------------------------------------ layouts that pass through
+
+static bool is_of_elements(const tn_op_decl *op)
+{
+    return op->flags & TN_OP_ELEMENTWISE && !(op->flags & (TN_OP_RANDOM | TN_OP_MODE));
+}
+
+// Does it take elements of one place together, wherever that is? All its values are alike then.
+static bool is_pointwise(const tni_negotiator *t, uint32_t id)
+{
+    const tni_node *n = tni_node_at(t->from->g, id);
+    const tni_types *types = &t->from->types;
+    if (t->from->at[id].kind != TNI_KERNEL || n->n_in == 0) return false;
+    const tni_question *q = &t->p->support.questions[t->question[id]];
+    if (q->n_parts == 0 && !is_of_elements(&n->op->decl)) return false;
+    for (uint32_t i = 0; i < q->n_parts; i++)
+        if (!is_of_elements(q->parts[i].call->op)) return false;
+    for (uint32_t i = 0; i < n->n_in + n->n_out; i++) {
+        const uint32_t v = i < n->n_in ? tni_value(t->from->g, n->in[i]) : n->value0 + i - n->n_in;
+        if (i < n->n_in && tni_port_flags(n, i) & (TN_PORT_AUX | TN_PORT_SHAPE_ONLY)) return false;
+        if (types->shape[v] != types->shape[n->value0]) return false;
+        if (types->dtype[v] != types->dtype[n->value0]) return false;
+    }
+    return true;
+}
+
+// Who is not asked, is pointwise, and has a reader that may like what comes: one that is asked, or
+// another one of its kind.
+static bool find_open(tni_negotiator *t)
+{
+    const tn_graph *g = t->from->g;
+    uint8_t *liked = calloc((size_t)g->n_values + 1, 1);
+    for (uint32_t id = (uint32_t)g->n_nodes; liked && id > 0; id--) {
+        const tni_node *n = tni_node_at(g, id);
+        const bool asked = is_asked(&t->from->at[id]);
+        bool reader = false;
+        for (uint32_t i = 0; i < n->n_out; i++) reader = reader || liked[n->value0 + i];
+        t->open[id] = !asked && reader && is_pointwise(t, id);
+        for (uint32_t i = 0; i < n->n_in && (asked || t->open[id]); i++)
+            liked[tni_value(g, n->in[i])] = 1;
+    }
+    free(liked);
+    return liked != NULL;
+}
+
+// Does the layout of input 0 pass through? The others arrive in the same one, then.
+static bool passes(const tni_negotiator *t, uint32_t id)
+{
+    const tni_node *n = tni_node_at(t->from->g, id);
+    if (!t->open[id]) return false;
+    const uint32_t first = tni_value(t->from->g, n->in[0]);
+    const tn_layout *l = &t->made[first];
+    if (!l->domain || !(t->owner[first]->backend->api.flags & TN_BACKEND_PERMUTES)) return false;
+    if (l->bytes != t->from->layout[n->value0].bytes) return false;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (t->from->at[n->in[i].node].memory != t->from->at[id].memory ||
+            !tni_layout_equal(&t->made[tni_value(t->from->g, n->in[i])], l))
+            return false;
+    return true;
+}
+
+// ------------------------------------------------------------------ beginning and end
+
 bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *from,
                          const uint32_t *question)
 {
@@ -49,9 +116,11 @@ bool tni_negotiator_init(tni_negotiator *t, tni_placer *p, const tni_placed *fro
     t->made = calloc((size_t)from->g->n_values + 1, sizeof *t->made);
     t->calls = calloc(from->g->n_nodes + 1, sizeof *t->calls);
     t->leaves = calloc((size_t)from->g->n_values + 1, 1);
-    if (!t->made || !t->calls || !t->leaves) return false;
+    t->owner = calloc((size_t)from->g->n_values + 1, sizeof(tni_device *));
+    t->open = calloc(from->g->n_nodes + 1, 1);
+    if (!t->made || !t->calls || !t->leaves || !t->owner || !t->open) return false;
     find_leaving(t);
-    return true;
+    return find_open(t);
 }
 
 void tni_negotiator_free(tni_negotiator *t)
@@ -59,6 +128,8 @@ void tni_negotiator_free(tni_negotiator *t)
     free(t->made);
     free(t->calls);
     free(t->leaves);
+    free(t->owner);
+    free(t->open);
     free(t->layouts);
     *t = (tni_negotiator){0};
 }
@@ -74,7 +145,7 @@ static tn_layout arrival(const tni_negotiator *t, tni_entry e, const tni_device 
     const uint32_t v = tni_value(t->from->g, e);
     const tni_place *at = &t->from->at[e.node];
     const bool stays = t->made[v].domain && at->memory == tni_device_memory((tni_device *)d) &&
-                       at->device->backend == d->backend;
+                       t->owner[v]->backend == d->backend;
     return stays ? t->made[v] : row_major(t, v);
 }
 
@@ -86,7 +157,7 @@ const tn_call *tni_negotiated_call(tni_negotiator *t, uint32_t id, const char *n
     const bool near = f && t->from->at[f].device == t->from->at[id].device;
     const size_t total = (size_t)q->n_in + q->n_out;
     bool plain = true;
-    for (size_t i = 0; i < total; i++)
+    for (size_t i = 0; i < total && !t->passed; i++)
         plain = plain && !t->layouts[i].domain && !(i >= q->n_in && stays(t, id, i - q->n_in));
     tn_call *call = (tn_call *)tni_support_call(&p->support, q, name, near ? t->calls[f] : NULL);
     t->calls[id] = call;
@@ -154,9 +225,15 @@ tn_status tni_negotiate(tni_negotiator *t, uint32_t id)
                                      : row_major(t, tni_value(t->from->g, n->in[i]));
     }
     for (uint32_t i = 0; i < n->n_out; i++) t->layouts[n->n_in + i] = row_major(t, n->value0 + i);
+    t->passed = !asks && passes(t, id);
+    for (uint32_t i = 0; t->passed && i < n->n_in + n->n_out; i++)
+        t->layouts[i] = t->made[tni_value(t->from->g, n->in[0])];
     const tn_status s = asks ? ask(t, id, n) : TN_OK;
-    for (uint32_t i = 0; s == TN_OK && i < n->n_out; i++)
+    tni_device *owner = t->passed ? t->owner[tni_value(t->from->g, n->in[0])] : at->device;
+    for (uint32_t i = 0; s == TN_OK && i < n->n_out; i++) {
         t->made[n->value0 + i] = t->layouts[n->n_in + i];
+        t->owner[n->value0 + i] = owner;
+    }
     return s;
 }
 

@@ -1,14 +1,13 @@
 // core/passes/place.h: which device runs each node, and in which memory and layout values lie.
 //
-// Input: the executor's private graph (forward nodes, then gradient nodes) with all types known.
-// Output: a new graph whose id order is the order of execution, with expansions, copies between
-// memories and reorders between layouts as nodes of their own. On the way dead nodes go, pure
-// nodes that compute the same are merged, and identities in between are passed by.
+// Input: the executor's private graph (forward nodes, then gradient nodes), all types known.
+// Output: a graph in the order of execution, with expansions, copies between memories and reorders
+// between layouts. Dead nodes go, pure nodes that compute the same become one, identities are
+// passed by.
 //
-// The steps: simplify.c marks what is needed; place.c walks it once, asks devices (support.c, one
-// question for each distinct call), expands what nobody supports (expand.c) and writes a graph;
-// sweep.c leaves out what nothing reads then; fuse.c and fused.c make one node of several;
-// join.c writes it again with copies and reorders, if any memory or layout is not the host's.
+// simplify.c marks what is needed; place.c asks devices (support.c, one question for each distinct
+// call), expands what nobody supports (expand.c) and writes a graph; sweep.c leaves out what
+// nothing reads then; fuse.c and fused.c make one node of several; join.c adds copies and reorders.
 #ifndef TENON_CORE_PLACE_H
 #define TENON_CORE_PLACE_H
 
@@ -45,7 +44,10 @@ typedef struct tni_place {
     const char *origin;          // operator of the user's node it was expanded from; NULL: none
     const tni_refusal *no_whole; // why no device runs that operator whole
     const tni_fused *fused;      // what runs as this one node; NULL: nothing but itself
+    tni_device *layouts_of;      // has made the layout of its outputs; NULL: `device` itself
 } tni_place;
+
+#define TNI_LAYOUTS_OF(at) ((at)->layouts_of ? (at)->layouts_of : (at)->device)
 
 // Parts of a private kind, which live as long as what was placed.
 typedef struct tni_scrap tni_scrap;
@@ -415,6 +417,9 @@ typedef struct tni_negotiator {
     const tni_placed *from;
     const uint32_t *question; // by node of from
     tn_layout *made;          // by value: as its node makes it; variables are row-major
+    tni_device **owner;       // by value in a layout: the device that such a layout comes from
+    uint8_t *open;            // by node: a layout may pass through it
+    bool passed;              // did one pass through the node asked last?
     uint8_t *leaves;          // by value: not TN_VALUE_STAYS
     const tn_call **calls;    // by node: the last call made for it, which backward nodes refer to
     tn_layout *layouts;       // of the node asked last, inputs first, as it wants them

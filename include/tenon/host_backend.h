@@ -119,32 +119,37 @@ static inline uint32_t tn_sdk_may_support(tn_device *device, const char *op, tn_
 // <name>_backend_api for `backends` of your own tn_plugin, and <name>_init and tn_sdk_shutdown for
 // `init` and `shutdown`.
 #define TN_HOST_BACKEND_API(name_, rank_, families_, ...) \
-    TN_HOST_BACKEND_WITH_(name_, rank_, families_, NULL, NULL, __VA_ARGS__)
-#define TN_HOST_BACKEND_API_LAYOUTS(name_, rank_, families_, ...)                          \
-    TN_HOST_BACKEND_WITH_(name_, rank_, families_, tn_sdk_layouts, tn_sdk_prepare_reorder, \
+    TN_HOST_BACKEND_WITH_(name_, rank_, families_, 0, NULL, NULL, __VA_ARGS__)
+#define TN_HOST_BACKEND_API_LAYOUTS(name_, rank_, families_, ...)                             \
+    TN_HOST_BACKEND_WITH_(name_, rank_, families_, 0, tn_sdk_layouts, tn_sdk_prepare_reorder, \
                           __VA_ARGS__)
+// Likewise, with TN_BACKEND_PERMUTES.
+#define TN_HOST_BACKEND_API_PERMUTES(name_, rank_, families_, ...)                      \
+    TN_HOST_BACKEND_WITH_(name_, rank_, families_, TN_BACKEND_PERMUTES, tn_sdk_layouts, \
+                          tn_sdk_prepare_reorder, __VA_ARGS__)
 
-#define TN_HOST_BACKEND_WITH_(name_, rank_, families_, layouts_, reorder_, ...) \
-    static const tn_host_backend name_##_host_backend = {                       \
-        .name = #name_, .families = (families_), .description = __VA_ARGS__};   \
-    static const tn_backend_api name_##_backend_api = {                         \
-        .struct_size = sizeof(tn_backend_api),                                  \
-        .name = #name_,                                                         \
-        .rank = (rank_),                                                        \
-        .enumerate = tn_sdk_enumerate,                                          \
-        .open = tn_sdk_open,                                                    \
-        .close = tn_sdk_close,                                                  \
-        .supports = tn_sdk_supports,                                            \
-        .layouts = (layouts_),                                                  \
-        .prepare = tn_sdk_prepare,                                              \
-        .prepare_reorder = (reorder_),                                          \
-        .run = tn_row_run,                                                      \
-        .kernel_destroy = tn_row_destroy,                                       \
-        .may_support = tn_sdk_may_support,                                      \
-    };                                                                          \
-    static tn_status name_##_init(const tn_host_api *host, void **plugin)       \
-    {                                                                           \
-        return tn_sdk_init(host, &name_##_host_backend, plugin);                \
+#define TN_HOST_BACKEND_WITH_(name_, rank_, families_, flags_, layouts_, reorder_, ...) \
+    static const tn_host_backend name_##_host_backend = {                               \
+        .name = #name_, .families = (families_), .description = __VA_ARGS__};           \
+    static const tn_backend_api name_##_backend_api = {                                 \
+        .struct_size = sizeof(tn_backend_api),                                          \
+        .flags = (flags_),                                                              \
+        .name = #name_,                                                                 \
+        .rank = (rank_),                                                                \
+        .enumerate = tn_sdk_enumerate,                                                  \
+        .open = tn_sdk_open,                                                            \
+        .close = tn_sdk_close,                                                          \
+        .supports = tn_sdk_supports,                                                    \
+        .layouts = (layouts_),                                                          \
+        .prepare = tn_sdk_prepare,                                                      \
+        .prepare_reorder = (reorder_),                                                  \
+        .run = tn_row_run,                                                              \
+        .kernel_destroy = tn_row_destroy,                                               \
+        .may_support = tn_sdk_may_support,                                              \
+    };                                                                                  \
+    static tn_status name_##_init(const tn_host_api *host, void **plugin)               \
+    {                                                                                   \
+        return tn_sdk_init(host, &name_##_host_backend, plugin);                        \
     }
 
 #define TN_HOST_PLUGIN_(name_)                         \

@@ -390,7 +390,8 @@ typedef struct tn_host_api {
 
 // ------------------------------------------------------------------ backends
 
-enum {                        // flags of a device
+enum {                        // flags of a device; and of a backend:
+    TN_BACKEND_PERMUTES = 1,  // a layout of as many bytes as row-major only orders elements anew
     TN_DEV_HOST_MEMORY = 1,   // reads and writes host memory: no copies to other such devices
     TN_DEV_OWN_THREADS = 2,   // its kernels do not use the pool
     TN_DEV_SERIAL_PREPARE = 4 // prepare one kernel at a time
@@ -409,15 +410,14 @@ typedef struct tn_device_info {
 // Called by enumerate for each device; the core copies. Stop when it returns non-zero.
 typedef tn_status (*tn_device_sink)(void *sink, const tn_device_info *info);
 
-// Lowest rank of the default order (the reference backend has it). A backend that ranks below is
-// listed, but used only where somebody names it: skeletons, test doubles, experiments.
+// Lowest rank of the default order, that of reference; ranked below: used only if it is named.
 #define TN_RANK_LAST (-100)
 
 // grow: a backend. Members marked (optional) may be NULL.
 typedef struct tn_backend_api {
-    uint32_t struct_size, flags;
-    const char *name; // "blas"
-    int32_t rank;     // place in the default order: larger first; TN_RANK_LAST
+    uint32_t struct_size, flags; // TN_BACKEND_*
+    const char *name;            // "blas"
+    int32_t rank;                // place in the default order: larger first; TN_RANK_LAST
     int32_t reserved;
     // devices [main]
     tn_status (*enumerate)(void *plugin, tn_device_sink sink, void *sink_ctx);

@@ -135,6 +135,38 @@ static void products_take_sums(void)
                                       NULL});
 }
 
+// What a monitor sees of node "k".
+enum { SEEN = 2 * 24 * 7 * 6 };
+static void see(void *ctx, const char *name, tn_tensor *value)
+{
+    double *seen = ctx;
+    if (strcmp(name, "k_output") != 0 || tn_tensor_size(value) != SEEN) return;
+    for (int i = 0; i < SEEN; i++) seen[i] = tn_tensor_at(value, i);
+}
+
+static void functions_of_blas_leave_layouts_alone(void)
+{
+    static double seen[2][SEEN];
+    if (!onednn_ready()) return;
+    tn_symbol x = conv("c1", "kernel=(3,3); num_filter=24", tn_var("data"));
+    x = layer("clip", "k", "a_min=-0.2; a_max=0.3", x);
+    x = conv("c2", "kernel=(3,3); num_filter=32", x);
+    tn_exec *got = bind_for_inference(x, TN_DIMS(2, 3, 9, 8), "onednn,blas", 0);
+    tn_exec *wanted = bind_for_inference(x, TN_DIMS(2, 3, 9, 8), "reference", TN_BIND_NO_FUSE);
+    if (!got || !wanted) return;
+    tn_exec_monitor(got, see, seen[0]);
+    tn_exec_monitor(wanted, see, seen[1]);
+    tn_forward(got, false);
+    tn_forward(wanted, false);
+    CU_ASSERT(TN_CHECK_EXEC(got) && TN_CHECK_EXEC(wanted) && all_near(got, wanted, 1e-4));
+    for (int i = 0; i < SEEN; i++) TN_CHECK_NEAR(seen[0][i], seen[1][i], 1e-5);
+    const char *text = tn_exec_report_text(got);
+    TN_CHECK_HAS(text, "clip \"k\"");
+    CU_ASSERT(!strstr(text, "c1_0_reorder") && !strstr(text, "k_0_reorder"));
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
 static void results_in_the_middle_stay(void)
 {
     if (!onednn_ready()) return;
@@ -284,6 +316,7 @@ TN_TEST_MAIN({"layers take what follows", layers_take_what_follows},
              {"sums leave the other side alone", sums_leave_the_other_side_alone},
              {"windows may lie in the padding", windows_may_lie_in_the_padding},
              {"products take sums", products_take_sums},
+             {"functions of blas leave layouts alone", functions_of_blas_leave_layouts_alone},
              {"results in the middle stay", results_in_the_middle_stay},
              {"ResNet-50 has reorders at its ends only", resnet_50_has_reorders_at_its_ends_only},
              {"ResNet-50 agrees with its parts", resnet_50_agrees_with_its_parts},

@@ -21,6 +21,7 @@ struct tn_device {
     tn_status bad_layouts;  // what layouts() returns
     bool empty_layouts;     // layouts() gives layouts without bytes
     bool shy;               // layouts(): what leaves is made of row-major, too
+    bool dense;             // layouts() gives layouts without padding
     const char *domain;     // of its layouts; NULL: "tile"
     const tn_call *forward; // of the last question
 };
@@ -59,7 +60,7 @@ static const tn_layout hand_tile = {.domain = "tile", .id = 7, .bytes = 4096};
 static tn_status hand_layouts(tn_device *d, const tn_call *call, tn_layout *in, tn_layout *out)
 {
     const char *op = call->op->name;
-    const tn_layout tile = {d->domain ? d->domain : hand_tile.domain, 7, 4096};
+    const tn_layout tile = {d->domain ? d->domain : hand_tile.domain, 7, d->dense ? 128 : 4096};
     if (d->bad_layouts != TN_OK) return d->bad_layouts;
     if (strcmp(op, "relu") == 0 || strcmp(op, "sigmoid") == 0) in[0] = out[0] = tile;
     if (d->shy && !(call->out[0]->flags & TN_VALUE_STAYS)) in[0] = out[0] = (tn_layout){NULL, 0, 0};

@@ -219,6 +219,64 @@ static void layouts_flow_through_those_who_know_them(void)
     hand_end();
 }
 
+// Of x → a → b → c, where tile runs a and c, and alpha b.
+static void place_between(bool permutes, bool dense, const char *wanted)
+{
+    begin();
+    hand.backends[TILE].api.flags = permutes ? TN_BACKEND_PERMUTES : 0;
+    hand.handles[TILE][0].dense = dense;
+    tn_symbol x = on("tile", "relu", "a", hand_var("x"));
+    x = on("alpha", "relu", "b", x);
+    const tni_entry keep[] = {hand_entry(x), hand_entry(on("tile", "sigmoid", "c", x))};
+    PLACE(ALL, .keep = keep, .n_keep = 2);
+    TN_CHECK_GRAPH();
+    TN_CHECK_STR(hand_show(), wanted);
+}
+
+static void layouts_pass_through_elementwise_kernels(void)
+{
+    place_between(true, true,
+                  "x x_0_reorder:tile a:tile b:alpha b_0_reorder:tile c:tile c_0_reorder:tile");
+    const tni_placed *p = &hand.placed;
+    const tn_call *b = p->at[4].call;
+    CU_ASSERT(p->layout[tni_node_at(p->g, 4)->value0].domain != NULL);
+    CU_ASSERT(b && !b->in[0]->layout.domain && !b->out[0]->layout.domain); // alpha knows nothing
+    CU_ASSERT(tni_node_at(p->g, 6)->in[0].node == 4 && p->kept[0].node == 5);
+    hand_end();
+}
+
+static const char apart[] = "x x_0_reorder:tile a:tile a_0_reorder:tile b:alpha b_0_reorder:tile "
+                            "c:tile c_0_reorder:tile";
+
+static void layouts_that_may_be_anything_do_not_pass(void)
+{
+    place_between(false, true, apart);
+    hand_end();
+}
+
+static void padding_does_not_pass(void)
+{
+    place_between(true, false, apart);
+    hand_end();
+}
+
+static void layouts_stop_at_what_has_no_use_for_them(void)
+{
+    begin();
+    hand.backends[TILE].api.flags = TN_BACKEND_PERMUTES;
+    hand.handles[TILE][0].dense = true;
+    const tn_symbol a = on("tile", "relu", "a", hand_var("x"));
+    on("beta", "sigmoid", "c", on("alpha", "relu", "b", a));
+    const tn_symbol d = hand_op2("elemwise_add", "d", a, hand_var("y")); // y is row-major
+    pin(d, "beta");
+    on("tile", "relu", "e", d);
+    PLACE(ALL);
+    TN_CHECK_GRAPH();
+    TN_CHECK_STR(hand_show(), "x x_0_reorder:tile a:tile a_0_reorder:tile b:alpha c:beta y d:beta "
+                              "d_0_reorder:tile e:tile");
+    hand_end();
+}
+
 static void a_layout_is_made_once(void)
 {
     begin();
@@ -386,6 +444,10 @@ TN_TEST_MAIN(
     {"kept values come to where they are wanted", kept_values_come_to_where_they_are_wanted},
     {"forward and backward stay apart", forward_and_backward_stay_apart},
     {"layouts flow through those who know them", layouts_flow_through_those_who_know_them},
+    {"layouts pass through elementwise kernels", layouts_pass_through_elementwise_kernels},
+    {"layouts that may be anything do not pass", layouts_that_may_be_anything_do_not_pass},
+    {"padding does not pass", padding_does_not_pass},
+    {"layouts stop at what has no use for them", layouts_stop_at_what_has_no_use_for_them},
     {"a layout is made once", a_layout_is_made_once}, {"copies begin early", copies_begin_early},
     {"from far memory into a layout", from_far_memory_into_a_layout},
     {"two domains meet as row-major", two_domains_meet_as_row_major},
