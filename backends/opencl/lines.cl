@@ -145,6 +145,37 @@ __kernel void reduce(IN(x), OUT(y), const box kept, const box gone, const int re
     }
 }
 
+// The same for `kept` whose last axis is contiguous, for CPUs: work item (block,
+// part) reduces BLOCK neighbours, over elements part, part + parts, ...
+#define BLOCK 128
+__kernel void reduce_columns(IN(x), OUT(y), const box kept, const box gone, const int results,
+                             const int n, const int parts, const A divisor)
+{
+    GET(T0, x);
+    const int last = (int)kept.dim[kept.ndim - 1], blocks = (last + BLOCK - 1) / BLOCK;
+    const int id = (int)get_global_id(0), whole = id / parts, part = id - whole * parts;
+    const int row = whole / blocks, j0 = (whole - row * blocks) * BLOCK, o = row * last + j0;
+    const int many = min(BLOCK, last - j0), first = box_at(&kept, o);
+    A sums[BLOCK];
+    for (int j = 0; j < BLOCK; j++) sums[j] = START;
+    for (int i = part; i < n; i += parts) {
+        const int at = first + box_at(&gone, i);
+        for (int j = 0; j < many; j++) {
+            const A v = LD0(x, at + j);
+            A acc = sums[j];
+            REDUCE(v);
+            sums[j] = acc;
+        }
+    }
+    if (parts == 1) {
+        PUT(T1, y);
+        for (int j = 0; j < many; j++) ST1(y, o + j, FINISH(sums[j]));
+    } else {
+        PUT(A, y);
+        for (int j = 0; j < many; j++) y[(o + j) * parts + part] = sums[j];
+    }
+}
+
 __kernel void reduce_parts(IN(x), OUT(y), const int results, const int parts, const int n,
                            const A divisor)
 {

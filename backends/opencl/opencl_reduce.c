@@ -126,6 +126,29 @@ static int64_t parts_of(const tn_device *d, const reduction *r)
     return parts;
 }
 
+// Results that lie side by side are made together on CPUs: what is reduced lies across.
+static bool by_columns(const ocl_plan *p, const reduction *r)
+{
+    const int32_t last = r->kept.ndim - 1;
+    return p->device->cpu && r->kept.stride[last] == 1 && r->kept.dim[last] >= 16 && r->n > 1;
+}
+
+enum { BLOCK = 128 }; // of lines.cl
+
+static int64_t blocks_of(const reduction *r)
+{
+    const int64_t last = r->kept.dim[r->kept.ndim - 1];
+    return last ? r->results / last * ((last + BLOCK - 1) / BLOCK) : 0;
+}
+
+static int64_t parts_of_columns(const tn_device *d, const reduction *r)
+{
+    const int64_t wanted = (int64_t)d->units * 4;
+    int64_t parts = 1;
+    while (parts < 64 && blocks_of(r) * parts < wanted && r->n / parts >= 32) parts *= 2;
+    return parts;
+}
+
 static tn_status reduce_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     bool gone[TN_MAX_NDIM];
@@ -134,8 +157,10 @@ static tn_status reduce_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_plan *p = ocl_begin(k);
     const tn_dtype number = ocl_number(k->call->in[0]->dtype);
     const reduction r = split(k->call->in[0], gone);
-    const int64_t parts = parts_of(p->device, &r);
-    ocl_launch *l = add(p, "reduce", in_vectors(p, &r) ? VECTORS : 0);
+    const bool columns = by_columns(p, &r);
+    const int64_t parts = columns ? parts_of_columns(p->device, &r) : parts_of(p->device, &r);
+    ocl_launch *l =
+        columns ? add(p, "reduce_columns", 0) : add(p, "reduce", in_vectors(p, &r) ? VECTORS : 0);
     ocl_in(p, l, 0);
     if (parts > 1)
         ocl_scratch(p, l, 0);
@@ -147,7 +172,10 @@ static tn_status reduce_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_int(p, l, r.n);
     ocl_int(p, l, parts);
     ocl_real(p, l, number, (double)r.n);
-    ocl_over(p, l, r.results * parts, 1, 1);
+    if (columns)
+        ocl_singly(p, l, blocks_of(&r) * parts, 1, 1);
+    else
+        ocl_over(p, l, r.results * parts, 1, 1);
     if (parts == 1) return ocl_end(p);
     info->scratch_bytes = (uint64_t)(r.results * parts) * 8;
     l = add(p, "reduce_parts", 0);

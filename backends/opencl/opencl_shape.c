@@ -17,6 +17,8 @@ static ocl_launch *add(ocl_plan *p, const char *name)
     return ocl_add_text(p, &t, name);
 }
 
+enum { CPU_ELEMENTS = 2048 }; // of a work item: PER of move.cl
+
 // Moves n elements between a dense value and those of a box.
 static void walk(ocl_plan *p, const char *kernel, uint32_t in, uint32_t out, ocl_box box, int64_t n)
 {
@@ -26,7 +28,10 @@ static void walk(ocl_plan *p, const char *kernel, uint32_t in, uint32_t out, ocl
     ocl_out(p, l, out);
     ocl_bytes(p, l, &box, sizeof box);
     ocl_int(p, l, n);
-    ocl_over(p, l, n, 1, 1);
+    if (p->device->cpu)
+        ocl_singly(p, l, (n + CPU_ELEMENTS - 1) / CPU_ELEMENTS, 1, 1);
+    else
+        ocl_over(p, l, n, 1, 1);
 }
 
 static void gather(ocl_plan *p, uint32_t in, uint32_t out, ocl_box box)
