@@ -17,7 +17,39 @@
         const long b_seg, const int c_row, const int c_col, const long c_step
 
 #if defined(GEMM_REGISTER) // with vectors.cl before it
-// 8 rows by two vectors of columns in registers; b's rows are contiguous.
+// b as panels of 2 VN columns, whose lines lie side by side, 0 where there is no
+// column: `per` lines, a multiple of 8, by one work item.
+__kernel void panels(IN(b), OUT(to), const int n, const int k, const int b_row, const int b_col,
+                     const int per)
+{
+    GET(A, b);
+    PUT(A, to);
+    const int begin = (int)get_global_id(0) * per, end = min(k, begin + per);
+    const int j0 = (int)get_global_id(1) * 2 * VN, left = n - j0;
+    const __global A *from = b + (long)j0 * b_col;
+    __global A *lines = to + (long)j0 * k;
+    if (b_col == 1) {
+        for (int l = begin; l < end; l++) {
+            const __global A *p = from + (long)l * b_row;
+            const bool whole = left >= 2 * VN;
+            STORE(whole ? LOAD(p) : lanes(p, left), lines + (long)l * 2 * VN);
+            STORE(whole ? LOAD(p + VN) : lanes(p + VN, left - VN), lines + (long)l * 2 * VN + VN);
+        }
+        return;
+    }
+    for (int l = begin; l < end; l += 8)
+        for (int j = 0; j < 2 * VN; j += 8) {
+            H h[8];
+            for (int r = 0; r < 8; r++)
+                h[r] = j + r < left ? some(from + (long)(j + r) * b_col + l, k - l) : (H)(0);
+            TURN(h)
+            for (int r = 0; r < 8; r++)
+                if (l + r < k) vstore8(h[r], 0, lines + (long)(l + r) * 2 * VN + j);
+        }
+}
+
+// 8 rows by two vectors of columns in registers; b's rows are contiguous, and
+// its tiles of 2 VN columns `b_tile` apart.
 #define BEGIN(r)                    \
     V x##r = (V)(0), y##r = (V)(0); \
     const __global A *a##r = a + za * a_step + (long)min(i0 + r, m - 1) * a_row;
@@ -42,7 +74,7 @@
             for (int j = j0; j < min(n, j0 + 2 * VN); j++) c[at + j] = TAIL(v[j - j1], at + j); \
         }                                                                                       \
     }
-__kernel void gemm_nn(ARGUMENTS, const int padded TAIL_ARGUMENTS)
+__kernel void gemm_nn(ARGUMENTS, const int padded, const int b_tile TAIL_ARGUMENTS)
 {
     GET(A, a);
     GET(A, b);
@@ -59,7 +91,8 @@ __kernel void gemm_nn(ARGUMENTS, const int padded TAIL_ARGUMENTS)
     const int j1 = whole || narrow ? j0 : n - 2 * VN;
     ROWS(BEGIN)
     for (int s = 0; s < segments; s++) {
-        const __global A *pb = b + z * b_step + s * b_seg + j1;
+        const __global A *pb =
+            b + z * b_step + s * b_seg + (long)(j0 / (2 * VN)) * b_tile + j1 - j0;
         long at = s * a_seg;
         if (narrow) {
             for (int l = 0; l < k; l++, at += a_col, pb += b_row) {

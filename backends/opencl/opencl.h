@@ -346,7 +346,7 @@ void ocl_tail_pass(ocl_plan *p, ocl_launch *l, const ocl_tail *tail);
 
 // Operators that are one product, and the launches of such a call.
 bool ocl_is_product(const char *op);
-void ocl_product(ocl_plan *p, const tn_call *c, const ocl_tail *tail, const char **impl);
+void ocl_product(ocl_plan *p, tn_kernel_info *info, const tn_call *c, const ocl_tail *tail);
 
 // c(m, n) = a(m, k) · b(k, n) for each of `batch`, summed over `segments`
 // stretches of k.
@@ -356,6 +356,7 @@ typedef struct ocl_matrix {
     uint64_t offset;       // bytes
     int64_t row, col;      // elements from row to row and from column to column
     int64_t step, segment; // elements from one product to the next, and stretch
+    int64_t tile;          // b, from one 32 columns to the next; 0: they are contiguous
     bool padded;           // b: rows may be read up to the next multiple of 32 columns
 } ocl_matrix;
 typedef struct ocl_gemm {

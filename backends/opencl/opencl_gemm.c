@@ -37,9 +37,8 @@ static void put_matrix(ocl_plan *p, ocl_launch *l, const ocl_matrix *x)
         ocl_out_at(p, l, x->index, x->offset);
 }
 
-static ocl_launch *add(ocl_plan *p, const ocl_gemm *g, gemm_way way)
+static ocl_launch *add(ocl_plan *p, const ocl_gemm *g, gemm_way way, const char *name)
 {
-    static const char *const names[] = {"gemm_nn", "gemm_nt", "gemm_local"};
     const tn_dtype number = ocl_number(g->dtype);
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, number, 4, (const tn_dtype[]){g->dtype, g->dtype, g->dtype, g->dtype});
@@ -49,7 +48,7 @@ static ocl_launch *add(ocl_plan *p, const ocl_gemm *g, gemm_way way)
         ocl_append(&t, ocl_vectors_cl);
     }
     ocl_append(&t, ocl_gemm_cl);
-    ocl_launch *l = ocl_add_text(p, &t, names[way]);
+    ocl_launch *l = ocl_add_text(p, &t, name);
     return l;
 }
 
@@ -83,11 +82,12 @@ static void over_tiles(ocl_plan *p, ocl_launch *l, const ocl_gemm *g, gemm_way w
 
 void ocl_multiply(ocl_plan *p, const ocl_gemm *wanted, const char **impl)
 {
+    static const char *const names[] = {"gemm_nn", "gemm_nt", "gemm_local"};
     static const char *const impls[] = {"gemm in registers", "gemm in registers, dot products",
                                         "gemm in local memory"};
     const ocl_gemm g = wanted->c.col != 1 && wanted->c.row == 1 ? swapped(wanted) : *wanted;
     const gemm_way way = way_of(p, &g);
-    ocl_launch *l = add(p, &g, way);
+    ocl_launch *l = add(p, &g, way, names[way]);
     if (impl) *impl = impls[way];
     put_matrix(p, l, &g.a);
     put_matrix(p, l, &g.b);
@@ -106,9 +106,42 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *wanted, const char **impl)
     ocl_int(p, l, g.c.row);
     ocl_int(p, l, g.c.col);
     ocl_long(p, l, g.c.step);
-    if (way == WAY_NN) ocl_int(p, l, g.b.padded);
+    if (way == WAY_NN) {
+        ocl_int(p, l, g.b.padded);
+        ocl_int(p, l, g.b.tile ? g.b.tile : ocl_gemm_pad(g.dtype));
+    }
     if (g.tail) ocl_tail_pass(p, l, g.tail);
     over_tiles(p, l, &g, way);
+}
+
+// Should b be laid out as panels first? Its lines are then read one after the other, so that no
+// power of 2 is between them; each is read by m / 8 tiles.
+static bool wants_panels(const ocl_plan *p, const ocl_gemm *g)
+{
+    return p->device->cpu && ocl_in_registers(p->device) && (OCL_REALS & TN_BIT(g->dtype)) &&
+           g->batch == 1 && g->segments == 1 && g->c.col == 1 && (g->b.col == 1 || g->b.row == 1) &&
+           g->m >= 48 && g->k * g->n >= 4096;
+}
+
+// The same product with b as panels in scratch memory.
+static ocl_gemm with_panels(ocl_plan *p, const ocl_gemm *g, tn_kernel_info *info)
+{
+    enum { PER = 128 }; // lines of a work item
+    const int64_t width = ocl_gemm_pad(g->dtype), tiles = (g->n + width - 1) / width;
+    ocl_gemm packed = *g;
+    ocl_launch *l = add(p, g, WAY_NN, "panels");
+    put_matrix(p, l, &g->b);
+    ocl_scratch(p, l, 0);
+    ocl_int(p, l, g->n);
+    ocl_int(p, l, g->k);
+    ocl_int(p, l, g->b.row);
+    ocl_int(p, l, g->b.col);
+    ocl_int(p, l, PER);
+    ocl_singly(p, l, (g->k + PER - 1) / PER, tiles, 1);
+    info->scratch_bytes = (uint64_t)(tiles * width * g->k) * tn_dtype_size(g->dtype);
+    packed.b = (ocl_matrix){
+        .where = OCL_M_SCRATCH, .row = width, .col = 1, .padded = true, .tile = width * g->k};
+    return packed;
 }
 
 // ------------------------------------------------------------------ operators
@@ -234,19 +267,21 @@ bool ocl_is_product(const char *op)
     return false;
 }
 
-void ocl_product(ocl_plan *p, const tn_call *c, const ocl_tail *tail, const char **impl)
+void ocl_product(ocl_plan *p, tn_kernel_info *info, const tn_call *c, const ocl_tail *tail)
 {
     size_t i = 0;
     while (strcmp(products[i].op, c->op->name) != 0) i++; // those that come are in the table
     ocl_gemm g = products[i].describe(c);
     g.tail = tail;
-    ocl_multiply(p, &g, impl);
+    if (g.c.col != 1 && g.c.row == 1) g = swapped(&g);
+    if (wants_panels(p, &g)) g = with_panels(p, &g, info);
+    ocl_multiply(p, &g, &info->impl);
 }
 
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     ocl_plan *p = ocl_begin(k);
-    ocl_product(p, k->call, NULL, &info->impl);
+    ocl_product(p, info, k->call, NULL);
     return ocl_end(p);
 }
 

@@ -96,7 +96,7 @@ static tn_status led_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_plan *p = ocl_begin(k);
     ocl_tail tail = {.call = c, .body = {.host = k->host}};
     describe(&tail, c);
-    ocl_product(p, c->parts[0].call, &tail, &info->impl);
+    ocl_product(p, info, c->parts[0].call, &tail);
     for (uint32_t i = c->parts[0].call->n_in; i < c->n_in; i++)
         if (tail.read[i]) ocl_inplace(c, info, i);
     ocl_text_free(&tail.body);
