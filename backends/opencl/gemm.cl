@@ -48,11 +48,23 @@ __kernel void panels(IN(b), OUT(to), const int n, const int k, const int b_row, 
         }
 }
 
-// 8 rows by two vectors of columns in registers; b's rows are contiguous, and
-// its tiles of 2 VN columns `b_tile` apart.
+// a, whose columns are contiguous, the same way: panels of 8 rows.
+__kernel void row_panels(IN(a), OUT(to), const int m, const int k, const int a_col, const int per)
+{
+    GET(A, a);
+    PUT(A, to);
+    const int begin = (int)get_global_id(0) * per, end = min(k, begin + per);
+    for (int i = (int)get_global_id(1) * 16; i < min(m, (int)get_global_id(1) * 16 + 16); i += 8)
+        for (int l = begin; l < end; l++)
+            vstore8(some(a + (long)l * a_col + i, m - i), 0, to + (long)i * k + (long)l * 8);
+}
+
+// 8 rows by two vectors of columns in registers; b's rows are contiguous. Tiles
+// of 8 rows are `a_tile` apart, those of 2 VN columns `b_tile`.
 #define BEGIN(r)                    \
     V x##r = (V)(0), y##r = (V)(0); \
-    const __global A *a##r = a + za * a_step + (long)min(i0 + r, m - 1) * a_row;
+    const __global A *a##r =        \
+        a + za * a_step + (long)(i0 / 8) * a_tile + (long)(min(i0 + r, m - 1) - i0) * a_row;
 #ifdef STORED_AS_COMPUTED
 #define IS_STORED(j) ((j) <= n)
 #else
@@ -74,7 +86,8 @@ __kernel void panels(IN(b), OUT(to), const int n, const int k, const int b_row, 
             for (int j = j0; j < min(n, j0 + 2 * VN); j++) c[at + j] = TAIL(v[j - j1], at + j); \
         }                                                                                       \
     }
-__kernel void gemm_nn(ARGUMENTS, const int padded, const int b_tile TAIL_ARGUMENTS)
+__kernel void gemm_nn(ARGUMENTS, const int padded, const int b_tile,
+                      const int a_tile TAIL_ARGUMENTS)
 {
     GET(A, a);
     GET(A, b);

@@ -356,8 +356,8 @@ typedef struct ocl_matrix {
     uint64_t offset;       // bytes
     int64_t row, col;      // elements from row to row and from column to column
     int64_t step, segment; // elements from one product to the next, and stretch
-    int64_t tile;          // b, from one 32 columns to the next; 0: they are contiguous
-    bool padded;           // b: rows may be read up to the next multiple of 32 columns
+    int64_t tile; // panels: from 8 rows (a), two vectors of columns (b) to the next; 0: none
+    bool padded;  // b: rows may be read up to the next multiple of 32 columns
 } ocl_matrix;
 typedef struct ocl_gemm {
     tn_dtype dtype;

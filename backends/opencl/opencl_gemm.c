@@ -109,6 +109,7 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *wanted, const char **impl)
     if (way == WAY_NN) {
         ocl_int(p, l, g.b.padded);
         ocl_int(p, l, g.b.tile ? g.b.tile : ocl_gemm_pad(g.dtype));
+        ocl_int(p, l, g.a.tile ? g.a.tile : 8 * g.a.row);
     }
     if (g.tail) ocl_tail_pass(p, l, g.tail);
     over_tiles(p, l, &g, way);
@@ -123,25 +124,39 @@ static bool wants_panels(const ocl_plan *p, const ocl_gemm *g)
            g->m >= 48 && g->k * g->n >= 4096;
 }
 
-// The same product with b as panels in scratch memory.
-static ocl_gemm with_panels(ocl_plan *p, const ocl_gemm *g, tn_kernel_info *info)
+enum { PER = 128 }; // lines of panels that a work item makes
+
+// The product with b as panels in scratch memory, …
+static ocl_matrix as_panels(ocl_plan *p, const ocl_gemm *g, ocl_room *room)
 {
-    enum { PER = 128 }; // lines of a work item
     const int64_t width = ocl_gemm_pad(g->dtype), tiles = (g->n + width - 1) / width;
-    ocl_gemm packed = *g;
+    const uint64_t to = ocl_take(room, tiles * width * g->k, tn_dtype_size(g->dtype));
     ocl_launch *l = add(p, g, WAY_NN, "panels");
     put_matrix(p, l, &g->b);
-    ocl_scratch(p, l, 0);
-    ocl_int(p, l, g->n);
-    ocl_int(p, l, g->k);
-    ocl_int(p, l, g->b.row);
-    ocl_int(p, l, g->b.col);
-    ocl_int(p, l, PER);
+    ocl_scratch(p, l, to);
+    const int64_t numbers[] = {g->n, g->k, g->b.row, g->b.col, PER};
+    for (int i = 0; i < 5; i++) ocl_int(p, l, numbers[i]);
     ocl_singly(p, l, (g->k + PER - 1) / PER, tiles, 1);
-    info->scratch_bytes = (uint64_t)(tiles * width * g->k) * tn_dtype_size(g->dtype);
-    packed.b = (ocl_matrix){
-        .where = OCL_M_SCRATCH, .row = width, .col = 1, .padded = true, .tile = width * g->k};
-    return packed;
+    return (ocl_matrix){.where = OCL_M_SCRATCH,
+                        .offset = to,
+                        .row = width,
+                        .col = 1,
+                        .padded = true,
+                        .tile = width * g->k};
+}
+
+// … and with a, where its rows lie across and there are many columns to use them.
+static ocl_matrix as_row_panels(ocl_plan *p, const ocl_gemm *g, ocl_room *room)
+{
+    if (g->a.row != 1 || g->a.col < 64 || g->n < 64) return g->a;
+    const uint64_t to = ocl_take(room, (g->m + 7) / 8 * 8 * g->k, tn_dtype_size(g->dtype));
+    ocl_launch *l = add(p, g, WAY_NN, "row_panels");
+    put_matrix(p, l, &g->a);
+    ocl_scratch(p, l, to);
+    const int64_t numbers[] = {g->m, g->k, g->a.col, PER};
+    for (int i = 0; i < 4; i++) ocl_int(p, l, numbers[i]);
+    ocl_singly(p, l, (g->k + PER - 1) / PER, (g->m + 15) / 16, 1);
+    return (ocl_matrix){.where = OCL_M_SCRATCH, .offset = to, .row = 1, .col = 8, .tile = 8 * g->k};
 }
 
 // ------------------------------------------------------------------ operators
@@ -274,7 +289,12 @@ void ocl_product(ocl_plan *p, tn_kernel_info *info, const tn_call *c, const ocl_
     ocl_gemm g = products[i].describe(c);
     g.tail = tail;
     if (g.c.col != 1 && g.c.row == 1) g = swapped(&g);
-    if (wants_panels(p, &g)) g = with_panels(p, &g, info);
+    if (wants_panels(p, &g)) {
+        ocl_room room = {0};
+        const ocl_matrix a = as_row_panels(p, &g, &room), b = as_panels(p, &g, &room);
+        g.a = a, g.b = b;
+        info->scratch_bytes = room.used;
+    }
     ocl_multiply(p, &g, &info->impl);
 }
 

@@ -73,6 +73,23 @@ static void over_lines(ocl_plan *p, ocl_launch *l, const slides *s, int64_t plan
     ocl_over(p, l, s->narrow[2] ? lines : 0, 1, 1);
 }
 
+// Results and sums gather in memory, which narrow floats are not made for.
+static bool by_planes(const ocl_plan *p, const tn_value_info *x)
+{
+    return p->device->cpu && (OCL_REALS & TN_BIT(x->dtype));
+}
+
+static void pass_planes(ocl_plan *p, ocl_launch *l, const slides *s, const tn_value_info *x,
+                        bool any)
+{
+    const int64_t planes = tn_span(x, 0, 2);
+    ocl_bytes(p, l, s, sizeof *s);
+    ocl_int(p, l, mode_of(p->k->call));
+    ocl_int(p, l, tn_call_bool(p->k->call, "count_include_pad", true));
+    ocl_int(p, l, planes);
+    ocl_singly(p, l, any ? planes : 0, 1, 1);
+}
+
 static tn_status pool_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_value_info *x = k->call->in[0], *y = k->call->out[0];
@@ -86,9 +103,14 @@ static tn_status pool_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         over_lines(p, pairs, &s, tn_span(x, 0, 2));
         return ocl_end(p);
     }
-    ocl_launch *l = add(p, "pool");
+    const bool planes = by_planes(p, x);
+    ocl_launch *l = add(p, planes ? "pool_planes" : "pool");
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
+    if (planes) {
+        pass_planes(p, l, &s, x, y->size != 0);
+        return ocl_end(p);
+    }
     pass(p, l, &s, tn_span(y, 2, y->ndim), tn_span(x, 0, 2));
     return ocl_end(p);
 }
@@ -107,15 +129,13 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         over_lines(p, pairs, &s, tn_span(x, 0, 2));
         return ocl_end(p);
     }
-    // Sums of narrow floats are not made in them.
-    if (mode_of(k->call) == 0 && p->device->cpu && (OCL_REALS & TN_BIT(x->dtype))) {
-        ocl_launch *planes = add(p, "pool_backward_planes");
+    if (by_planes(p, x)) {
+        const bool max = mode_of(k->call) == 0;
+        ocl_launch *planes = add(p, max ? "max_backward_planes" : "sum_backward_planes");
         ocl_in(p, planes, 0);
-        ocl_in(p, planes, 1);
+        if (max) ocl_in(p, planes, 1);
         ocl_out(p, planes, 0);
-        ocl_bytes(p, planes, &s, sizeof s);
-        ocl_int(p, planes, tn_span(x, 0, 2));
-        ocl_singly(p, planes, x->size ? tn_span(x, 0, 2) : 0, 1, 1);
+        pass_planes(p, planes, &s, x, x->size != 0);
         return ocl_end(p);
     }
     ocl_launch *l = add(p, "pool_backward");

@@ -112,9 +112,76 @@ __kernel void pool_backward(IN(dy), IN(x), OUT(dx), const slides s, const int mo
     ST0(dx, (long)plane * wide + i, sum);
 }
 
+// Positions begin ... end - 1 along an axis whose window has element j in the data.
+int first_with(int j, int pad, int stride)
+{
+    return j < pad ? (pad - j + stride - 1) / stride : 0;
+}
+int end_with(int j, int pad, int stride, int wide, int narrow)
+{
+    return j - pad < wide ? min(narrow, (wide - 1 - j + pad) / stride + 1) : 0;
+}
+
+// One work item for a plane, line by line: what suits few and fast processors.
+// The results gather in y.
+__kernel void pool_planes(IN(x), OUT(y), const slides s, const int mode, const int count_pad,
+                          const int planes)
+{
+    GET(T0, x);
+    PUT(T0, y);
+    const int plane = (int)get_global_id(0);
+    const int narrow = s.narrow[0] * s.narrow[1] * s.narrow[2];
+    if (plane >= planes) return;
+    const __global T0 *from = x + (long)plane * s.wide[0] * s.wide[1] * s.wide[2];
+    __global T0 *to = y + (long)plane * narrow;
+    for (int o = 0; o < narrow; o += s.narrow[2], to += s.narrow[2]) {
+        const taken w = window_of(&s, o, count_pad);
+        for (int o2 = 0; o2 < s.narrow[2]; o2++) to[o2] = mode == 0 ? -INFINITY : (A)0;
+        for (int i0 = w.begin[0]; i0 < w.end[0]; i0++)
+            for (int i1 = w.begin[1]; i1 < w.end[1]; i1++)
+                for (int j = 0; j < s.window[2]; j++) {
+                    const __global T0 *line =
+                        from + (i0 * s.wide[1] + i1) * s.wide[2] + j - s.pad[2];
+                    const int begin = first_with(j, s.pad[2], s.stride[2]);
+                    const int end = end_with(j, s.pad[2], s.stride[2], s.wide[2], s.narrow[2]);
+                    for (int o2 = begin; o2 < end; o2++) {
+                        const A v = line[o2 * s.stride[2]], old = to[o2];
+                        to[o2] = mode != 0 ? old + v : v > old || isnan(v) ? v : old;
+                    }
+                }
+        for (int o2 = 0; mode == 2 && o2 < s.narrow[2]; o2++)
+            to[o2] /= window_of(&s, o + o2, count_pad).divisor;
+    }
+}
+
+// The gradient of sums (mode 1) and means (2), one work item for a plane.
+__kernel void sum_backward_planes(IN(dy), OUT(dx), const slides s, const int mode,
+                                  const int count_pad, const int planes)
+{
+    GET(T0, dy);
+    PUT(T0, dx);
+    const int plane = (int)get_global_id(0);
+    const int narrow = s.narrow[0] * s.narrow[1] * s.narrow[2];
+    const int wide = s.wide[0] * s.wide[1] * s.wide[2];
+    if (plane >= planes) return;
+    const __global T0 *g = dy + (long)plane * narrow;
+    __global T0 *to = dx + (long)plane * wide;
+    for (int i = 0; i < wide; i++) to[i] = 0;
+    for (int o = 0; o < narrow; o++) {
+        const taken w = window_of(&s, o, count_pad);
+        const A share = mode == 2 ? g[o] / w.divisor : g[o];
+        for (int i0 = w.begin[0]; i0 < w.end[0]; i0++)
+            for (int i1 = w.begin[1]; i1 < w.end[1]; i1++) {
+                __global T0 *line = to + (i0 * s.wide[1] + i1) * s.wide[2];
+                for (int i2 = w.begin[2]; i2 < w.end[2]; i2++) line[i2] += share;
+            }
+    }
+}
+
 // The gradient of the maximum, one work item for a plane: what suits few and
 // fast processors.
-__kernel void pool_backward_planes(IN(dy), IN(x), OUT(dx), const slides s, const int planes)
+__kernel void max_backward_planes(IN(dy), IN(x), OUT(dx), const slides s, const int mode,
+                                  const int count_pad, const int planes)
 {
     GET(T0, dy);
     GET(T0, x);
