@@ -174,7 +174,7 @@ tn_tensor *tn_sample(tn_dtype dtype, tn_dims dims, double lo, double hi, uint64_
 static tn_tensor *weights_like(tn_tensor *output, size_t i)
 {
     const tn_shape s = tn_tensor_shape(output);
-    return tn_sample(TN_F64, (tn_dims){(size_t)s.ndim, s.dim}, 0.1, 1.1, 77 + i);
+    return tn_sample(TN_F64, tn_shape_dims(&s), 0.1, 1.1, 77 + i);
 }
 
 // A forward run that draws the same random numbers as every other.

@@ -109,6 +109,14 @@ typedef struct tn_dims {
     const int64_t *dim;
 } tn_dims;
 
+// A shape that was given out, handed back: tn_tensor_new(env, dtype, tn_shape_dims(&shape)) is a
+// tensor of that shape. It borrows from shape, whose rank has to be known. [any thread]
+static inline tn_dims tn_shape_dims(const tn_shape *shape)
+{
+    const tn_dims dims = {(size_t)shape->ndim, shape->dim};
+    return dims;
+}
+
 // Product of two extents; INT64_MAX if it is more than that. [any thread]
 static inline int64_t tn_extent_times(int64_t a, int64_t b)
 {

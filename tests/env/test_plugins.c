@@ -43,8 +43,7 @@ static void set(tn_exec *e, const char *name, const double *values)
 {
     tn_tensor *t = tn_exec_arg(e, name);
     const tn_shape s = tn_tensor_shape(t);
-    tn_tensor *from =
-        tn_tensor_from(bench.env, tn_tensor_dtype(t), (tn_dims){(size_t)s.ndim, s.dim}, values);
+    tn_tensor *from = tn_tensor_from(bench.env, tn_tensor_dtype(t), tn_shape_dims(&s), values);
     CU_ASSERT_EQUAL(tn_tensor_copy(t, from), TN_OK);
     tn_tensor_release(from);
 }

@@ -70,7 +70,7 @@ static inline tn_tensor *piece(pieces *p, const char *name, const tn_shape *shap
 {
     const int64_t size = tn_shape_size(shape);
     tn_tensor *rows = tn_tensor_slice(p->all, p->used, p->used + size);
-    tn_tensor *t = tn_tensor_reshape(rows, (tn_dims){(size_t)shape->ndim, shape->dim});
+    tn_tensor *t = tn_tensor_reshape(rows, tn_shape_dims(shape));
     tn_tensor_release(rows);
     p->used += size + size % 3;
     p->v[p->n++] = (tn_named_tensor){name, t};
@@ -134,8 +134,8 @@ static inline bool run_steps(const rn_net *net, tn_exec *e, record *r)
         for (size_t i = 0; i < n; i++) {
             const tn_shape s = tn_tensor_shape(tn_exec_output(e, i));
             remember(r, "an output", step, tn_exec_output(e, i));
-            heads[i] = (tn_named_tensor){
-                NULL, tn_sample(net->dtype, (tn_dims){(size_t)s.ndim, s.dim}, -1, 1, 50 + i)};
+            heads[i] =
+                (tn_named_tensor){NULL, tn_sample(net->dtype, tn_shape_dims(&s), -1, 1, 50 + i)};
         }
         const tn_status status = tn_backward(e, (tn_tensors){n, heads});
         for (size_t i = 0; i < n; i++) tn_tensor_release(heads[i].tensor);

@@ -260,8 +260,7 @@ static inline void storm_fill(storm_call *c, tn_tensor *t)
         if (kind == 3) v[i] *= 100;
     }
     const tn_shape s = tn_tensor_shape(t);
-    tn_tensor *from =
-        v ? tn_tensor_from(bench.env, TN_F64, (tn_dims){(size_t)s.ndim, s.dim}, v) : NULL;
+    tn_tensor *from = v ? tn_tensor_from(bench.env, TN_F64, tn_shape_dims(&s), v) : NULL;
     if (from) tn_tensor_copy(t, from);
     tn_tensor_release(from);
     free(v);

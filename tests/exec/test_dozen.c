@@ -38,7 +38,7 @@ static void fill(tn_exec *e)
     for (size_t i = 0; i < N_WEIGHTS; i++) {
         tn_tensor *w = tn_exec_arg(e, weights[i]);
         const tn_shape s = tn_tensor_shape(w);
-        tn_tensor *v = tn_sample(TN_F32, (tn_dims){(size_t)s.ndim, s.dim}, -0.5, 0.5, 20 + i);
+        tn_tensor *v = tn_sample(TN_F32, tn_shape_dims(&s), -0.5, 0.5, 20 + i);
         tn_tensor_copy(w, v);
         tn_tensor_release(v);
     }

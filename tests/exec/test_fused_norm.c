@@ -11,8 +11,7 @@ static void fill(tn_exec *e)
         const bool state = i >= names.n;
         tn_tensor *t = state ? tn_exec_aux(e, states.v[i - names.n]) : tn_exec_arg(e, names.v[i]);
         const tn_shape s = tn_tensor_shape(t);
-        tn_tensor *v = tn_sample(tn_tensor_dtype(t), (tn_dims){(size_t)s.ndim, s.dim},
-                                 state ? 0.5 : -2, 2, 5 + i);
+        tn_tensor *v = tn_sample(tn_tensor_dtype(t), tn_shape_dims(&s), state ? 0.5 : -2, 2, 5 + i);
         CU_ASSERT(tn_tensor_copy(t, v) == TN_OK);
         tn_tensor_release(v);
     }
@@ -31,7 +30,7 @@ static tn_exec *norm_steps(const char *params, tn_dims data, tn_dtype dtype, boo
     if (!TN_CHECK_EXEC(e)) return NULL;
     fill(e);
     const tn_shape s = tn_tensor_shape(tn_exec_output(e, 0));
-    tn_tensor *head = tn_sample(dtype, (tn_dims){(size_t)s.ndim, s.dim}, -1, 1, 3);
+    tn_tensor *head = tn_sample(dtype, tn_shape_dims(&s), -1, 1, 3);
     for (int i = 0; i < 2; i++) {
         CU_ASSERT(tn_forward(e, i == 0) == TN_OK);
         CU_ASSERT(tn_backward(e, TN_TENSORS({NULL, head})) == TN_OK);

@@ -24,7 +24,7 @@ static void fill(tn_exec *e)
     for (size_t i = 0; i < names.n; i++) {
         tn_tensor *t = tn_exec_arg(e, names.v[i]);
         const tn_shape s = tn_tensor_shape(t);
-        tn_tensor *v = tn_sample(TN_F32, (tn_dims){(size_t)s.ndim, s.dim}, -2, 2, 5 + i);
+        tn_tensor *v = tn_sample(TN_F32, tn_shape_dims(&s), -2, 2, 5 + i);
         CU_ASSERT(tn_tensor_copy(t, v) == TN_OK);
         tn_tensor_release(v);
     }

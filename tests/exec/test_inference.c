@@ -35,7 +35,7 @@ static void fill(tn_exec *e, bool also_data)
             if (!also_data && strcmp(name, "data") == 0) continue;
             const tn_tensor *t = l ? tn_exec_aux(e, name) : tn_exec_arg(e, name);
             const tn_shape s = tn_tensor_shape(t);
-            tn_tensor *v = tn_sample(TN_F32, (tn_dims){(size_t)s.ndim, s.dim}, 0.1, 0.9, 3 + i);
+            tn_tensor *v = tn_sample(TN_F32, tn_shape_dims(&s), 0.1, 0.9, 3 + i);
             CU_ASSERT(tn_exec_set(e, name, v) == TN_OK);
             tn_tensor_release(v);
         }

@@ -170,7 +170,7 @@ static bool backward(storm_call *c, tn_exec *e)
         tn_tensor *y = tn_exec_output(e, i);
         const tn_shape s = tn_tensor_shape(y);
         heads[i] = (tn_named_tensor){
-            NULL, tn_tensor_new(bench.env, tn_tensor_dtype(y), (tn_dims){(size_t)s.ndim, s.dim})};
+            NULL, tn_tensor_new(bench.env, tn_tensor_dtype(y), tn_shape_dims(&s))};
         storm_fill(c, heads[i].tensor);
     }
     tn_backward(e, (tn_tensors){n, heads});

@@ -41,8 +41,8 @@ static void check_row(const op_row *row)
     for (size_t i = 0; i < n; i++) {
         tn_shape s;
         at = op_row_shape(at, &s);
-        given[i] = (tn_named_tensor){
-            names[i], tn_sample(TN_F64, (tn_dims){(size_t)s.ndim, s.dim}, 0.1, 2.9, 7 + i)};
+        given[i] =
+            (tn_named_tensor){names[i], tn_sample(TN_F64, tn_shape_dims(&s), 0.1, 2.9, 7 + i)};
     }
     tn_symbol both = tn_group(bench.g, TN_SYMS(call, expanded));
     tn_exec *e = tn_try(both, .given = {n, given}, .dtype = TN_F64);
