@@ -5,7 +5,9 @@
 //
 // With relu the forward keeps a bit for each element in the stash: was it positive? So the gradient
 // reads neither results nor another pass over dy.
-#include "onednn.h"
+//
+// Rows of channels whose number is no multiple of a vector go by loops (onednn_rows.c).
+#include "onednn_rows.h"
 
 enum { GLOBAL, BATCH };
 
@@ -20,6 +22,7 @@ typedef struct places {
 typedef struct norm {
     od_state base;
     places at;
+    od_rows rows; // in place of steps; channels 0: it has steps
     int64_t channels;
     double momentum;
     bool fix_gamma, always_global;
@@ -129,6 +132,31 @@ static void read_params(tn_sdk_kernel *k, places at)
     n->always_global = tn_call_bool(at.own, "use_global_stats", false);
 }
 
+// True: its data are rows, and that is all that the setup needs.
+static bool goes_by_rows(tn_sdk_kernel *k, const places *at, const tn_value_info *x,
+                         tn_kernel_info *info)
+{
+    norm *n = k->state;
+    const int64_t axis = tn_call_i64(at->own, "axis", 1);
+    if (!od_rows_init(&n->rows, x, axis < 0 ? axis + x->ndim : axis, info)) return false;
+    n->rows.eps = tn_call_f64(at->own, "eps", 1e-3);
+    n->rows.relu = at->relu;
+    if (at->relu && !is_backward(at->own))
+        info->stash_bytes = 2 * (uint64_t)n->channels * sizeof(float);
+    info->impl = "rows (no primitive)";
+    return true;
+}
+
+static const float *in_of(const tn_run_args *a, const places *at, int i)
+{
+    return a->in[at->in[i]].host;
+}
+
+static float *out_of(const tn_run_args *a, const places *at, int o)
+{
+    return at->out[o] < 0 ? NULL : a->out[at->out[o]].host;
+}
+
 // As output `out` of the call, or in scratch if nobody reads it.
 static tn_status bind_out(tn_sdk_kernel *k, tn_kernel_info *info, int arg,
                           const dnnl_memory_desc_t *md, int32_t out)
@@ -186,6 +214,7 @@ static tn_status add_forward(tn_sdk_kernel *k, const tn_call *call, const places
 static tn_status setup_forward(tn_sdk_kernel *k, places at, tn_kernel_info *info)
 {
     read_params(k, at);
+    if (goes_by_rows(k, &at, k->call->in[at.in[0]], info)) return TN_OK;
     const int before = od_enter(od_workers(k));
     tn_status s = add_forward(k, k->call, &at, NULL, info, GLOBAL);
     if (s == TN_OK) s = add_forward(k, k->call, &at, NULL, info, BATCH);
@@ -198,10 +227,28 @@ static tn_status forward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     return setup_forward(k, places_of(k->call), info);
 }
 
+static tn_status rows_run(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const norm *n = k->state;
+    const places *at = &n->at;
+    const bool batch = of_batch(n, a);
+    const od_rows_forward f = {.x = in_of(a, at, 0),
+                               .gamma = n->fix_gamma ? NULL : in_of(a, at, 1),
+                               .beta = in_of(a, at, 2),
+                               .mean = batch ? NULL : in_of(a, at, 3),
+                               .var = batch ? NULL : in_of(a, at, 4),
+                               .y = out_of(a, at, 0),
+                               .own_mean = out_of(a, at, 1),
+                               .own_var = out_of(a, at, 2)};
+    od_rows_run(k, a, &n->rows, &f);
+    return TN_OK;
+}
+
 static tn_status forward_run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const norm *n = k->state;
     const bool batch = of_batch(n, a);
+    if (n->rows.channels) return rows_run(k, a);
     const dnnl_status_t status = od_execute(k, a, batch);
     if (status != dnnl_success) return od_fail(k, status, "BatchNorm");
     for (int i = 0; i < 2 && !batch; i++)
@@ -280,6 +327,7 @@ static tn_status setup_backward(tn_sdk_kernel *k, places at, tn_kernel_info *inf
 {
     const dnnl_memory_desc_t x = data_of(at.own, k->call->in[at.in[1]], false);
     read_params(k, at);
+    if (goes_by_rows(k, &at, k->call->in[at.in[1]], info)) return TN_OK;
     const int before = od_enter(od_workers(k));
     tn_status s = add_backward(k, info, &x, GLOBAL);
     if (s == TN_OK) s = add_backward(k, info, &x, BATCH);
@@ -297,7 +345,17 @@ static tn_status backward_run(const tn_sdk_kernel *k, const tn_run_args *a)
     const norm *n = k->state;
     const places *at = &n->at;
     const bool batch = of_batch(n, a);
-    const dnnl_status_t status = od_execute(k, a, batch);
+    const od_rows_backward b = {.dy = in_of(a, at, 0),
+                                .x = in_of(a, at, 1),
+                                .gamma = n->fix_gamma ? NULL : in_of(a, at, 2),
+                                .mean = in_of(a, at, 3),
+                                .var = in_of(a, at, 4),
+                                .dx = out_of(a, at, 0),
+                                .dgamma = n->fix_gamma ? NULL : out_of(a, at, 1),
+                                .dbeta = out_of(a, at, 2),
+                                .batch = batch};
+    if (n->rows.channels) od_rows_back(k, a, &n->rows, &b);
+    const dnnl_status_t status = n->rows.channels ? dnnl_success : od_execute(k, a, batch);
     if (status != dnnl_success) return od_fail(k, status, "_backward_BatchNorm");
     if (n->fix_gamma && at->out[1] >= 0)
         memset(a->out[at->out[1]].host, 0, (size_t)n->channels * sizeof(float));

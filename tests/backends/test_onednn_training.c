@@ -166,6 +166,50 @@ static void batch_norms_take_their_relu(void)
     tn_exec_free(e);
 }
 
+static tn_symbol net_rows(void)
+{
+    const normed *n = norm_now;
+    tn_symbol x = tn_var("data");
+    if (n->one) x = layer("Convolution", "c", "kernel=(3,3); num_filter=27; no_bias=1", x);
+    x = layer("BatchNorm", "n", n->params, x);
+    x = layer("Activation", "r", "act_type=relu", x);
+    if (n->one) x = layer("Convolution", "d", "kernel=(3,3); num_filter=16", x);
+    return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=5", x));
+}
+
+// Channels that lie last, in a layout (one) or by themselves, and are no multiple of a vector: few
+// and many of them, lines that end early, several pieces, stored statistics.
+static void odd_channels_go_by_loops(void)
+{
+    static const normed nets[] = {
+        {"fix_gamma=0", {9, 20, 1, 1}, false},
+        {"fix_gamma=0; axis=-1", {3, 4, 5, 1}, false},
+        {"axis=-1", {3, 4, 5, 17}, false},
+        {"fix_gamma=0; axis=3; use_global_stats=1", {40, 23, 19, 3}, false},
+        {"fix_gamma=0; axis=-1; eps=0.01; momentum=0.5", {40, 23, 19, 7}, false},
+        {"fix_gamma=0; axis=-1", {2, 3, 1, 4099}, false},
+        {"fix_gamma=0", {4, 3, 9, 12}, true},
+        {NULL, {4, 3, 9, 12}, true},
+    };
+    if (!onednn_ready()) return;
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+        norm_now = &nets[i];
+        tn_exec *got = bind_net(net_rows, (tn_dims){4, nets[i].data}, "onednn,reference", true, 2);
+        tn_exec *wanted = bind_net(net_rows, (tn_dims){4, nets[i].data}, "reference", true, 0);
+        for (int k = 0; got && wanted && k < 3; k++) {
+            step(got, k < 2);
+            step(wanted, k < 2);
+            if (k == 2) CU_ASSERT(tn_backward(got, TN_NO_HEADS) == TN_OK);
+            if (k == 2) CU_ASSERT(tn_backward(wanted, TN_NO_HEADS) == TN_OK);
+            if (!all_near(got, wanted, 1e-4)) TN_CHECK_STR(nets[i].params, "near the reference");
+        }
+        const size_t rows = got ? rows_of(got, (count){.impl = "rows (no primitive)"}) : 2;
+        if (rows != 2) TN_CHECK_STR(tn_exec_report_text(got), "rows, forward and backward");
+        tn_exec_free(got);
+        tn_exec_free(wanted);
+    }
+}
+
 // Only gamma's gradient is wanted: nobody reads those of data and beta.
 static void gradients_that_nobody_reads_need_no_room(void)
 {
@@ -436,6 +480,7 @@ TN_TEST_MAIN({"residual networks take few rows", residual_networks_take_few_rows
              {"layers take their activation", layers_take_their_activation},
              {"long functions are computed apart", long_functions_are_computed_apart},
              {"batch norms take their relu", batch_norms_take_their_relu},
+             {"odd channels go by loops", odd_channels_go_by_loops},
              {"gradients that nobody reads need no room", gradients_that_nobody_reads_need_no_room},
              {"few channels go by columns", few_channels_go_by_columns},
              {"gray pictures go by taps", gray_pictures_go_by_taps},
