@@ -93,7 +93,7 @@ static const void *extension(void *plugin, const char *id)
 
 typedef struct ocl_options {
     const char *cache, *flags;
-    int32_t gemm;
+    int32_t gemm, ways;
 } ocl_options;
 
 static const tn_backend_api backend = {
@@ -134,17 +134,20 @@ static const tn_plugin plugin = {
     .init = init,
     .shutdown = shutdown,
     .backends = (const tn_backend_api *const[]){&backend, NULL},
-    .options = TN_PARAMS(TN_PARAM(ocl_options, cache, TN_P_STR, .def = "",
-                                  .doc = "folder of built programs; empty: "
-                                         "tenon/opencl in the user's cache "
-                                         "folder; off: none"),
-                         TN_PARAM(ocl_options, flags, TN_P_STR, .def = "",
-                                  .doc = "more options for the compiler: -cl-fast-relaxed-math"),
-                         TN_PARAM(ocl_options, gemm, TN_P_ENUM, .def = "auto",
-                                  .choices = "auto|register|local",
-                                  .doc = "matrix products: register (vectors in "
-                                         "registers, for CPUs), local "
-                                         "(tiles in local memory, for GPUs), or "
-                                         "auto: by the device")),
+    .options = TN_PARAMS(
+        TN_PARAM(ocl_options, cache, TN_P_STR, .def = "",
+                 .doc = "folder of built programs; empty: "
+                        "tenon/opencl in the user's cache "
+                        "folder; off: none"),
+        TN_PARAM(ocl_options, flags, TN_P_STR, .def = "",
+                 .doc = "more options for the compiler: -cl-fast-relaxed-math"),
+        TN_PARAM(ocl_options, gemm, TN_P_ENUM, .def = "auto", .choices = "auto|register|local",
+                 .doc = "matrix products: register (vectors in "
+                        "registers, for CPUs), local "
+                        "(tiles in local memory, for GPUs), or "
+                        "auto: by the device"),
+        TN_PARAM(ocl_options, ways, TN_P_ENUM, .def = "auto", .choices = "auto|cpu|gpu",
+                 .doc = "whether kernels go the ways that are fast on "
+                        "CPUs or on GPUs; auto: by the device")),
 };
 TN_PLUGIN_ENTRY(plugin)

@@ -43,7 +43,7 @@ struct tn_device {
     uint32_t units;  // compute units
     size_t group;    // work items of a group, at most
     bool fp64;       // has double
-    bool cpu;        // kernels without local memory are the fast ones
+    bool cpu;        // kernels go the ways of CPUs
     uint32_t n_open; // under the plugin's lock, as all below
     cl_context context;
     tn_queue own;             // for what comes without a queue, …

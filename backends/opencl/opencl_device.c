@@ -121,11 +121,14 @@ static void describe(tn_device *d)
     snprintf(d->driver + strlen(d->driver), sizeof d->driver - strlen(d->driver), ", %s", version);
     clGetDeviceInfo(d->id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
     clGetDeviceInfo(d->id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group, NULL);
-    d->cpu = (type & CL_DEVICE_TYPE_CPU) != 0;
     snprintf(d->kind, sizeof d->kind, "%s",
-             d->cpu                      ? "cpu"
+             type & CL_DEVICE_TYPE_CPU   ? "cpu"
              : type & CL_DEVICE_TYPE_GPU ? "gpu"
                                          : "accelerator");
+    const tn_host_api *host = d->plugin->host;
+    const char *ways = host->option(host->host, "ways");
+    const bool given = ways && strcmp(ways, "auto") != 0;
+    d->cpu = strcmp(given ? ways : d->kind, "cpu") == 0;
     d->group = group ? group : 1;
     d->memory = number_of(d->id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
     d->max_alloc = number_of(d->id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof(cl_ulong));

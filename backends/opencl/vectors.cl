@@ -1,5 +1,6 @@
-// backends/opencl/vectors.cl: sums in registers, 8 rows by two vectors: what
-// products and direct convolutions of CPUs are made of.
+// backends/opencl/vectors.cl: sums in registers, 8 rows by two vectors, and
+// blocks of 8 by 8 that are turned: what products and direct convolutions of
+// CPUs are made of.
 #ifdef A_IS_F64
 #define V double8
 #define VN 8
