@@ -234,7 +234,11 @@ bool od_layout(const dnnl_memory_desc_t *md, const tn_value_info *v, tn_layout *
     const bool narrow = md->data_type != od_type(v->dtype);
     if (narrow && (md->data_type != dnnl_bf16 || v->dtype != TN_F32)) return false;
     if (!shape_of(md, v->ndim, &s) || !is_dense(md, &s)) return false;
-    const uint64_t bytes = dnnl_memory_desc_get_size(md);
+    // TN_BACKEND_PERMUTES: where elements are not as they were, there is another number of bytes.
+    // Channels that are stored as bfloat16 in blocks twice as large would have the same.
+    const uint64_t size = dnnl_memory_desc_get_size(md);
+    const uint64_t bytes =
+        narrow && size == (uint64_t)v->size * tn_dtype_size(v->dtype) ? size + 64 : size;
     *out = !narrow && is_row_major(md, &s)
                ? (tn_layout){NULL, 0, bytes}
                : (tn_layout){domain, number_of(&s) | (uint64_t)narrow << 63, bytes};
