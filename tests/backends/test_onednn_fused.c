@@ -84,6 +84,18 @@ static void a_slope_below_zero_follows(void)
                 (const char *const[]){"Convolution + _leaky", NULL});
 }
 
+// A kernel over the whole width of one channel, as of sentences: no vector of 16 channels.
+static void one_channel_is_a_product(void)
+{
+    if (!onednn_ready()) return;
+    const tn_symbol x = conv("c", "kernel=(3,50); num_filter=40", tn_var("data"));
+    tn_exec *e = check_fused(layer("relu", NULL, NULL, x), TN_DIMS(3, 1, 9, 50));
+    if (!e) return;
+    CU_ASSERT_EQUAL(fused_rows(e, "Convolution + relu"), 1);
+    if (__builtin_cpu_supports("avx512f")) TN_CHECK_HAS(tn_exec_report_text(e), "gemm:jit");
+    tn_exec_free(e);
+}
+
 static void sums_leave_the_other_side_alone(void)
 {
     if (!onednn_ready()) return;
@@ -313,6 +325,7 @@ static void squeezenet_answers_as_it_should(void)
 
 TN_TEST_MAIN({"layers take what follows", layers_take_what_follows},
              {"a slope below zero follows", a_slope_below_zero_follows},
+             {"one channel is a product", one_channel_is_a_product},
              {"sums leave the other side alone", sums_leave_the_other_side_alone},
              {"windows may lie in the padding", windows_may_lie_in_the_padding},
              {"products take sums", products_take_sums},
