@@ -99,12 +99,18 @@ typedef struct od_step {
 } od_step;
 
 // What the state of every kernel begins with.
+// What a loop adds to output 0 when all steps are done: input 2, to each row. rows 0: nothing.
+typedef struct od_bias {
+    int64_t rows, channels;
+} od_bias;
+
 typedef struct od_state {
     dnnl_stream_t stream;
     od_step *steps;
     uint32_t n_steps, room;
     uint32_t workers;                   // od_threads() of the call
     struct od_winograd_state *winograd; // in place of steps; NULL: it has steps
+    od_bias bias;
     char impl[64];
 } od_state;
 
@@ -205,6 +211,9 @@ typedef struct od_leader {
 
 extern const od_leader onednn_conv_leader, onednn_dense_leader, onednn_norm_leader,
     onednn_point_leader, onednn_binary_leader;
+
+// onednn_bias.c
+void od_add_bias(const tn_sdk_kernel *k, const tn_run_args *a, const od_bias *bias);
 
 // onednn_point.c: is the call a gradient of a convolution that a matrix product computes, in the
 // layouts that its values have or, before they have any, in those that it would wish?

@@ -267,8 +267,8 @@ static tn_status conv_layouts(const tn_call *c, const od_tail *tail, tn_layout *
     return TN_OK;
 }
 
-// A Deconvolution with a bias adds it in a second step: (1, channels, 1…) over what is there.
-static tn_status add_bias(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_memory_desc_t *y)
+// The bias of a Deconvolution, (1, channels, 1…), as a step of its own over what is there.
+static tn_status bias_step(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_memory_desc_t *y)
 {
     dnnl_dims_t dims = {1, k->call->in[2]->dims[0], 1, 1, 1};
     const dnnl_memory_desc_t b = od_dense(y->ndims, dims, k->call->in[2]->dtype);
@@ -284,6 +284,17 @@ static tn_status add_bias(tn_sdk_kernel *k, tn_kernel_info *info, const dnnl_mem
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, y, OD_OUT, 0);
     if (pd) dnnl_primitive_desc_destroy(pd);
     return s;
+}
+
+// By a loop where it is float32 with channels last.
+static tn_status add_bias(tn_sdk_kernel *k, const tn_call *c, tn_kernel_info *info,
+                          const dnnl_memory_desc_t *y)
+{
+    od_state *s = k->state;
+    const dnnl_memory_desc_t last = od_last(c->out[0]);
+    if (y->data_type != dnnl_f32 || !dnnl_memory_desc_equal(y, &last)) return bias_step(k, info, y);
+    s->bias = (od_bias){.rows = c->out[0]->size / last.dims[1], .channels = last.dims[1]};
+    return TN_OK;
 }
 
 static tn_status conv_add(tn_sdk_kernel *k, const tn_call *call, const od_tail *tail,
@@ -305,7 +316,7 @@ static tn_status conv_add(tn_sdk_kernel *k, const tn_call *call, const od_tail *
         s = od_bind(k, i == B ? DNNL_ARG_BIAS : arg[i], &c.md[i], p.v[i].out ? OD_OUT : OD_IN,
                     p.v[i].index);
     const bool bias = od_input(call, 2) && p.n == 3;
-    if (s == TN_OK && bias) s = add_bias(k, info, &c.md[X]);
+    if (s == TN_OK && bias) s = add_bias(k, call, info, &c.md[X]);
     od_choice_free(&c);
     return s;
 }

@@ -171,5 +171,6 @@ tn_status od_run(const tn_sdk_kernel *k, const tn_run_args *a)
         const dnnl_status_t status = od_execute(k, a, i);
         if (status != dnnl_success) return od_fail(k, status, k->call->op->name);
     }
+    if (s->bias.rows) od_add_bias(k, a, &s->bias);
     return TN_OK;
 }
