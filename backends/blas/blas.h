@@ -104,7 +104,8 @@ tn_status blas_reduced_axes(const tn_sdk_kernel *k, const tn_value_info *x, bool
 
 // ------------------------------------------------------------------ numbers (blas_convert.c)
 
-// n elements from number `at` on, as float (of the float dtypes), double (of any dtype) or int64
+// n elements from number `at` on, as float (of the float dtypes, and of whole numbers of up to 32
+// bits), double (of any dtype) or int64
 // (of any dtype; floats are cut off and saturate).
 void blas_load_f32(tn_dtype dtype, const void *p, int64_t at, int64_t n, float *out);
 void blas_load_f64(tn_dtype dtype, const void *p, int64_t at, int64_t n, double *out);
@@ -175,6 +176,10 @@ void blas_walk_next(const blas_box *b, blas_walk *w);
 // Copies the elements that the box shows of src, one after the other, to dst.
 void blas_gather(const tn_sdk_kernel *k, const tn_run_args *a, const blas_box *box, const void *src,
                  void *dst);
+// Copies size[0] rows of size[1] elements of `bytes` bytes each; steps from row to row, in
+// elements.
+void blas_copy_rows(void *dst, int64_t to_step, const void *src, int64_t from_step,
+                    const int64_t size[2], size_t bytes);
 // A kernel whose state is a collapsed box: output 0 is what the box shows of input 0.
 tn_status blas_gather_run(const tn_sdk_kernel *k, const tn_run_args *a);
 

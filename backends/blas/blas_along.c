@@ -204,6 +204,62 @@ static void step_int(int64_t *sum, int64_t *v, int64_t n, bool exclusive)
     }
 }
 
+// Rows first … of v, each of `inner` elements, go on with the sums; the first of a line begins
+// anew.
+#define SCAN_ROWS(name, type, step)                                                         \
+    static void name(const scan *s, int64_t first, int64_t rows, type *v, type *sum)        \
+    {                                                                                       \
+        const int64_t n = s->line.n, inner = s->line.inner, start = s->reverse ? n - 1 : 0; \
+        for (int64_t i = 0; i < rows; i++) {                                                \
+            const int64_t row = s->reverse ? rows - 1 - i : i;                              \
+            if ((first + row) % n == start) memset(sum, 0, (size_t)inner * sizeof *sum);    \
+            if (inner > 1) {                                                                \
+                step(sum, v + row * inner, inner, s->exclusive);                            \
+                continue;                                                                   \
+            }                                                                               \
+            /* one column: on to the end of its line, or of what is here */                 \
+            const int64_t at = (first + row) % n, end = s->reverse ? at + 1 : n - at;       \
+            const int64_t some = end < rows - i ? end : rows - i;                           \
+            type one = sum[0];                                                              \
+            for (int64_t k = 0; k < some; k++) {                                            \
+                type *x = v + (s->reverse ? row - k : row + k);                             \
+                step(&one, x, 1, s->exclusive);                                             \
+            }                                                                               \
+            sum[0] = one;                                                                   \
+            i += some - 1;                                                                  \
+        }                                                                                   \
+    }
+SCAN_ROWS(scan_rows_real, double, step_real)
+SCAN_ROWS(scan_rows_int, int64_t, step_int)
+
+// Items are lines, of rows so short that several of them are converted together.
+static void scan_short_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *run = ctx;
+    const scan *s = run->k->state;
+    const tn_dtype from = run->k->call->in[0]->dtype, to = run->k->call->out[0]->dtype;
+    const void *x = blas_in(run->a, 0);
+    void *y = blas_out(run->a, 0);
+    const int64_t inner = s->line.inner, some = CHUNK / inner;
+    const int64_t all = (end - begin) * s->line.n;
+    double real[CHUNK], sum[CHUNK];
+    int64_t whole[CHUNK], whole_sum[CHUNK];
+    (void)worker;
+    for (int64_t done = 0; done < all; done += some) {
+        const int64_t rows = all - done < some ? all - done : some;
+        const int64_t first = begin * s->line.n + (s->reverse ? all - done - rows : done);
+        if (blas_is_float(to)) {
+            blas_load_f64(from, x, first * inner, rows * inner, real);
+            scan_rows_real(s, first, rows, real, sum);
+            blas_store_f64(to, y, first * inner, rows * inner, real);
+        } else {
+            blas_load_i64(from, x, first * inner, rows * inner, whole);
+            scan_rows_int(s, first, rows, whole, whole_sum);
+            blas_store_i64(to, y, first * inner, rows * inner, whole);
+        }
+    }
+}
+
 // Items are what stands before the axis; columns are worked on CHUNK at a time.
 static void scan_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
@@ -244,7 +300,9 @@ static tn_status cumsum(const tn_sdk_kernel *k, const tn_run_args *a)
     const tn_line l = ((const scan *)k->state)->line;
     const int64_t pieces = (l.inner + CHUNK - 1) / CHUNK;
     blas_run r = {k, a};
-    if (k->call->out[0]->size)
+    if (k->call->out[0]->size && l.inner <= CHUNK / 4)
+        blas_items(k, a, l.outer, l.n * l.inner, BLAS_COSTLY, scan_short_range, &r);
+    else if (k->call->out[0]->size)
         blas_items(k, a, l.outer * pieces, l.n * (l.inner < CHUNK ? l.inner : CHUNK), BLAS_COSTLY,
                    scan_range, &r);
     return TN_OK;

@@ -194,6 +194,51 @@ static void gather_short(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     }
 }
 
+#define EACH_ROW(n_)                                        \
+    for (int64_t i = 0; i < size[0]; i++) {                 \
+        for (int64_t j = 0; j < (n_); j++) to[j] = from[j]; \
+        to += to_step;                                      \
+        from += from_step;                                  \
+    }
+#define COPY_ROWS(bits)                                                                          \
+    static void copy_rows_##bits(void *dst, int64_t to_step, const void *src, int64_t from_step, \
+                                 const int64_t size[2])                                          \
+    {                                                                                            \
+        uint##bits##_t *to = dst;                                                                \
+        const uint##bits##_t *from = src;                                                        \
+        switch (size[1]) {                                                                       \
+        case 1: EACH_ROW(1) break;                                                               \
+        case 2: EACH_ROW(2) break;                                                               \
+        case 3: EACH_ROW(3) break;                                                               \
+        case 4: EACH_ROW(4) break;                                                               \
+        default: EACH_ROW(size[1]) break;                                                        \
+        }                                                                                        \
+    }
+COPY_ROWS(8)
+COPY_ROWS(16)
+COPY_ROWS(32)
+COPY_ROWS(64)
+
+void blas_copy_rows(void *dst, int64_t to_step, const void *src, int64_t from_step,
+                    const int64_t size[2], size_t bytes)
+{
+    char *to = dst;
+    const char *from = src;
+    const size_t row = (size_t)size[1] * bytes;
+    if (row == 0) return;
+    if (size[1] >= SHORT) {
+        for (int64_t i = 0; i < size[0]; i++)
+            memcpy(to + (size_t)(i * to_step) * bytes, from + (size_t)(i * from_step) * bytes, row);
+        return;
+    }
+    switch (bytes) {
+    case 1: copy_rows_8(dst, to_step, src, from_step, size); break;
+    case 2: copy_rows_16(dst, to_step, src, from_step, size); break;
+    case 4: copy_rows_32(dst, to_step, src, from_step, size); break;
+    default: copy_rows_64(dst, to_step, src, from_step, size); break;
+    }
+}
+
 // ------------------------------------------------------------------ tiles
 
 enum { TILE = 32 }; // two tiles of 8-byte elements fill half of a first-level cache

@@ -21,6 +21,10 @@
 LOAD(f32_to_f32, float, float, SAME)
 LOAD(f16_to_f32, float, uint16_t, F16_TO)
 LOAD(bf16_to_f32, float, uint16_t, BF16_TO)
+LOAD(u8_to_f32, float, uint8_t, SAME)
+LOAD(i8_to_f32, float, int8_t, SAME)
+LOAD(i32_to_f32, float, int32_t, SAME)
+LOAD(bool_to_f32, float, uint8_t, IS_SET)
 LOAD(f32_to_f64, double, float, SAME)
 LOAD(f64_to_f64, double, double, SAME)
 LOAD(f16_to_f64, double, uint16_t, F16_TO)
@@ -45,6 +49,10 @@ void blas_load_f32(tn_dtype dtype, const void *p, int64_t at, int64_t n, float *
     switch (dtype) {
     case TN_F16: f16_to_f32(p, at, n, out); break;
     case TN_BF16: bf16_to_f32(p, at, n, out); break;
+    case TN_U8: u8_to_f32(p, at, n, out); break;
+    case TN_I8: i8_to_f32(p, at, n, out); break;
+    case TN_I32: i32_to_f32(p, at, n, out); break;
+    case TN_BOOL: bool_to_f32(p, at, n, out); break;
     default: f32_to_f32(p, at, n, out); break;
     }
 }

@@ -97,21 +97,24 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(expm1, p + 1.0f)
 
 // X(op, y of a and b)
-#define BINARY(X_)                           \
-    X_(elemwise_add, a + b)                  \
-    X_(_sub, a - b)                          \
-    X_(_mul, a *b)                           \
-    X_(_div, a / b)                          \
-    X_(_maximum, a >= b ? a : b)             \
-    X_(_minimum, a <= b ? a : b)             \
-    X_(_power, blas_powf(a, b))              \
-    X_(_hypot, blas_hypotf(a, b))            \
-    X_(_equal, a == b ? 1.0f : 0.0f)         \
-    X_(_not_equal, a != b ? 1.0f : 0.0f)     \
-    X_(_greater, a > b ? 1.0f : 0.0f)        \
-    X_(_greater_equal, a >= b ? 1.0f : 0.0f) \
-    X_(_lesser, a < b ? 1.0f : 0.0f)         \
-    X_(_lesser_equal, a <= b ? 1.0f : 0.0f)
+#define BINARY(X_)                                            \
+    X_(elemwise_add, a + b)                                   \
+    X_(_sub, a - b)                                           \
+    X_(_mul, a *b)                                            \
+    X_(_div, a / b)                                           \
+    X_(_maximum, a >= b ? a : b)                              \
+    X_(_minimum, a <= b ? a : b)                              \
+    X_(_power, blas_powf(a, b))                               \
+    X_(_hypot, blas_hypotf(a, b))                             \
+    X_(_equal, a == b ? 1.0f : 0.0f)                          \
+    X_(_not_equal, a != b ? 1.0f : 0.0f)                      \
+    X_(_greater, a > b ? 1.0f : 0.0f)                         \
+    X_(_greater_equal, a >= b ? 1.0f : 0.0f)                  \
+    X_(_lesser, a < b ? 1.0f : 0.0f)                          \
+    X_(_lesser_equal, a <= b ? 1.0f : 0.0f)                   \
+    X_(_logical_and, (a != 0.0f) & (b != 0.0f) ? 1.0f : 0.0f) \
+    X_(_logical_or, (a != 0.0f) | (b != 0.0f) ? 1.0f : 0.0f)  \
+    X_(_logical_xor, (a != 0.0f) != (b != 0.0f) ? 1.0f : 0.0f)
 
 #define FORWARD_LOOP(op, text)              \
     BLAS_INLINE float forward_##op(float x) \
@@ -141,6 +144,45 @@ LOOP(derivative_rsqrt_v, , u[i] * (-0.5f * w[i] / v[i]))
     LOOP(op##_sv, const float one = u[0];, binary_##op(one, v[i]))
 BINARY(BINARY_LOOPS)
 
+// a - trunc(a / b) b with the sign of b, 0 for b = 0. In double the product is exact for quotients
+// below 2^29; theirs may have come out one too large, which the sign of what is left shows. Others,
+// and infinities, go by fmod, a piece at a time.
+BLAS_INLINE double remainder_near(double x, double y)
+{
+    const double q = trunc(x / y), left = q == 0 ? x : x - q * y;
+    const double over = left * x < 0 ? copysign(fabs(y), x) : 0, r = left + over;
+    const double turned = r * y < 0 ? r + y : r;
+    return y == 0 ? 0 : turned;
+}
+
+static float remainder_far(float a, float b)
+{
+    if (b == 0.0f) return 0.0f;
+    const double r = fmod((double)a, (double)b);
+    return (float)(r != 0 && (r < 0) != (b < 0.0f) ? r + (double)b : r);
+}
+
+#define REMAINDER(name, a, b)                                                              \
+    BLAS_CLONES static void name(int64_t n, const void *const in[3], void *out)            \
+    {                                                                                      \
+        const float *u = in[0], *v = in[1];                                                \
+        float *to = out;                                                                   \
+        int far = 0;                                                                       \
+        BLAS_PRAGMA(omp simd reduction(| : far))                                           \
+        for (int64_t i = 0; i < n; i++)                                                    \
+            far |= !(fabs((double)(a)) < 536870912.0 * fabs((double)(b))) & ((b) != 0.0f); \
+        if (!far) {                                                                        \
+            BLAS_SIMD                                                                      \
+            for (int64_t i = 0; i < n; i++)                                                \
+                to[i] = (float)remainder_near((double)(a), (double)(b));                   \
+        } else {                                                                           \
+            for (int64_t i = 0; i < n; i++) to[i] = remainder_far(a, b);                   \
+        }                                                                                  \
+    }
+REMAINDER(remainder_vv, u[i], v[i])
+REMAINDER(remainder_vs, u[i], v[0])
+REMAINDER(remainder_sv, u[0], v[i])
+
 static const struct {
     const char *name;
     blas_loops loops;
@@ -150,6 +192,7 @@ static const struct {
 #define BINARY_ENTRY(op, text) {#op, {{op##_vv, op##_vs, op##_sv}}},
     FORWARD(FORWARD_ENTRY) BACKWARD(BACKWARD_ENTRY)
         BINARY(BINARY_ENTRY){"_backward_rsqrt", {{derivative_rsqrt_v}}},
+    {"_mod", {{remainder_vv, remainder_vs, remainder_sv}}},
     {"sin", {{forward_sin_v}}},
     {"cos", {{forward_cos_v}}},
     {"tan", {{forward_tan_v}}}};

@@ -175,6 +175,28 @@ static void cast_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     }
 }
 
+// To and from float32 in one loop, where a float32 holds what there is, or rounds it as a double
+// would: the other side is a float of 16 bits, or a whole number of up to 32 that is read.
+static void cast_float_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *r = ctx;
+    const tn_dtype from = r->k->call->in[0]->dtype, to = r->k->call->out[0]->dtype;
+    (void)worker;
+    if (to == TN_F32)
+        blas_load_f32(from, r->a->in[0].host, begin, end - begin,
+                      (float *)r->a->out[0].host + begin);
+    else
+        blas_store_f32(to, r->a->out[0].host, begin, end - begin,
+                       (const float *)r->a->in[0].host + begin);
+}
+
+static bool by_float(tn_dtype from, tn_dtype to)
+{
+    const uint32_t half = TN_BIT(TN_F16) | TN_BIT(TN_BF16);
+    const uint32_t read = half | TN_BIT(TN_U8) | TN_BIT(TN_I8) | TN_BIT(TN_I32) | TN_BIT(TN_BOOL);
+    return (to == TN_F32 && (read & TN_BIT(from))) || (from == TN_F32 && (half & TN_BIT(to)));
+}
+
 static tn_status cast(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const tn_value_info *x = k->call->in[0], *y = k->call->out[0];
@@ -182,7 +204,8 @@ static tn_status cast(const tn_sdk_kernel *k, const tn_run_args *a)
     if (x->dtype == y->dtype)
         blas_copy(blas_out(a, 0), blas_in(a, 0), y->bytes);
     else
-        blas_elements(k, a, y->size, BLAS_CHEAP, cast_range, &r);
+        blas_elements(k, a, y->size, BLAS_CHEAP,
+                      by_float(x->dtype, y->dtype) ? cast_float_range : cast_range, &r);
     return TN_OK;
 }
 

@@ -84,19 +84,37 @@ static tn_status slice_channel_backward_setup(tn_sdk_kernel *k, tn_kernel_info *
     return joint_setup(k, k->call->out[0], "axis");
 }
 
+// Part i of the joint: its elements in a row of the whole.
+static int64_t share_of(const tn_value_info *part, int64_t outer)
+{
+    return part->size / outer;
+}
+
+// Rows that are worked on together, part by part: few enough to stay in the cache.
+static int64_t some_rows(int64_t whole)
+{
+    enum { SOME = 4096, MOST = 256 }; // elements, rows
+    const int64_t rows = whole < SOME ? SOME / whole : 1;
+    return rows < MOST ? rows : MOST;
+}
+
 static void join_rows(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_run *r = ctx;
     const int64_t outer = ((const joint *)r->k->state)->outer;
     const tn_call *c = r->k->call;
-    char *whole = (char *)r->a->out[0].host + (size_t)begin * (c->out[0]->bytes / (size_t)outer);
+    const size_t size = tn_dtype_size(c->out[0]->dtype);
+    const int64_t whole = share_of(c->out[0], outer), most = some_rows(whole);
     (void)worker;
-    for (int64_t o = begin; o < end; o++) {
+    for (int64_t o = begin; o < end; o += most) {
+        char *to = (char *)r->a->out[0].host + (size_t)(o * whole) * size;
         for (uint32_t i = 0; i < c->n_in; i++) {
-            const size_t bytes = c->in[i]->bytes / (size_t)outer;
-            if (bytes == 0) continue;
-            memcpy(whole, (const char *)r->a->in[i].host + (size_t)o * bytes, bytes);
-            whole += bytes;
+            const int64_t share = share_of(c->in[i], outer);
+            const int64_t rows[2] = {end - o < most ? end - o : most, share};
+            if (share == 0) continue;
+            blas_copy_rows(to, whole, (const char *)r->a->in[i].host + (size_t)(o * share) * size,
+                           share, rows, size);
+            to += (size_t)share * size;
         }
     }
 }
@@ -106,15 +124,18 @@ static void cut_rows(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     const blas_run *r = ctx;
     const int64_t outer = ((const joint *)r->k->state)->outer;
     const tn_call *c = r->k->call;
-    const char *whole =
-        (const char *)r->a->in[0].host + (size_t)begin * (c->in[0]->bytes / (size_t)outer);
+    const size_t size = tn_dtype_size(c->in[0]->dtype);
+    const int64_t whole = share_of(c->in[0], outer), most = some_rows(whole);
     (void)worker;
-    for (int64_t o = begin; o < end; o++) {
+    for (int64_t o = begin; o < end; o += most) {
+        const char *from = (const char *)r->a->in[0].host + (size_t)(o * whole) * size;
         for (uint32_t i = 0; i < c->n_out; i++) {
-            const size_t bytes = c->out[i]->bytes / (size_t)outer;
-            if (bytes == 0) continue;
-            memcpy((char *)r->a->out[i].host + (size_t)o * bytes, whole, bytes);
-            whole += bytes;
+            const int64_t share = share_of(c->out[i], outer);
+            const int64_t rows[2] = {end - o < most ? end - o : most, share};
+            if (share == 0) continue;
+            blas_copy_rows((char *)r->a->out[i].host + (size_t)(o * share) * size, share, from,
+                           whole, rows, size);
+            from += (size_t)share * size;
         }
     }
 }

@@ -8,7 +8,8 @@
 
 enum {
     BLAS_COLUMNS = 64,
-    SHORT = 16 // elements: a vector of float
+    SHORT = 16, // elements: a vector of float
+    LANES = 32
 };
 
 typedef struct softmax_run {
@@ -235,13 +236,30 @@ static void N(columns)(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 
 // softmax:      dx = y (dy − Σ dy y) / t
 // log_softmax:  dx = (dy − exp(y) Σ dy) / t
+// Σ dy y, or Σ dy; in LANES sums side by side, because one alone waits for its own additions.
+BLAS_INLINE double N(line_sum)(const T *dy, const T *y, int64_t n)
+{
+    double acc[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        if (y) {
+            BLAS_SIMD
+            for (int64_t k = 0; k < LANES; k++) acc[k] += (double)dy[i + k] * (double)y[i + k];
+        } else {
+            BLAS_SIMD
+            for (int64_t k = 0; k < LANES; k++) acc[k] += (double)dy[i + k];
+        }
+    }
+    BLAS_SIMD_SUM(sum)
+    for (int64_t k = 0; k < LANES; k++) sum += acc[k];
+    for (; i < n; i++) sum += (double)dy[i] * (y ? (double)y[i] : 1);
+    return sum;
+}
+
 BLAS_CLONES static void N(backward_line)(const T *dy, const T *y, T *dx, int64_t n, T scale,
                                          bool logarithm)
 {
-    double sum = 0;
-    BLAS_SIMD_SUM(sum)
-    for (int64_t i = 0; i < n; i++) sum += (double)dy[i] * (logarithm ? 1 : (double)y[i]);
-    const T total = (T)sum;
+    const T total = (T)N(line_sum)(dy, logarithm ? NULL : y, n);
     if (logarithm) {
         BLAS_SIMD
         for (int64_t i = 0; i < n; i++) dx[i] = (dy[i] - EXP(y[i]) * total) * scale;

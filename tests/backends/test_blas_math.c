@@ -98,11 +98,19 @@ static void check_pairs(const char *op, double (*exact)(double, double), double 
     tn_exec_free(e);
 }
 
+// The remainder with the sign of b.
+static double modulo(double a, double b)
+{
+    const double r = b == 0 ? 0 : fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
 static void functions_of_two(void)
 {
     if (!ready()) return;
     check_pairs("_power", pow, 0.51);
     check_pairs("_hypot", hypot, 0.51);
+    check_pairs("_mod", modulo, 0.51);
 }
 
 static void the_ends_are_exact(void)
