@@ -97,23 +97,23 @@ BLAS_INLINE float round_down(float x) // half to the lower
     X_(expm1, p + 1.0f)
 
 // X(op, y of a and b)
-#define BINARY(X_)                                            \
-    X_(elemwise_add, a + b)                                   \
-    X_(_sub, a - b)                                           \
-    X_(_mul, a *b)                                            \
-    X_(_div, a / b)                                           \
-    X_(_maximum, a >= b ? a : b)                              \
-    X_(_minimum, a <= b ? a : b)                              \
-    X_(_power, blas_powf(a, b))                               \
-    X_(_hypot, blas_hypotf(a, b))                             \
-    X_(_equal, a == b ? 1.0f : 0.0f)                          \
-    X_(_not_equal, a != b ? 1.0f : 0.0f)                      \
-    X_(_greater, a > b ? 1.0f : 0.0f)                         \
-    X_(_greater_equal, a >= b ? 1.0f : 0.0f)                  \
-    X_(_lesser, a < b ? 1.0f : 0.0f)                          \
-    X_(_lesser_equal, a <= b ? 1.0f : 0.0f)                   \
-    X_(_logical_and, (a != 0.0f) & (b != 0.0f) ? 1.0f : 0.0f) \
-    X_(_logical_or, (a != 0.0f) | (b != 0.0f) ? 1.0f : 0.0f)  \
+#define BINARY(X_)                                              \
+    X_(elemwise_add, a + b)                                     \
+    X_(_sub, a - b)                                             \
+    X_(_mul, a *b)                                              \
+    X_(_div, a / b)                                             \
+    X_(_maximum, a >= b ? a : b)                                \
+    X_(_minimum, a <= b ? a : b)                                \
+    X_(_power, blas_powf(a, b))                                 \
+    X_(_hypot, blas_hypotf(a, b))                               \
+    X_(_equal, a == b ? 1.0f : 0.0f)                            \
+    X_(_not_equal, a != b ? 1.0f : 0.0f)                        \
+    X_(_greater, a > b ? 1.0f : 0.0f)                           \
+    X_(_greater_equal, a >= b ? 1.0f : 0.0f)                    \
+    X_(_lesser, a < b ? 1.0f : 0.0f)                            \
+    X_(_lesser_equal, a <= b ? 1.0f : 0.0f)                     \
+    X_(_logical_and, ((a != 0.0f) & (b != 0.0f)) ? 1.0f : 0.0f) \
+    X_(_logical_or, ((a != 0.0f) | (b != 0.0f)) ? 1.0f : 0.0f)  \
     X_(_logical_xor, (a != 0.0f) != (b != 0.0f) ? 1.0f : 0.0f)
 
 #define FORWARD_LOOP(op, text)              \

@@ -260,6 +260,44 @@ static void check_nan(const char *op, int64_t n, int64_t axis)
     tn_exec_free(e);
 }
 
+// Long lines are sorted by digits: equal numbers, both zeros, infinities and NaN among them.
+static void long_lines_are_sorted_as_short_ones(void)
+{
+    static const tn_dtype dtypes[] = {TN_F32, TN_F16, TN_I32, TN_U8, TN_F64};
+    static const float special[] = {-0.0f, 0.0f, INFINITY, -INFINITY, NAN, -1, 1, 3e38f};
+    enum { N_SORTED = 1000 };
+    if (!ready()) return;
+    for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+        for (int ascend = 0; ascend < 2; ascend++) {
+            tn_exec *e[2];
+            for (int b = 0; b < 2; b++) {
+                tn_fresh();
+                const tn_symbol x = tn_variable(bench.g, "x", .dtype = dtypes[d]);
+                const tn_symbol y = tn_op("_argsort", ascend ? "axis=1" : "axis=1; is_ascend=0", x);
+                e[b] = tn_simple_bind(bench.g, y, .backends = b ? "reference" : "blas",
+                                      .shapes = TN_SHAPES({"x", TN_DIMS(2, N_SORTED)}));
+                TN_CHECK_EXEC(e[b]);
+                if (!e[b]) return;
+                double v[2 * N_SORTED];
+                for (int i = 0; i < 2 * N_SORTED; i++) {
+                    const bool odd = i % 9 == 4 && dtypes[d] <= TN_F16; // of the floats here
+                    v[i] = odd ? (double)special[i / 9 % 8] : (i * 7919 + i / 7) % 211 - 100;
+                }
+                tn_tensor *data = tn_tensor_from(bench.env, TN_F64, TN_DIMS(2, N_SORTED), v);
+                tn_exec_set(e[b], "x", data);
+                tn_tensor_release(data);
+                tn_forward(e[b], false);
+                TN_CHECK_EXEC(e[b]);
+            }
+            const tn_tensor *y = tn_exec_output(e[0], 0);
+            CU_ASSERT(memcmp(tn_tensor_data(tn_exec_output(e[0], 0)),
+                             tn_tensor_data(tn_exec_output(e[1], 0)),
+                             (size_t)tn_tensor_bytes(y)) == 0);
+            for (int b = 0; b < 2; b++) tn_exec_free(e[b]);
+        }
+    }
+}
+
 static void a_nan_is_every_extreme(void)
 {
     static const char *const ops[] = {"max", "min", "argmax", "argmin"};
@@ -304,6 +342,8 @@ static void large_work_is_cut_in_fixed_parts(void)
         ROW("norm", NULL, "e,a"),
         ROW("sum", "axis=0", "500,3000"),
         ROW("argmax", "axis=0", "a,d"),
+        ROW("_argsort", "axis=1", "3,5000"),
+        ROW("_argsort", "axis=0; is_ascend=0", "700,3"),
         ROW("sum", "axis=(0,2)", "a,d,e"),
         ROW("_sum_like", NULL, "a,d d"),
         ROW("softmax", NULL, "e,a"),
@@ -324,6 +364,7 @@ TN_TEST_MAIN({"float32 agrees with the reference", float32_agrees_with_the_refer
              {"other dtypes agree with the reference", other_dtypes_agree_with_the_reference},
              {"empty tensors agree with the reference", empty_tensors_agree_with_the_reference},
              {"nothing is left to the reference", nothing_is_left_to_the_reference},
+             {"long lines are sorted as short ones", long_lines_are_sorted_as_short_ones},
              {"a NaN is every extreme", a_nan_is_every_extreme},
              {"any number of threads gives the same bits",
               any_number_of_threads_gives_the_same_bits},
