@@ -145,7 +145,7 @@ float tn_tanh(float x)
     p = p * z + 1.33314422036e-1f;
     p = p * z - 3.33332819422e-1f;
     const float close = p * z * x + x, far = 1.0f - 2.0f / (tn_exp(2.0f * fabs(x)) + 1.0f);
-    return fabs(x) < 0.625f ? close : copysign(far, x);
+    return copysign(fabs(x) < 0.625f ? close : far, x); // of -0, too
 }
 #define exp tn_exp
 #define expm1 tn_expm1

@@ -93,10 +93,15 @@ __kernel void spread(IN(dy), IN(x), IN(gamma), IN(mean), IN(var), IN(part), OUT(
     PUT(A, dx);
     const int plane = (int)get_global_id(0), c = plane % channels;
     const A r = 1 / sqrt(LD1(var, c) + eps), scale = (fix_gamma ? (A)1 : LD1(gamma, c)) * r;
-    const A m = LD1(mean, c), own = train && own_stats ? (A)1 / n : (A)0;
-    const A less = own * part[2 * c * parts], turn = own * part[2 * c * parts + 1] * r;
+    const A m = LD1(mean, c);
     const long at = (long)plane * inner;
     int i = 0;
+    if (!train || !own_stats) { // the sums do not count, even where they are infinite or NaN
+        for (; i + VN <= inner; i += VN) STORE(LOAD(dy + at + i) * scale, dx + at + i);
+        for (; i < inner; i++) dx[at + i] = dy[at + i] * scale;
+        return;
+    }
+    const A less = part[2 * c * parts] / n, turn = part[2 * c * parts + 1] / n * r;
     for (; i + VN <= inner; i += VN) {
         const V g = LOAD(dy + at + i), z = LOAD(x + at + i) - m;
         STORE((g - (less + z * turn)) * scale, dx + at + i);

@@ -158,6 +158,46 @@ static void batch_norms_go_by_planes(void)
     }
 }
 
+// A gradient that flows through given statistics does not depend on the sums over a channel: what
+// is infinite or NaN stays where it is.
+static tn_exec *not_finite(const char *backends, const char *params, bool train_)
+{
+    const tn_dims shape = TN_DIMS(3, 4, 5, 5);
+    tn_exec *e = bind_layer(backends, "BatchNorm", params, shape, TN_F32);
+    if (!e) return NULL;
+    tn_tensor *data = tn_sample(TN_F32, shape, -1, 1, 2),
+              *head = tn_sample(TN_F32, shape, -1, 1, 3);
+    float *x = tn_tensor_data(data), *dy = tn_tensor_data(head);
+    x[5] = INFINITY, x[110] = NAN;
+    dy[30] = -INFINITY, dy[60] = NAN, dy[299] = INFINITY;
+    CU_ASSERT_EQUAL(tn_exec_set(e, "data", data), TN_OK);
+    CU_ASSERT_EQUAL(tn_tensor_fill(tn_exec_aux(e, "c_moving_var"), 1), TN_OK);
+    CU_ASSERT_EQUAL(tn_forward(e, train_), TN_OK);
+    CU_ASSERT_EQUAL(tn_backward(e, TN_TENSORS({NULL, head})), TN_OK);
+    tn_tensor_release(data);
+    tn_tensor_release(head);
+    return e;
+}
+
+static void given_statistics_keep_apart(void)
+{
+    if (!has_device()) return;
+    for (int i = 0; i < 2; i++) {
+        const char *params = i ? "fix_gamma=0; use_global_stats=1" : "fix_gamma=0";
+        tn_exec *wanted = not_finite("reference", params, i == 1);
+        tn_exec *got = not_finite("opencl", params, i == 1);
+        CU_ASSERT(wanted && got &&
+                  near(params, tn_exec_grad(got, "data"), tn_exec_grad(wanted, "data"), 1e-5));
+        int nan = 0;
+        for (int64_t k = 0; got && k < 300; k++)
+            nan += isnan(tn_tensor_at(tn_exec_grad(got, "data"), k));
+        CU_ASSERT_EQUAL(nan, 1);
+        tn_exec_free(got);
+        tn_exec_free(wanted);
+    }
+}
+
 TN_TEST_MAIN({"windows are read where they lie", windows_are_read_where_they_lie},
              {"images come in passes", images_come_in_passes},
-             {"batch norms go by planes", batch_norms_go_by_planes})
+             {"batch norms go by planes", batch_norms_go_by_planes},
+             {"given statistics keep elements apart", given_statistics_keep_apart})

@@ -190,8 +190,44 @@ static void functions_are_exact_to_some_units(void)
     }
 }
 
+// Zeros of both signs, what is not finite, subnormal numbers, and the edges of the functions'
+// ranges.
+static void functions_hold_at_their_edges(void)
+{
+    static const char *const ops[] = {"exp", "expm1", "log", "log1p", "tanh", "sigmoid"};
+    static const double edges[] = {
+        NAN, INFINITY, -INFINITY, 0,  -0.0, 1e-40, -1e-40, 1e-45,  1e-38, -1e-8,  1e-8,   88.72283,
+        89,  -87.5,    -103,      -1, -2,   1,     0.625,  -0.624, 9.1,   3.4e38, -3.4e38};
+    enum { EDGES = sizeof edges / sizeof *edges };
+    if (!has_device()) return;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        tn_tensor *x = tn_tensor_from(bench.env, TN_F32, TN_DIMS(EDGES), edges);
+        tn_exec *e[2];
+        for (int b = 0; b < 2; b++) {
+            tn_fresh();
+            const tn_symbol v = tn_variable(bench.g, "x", .shape = TN_DIMS(EDGES));
+            e[b] = tn_simple_bind(bench.g, tn_op(ops[i], NULL, v),
+                                  .backends = b ? "opencl" : "reference");
+            if (!TN_CHECK_EXEC(e[b])) return;
+            CU_ASSERT_EQUAL(tn_exec_set(e[b], "x", x), TN_OK);
+            CU_ASSERT_EQUAL(tn_forward(e[b], false), TN_OK);
+        }
+        for (int64_t k = 0; k < EDGES; k++) {
+            const double wanted = tn_tensor_at(tn_exec_output(e[0], 0), k);
+            const double got = tn_tensor_at(tn_exec_output(e[1], 0), k);
+            const bool near = got == wanted || fabs(got - wanted) <= 1e-6 * fabs(wanted) + 3e-45;
+            if (isnan(wanted) ? isnan(got) : near && !signbit(got) == !signbit(wanted)) continue;
+            TN_CHECK_NEAR(got, wanted, 0);
+            TN_CHECK_STR(ops[i], "what the reference has");
+        }
+        tn_tensor_release(x);
+        for (int b = 0; b < 2; b++) tn_exec_free(e[b]);
+    }
+}
+
 TN_TEST_MAIN({"sums in vectors", sums_in_vectors},
              {"fused operands may broadcast", fused_operands_may_broadcast},
              {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
              {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones},
-             {"functions are exact to some units", functions_are_exact_to_some_units})
+             {"functions are exact to some units", functions_are_exact_to_some_units},
+             {"functions hold at their edges", functions_hold_at_their_edges})
