@@ -197,7 +197,9 @@ OD_WIDE void od_tiles_gradient(const od_winograd *g, const void *dy, const float
 OD_PART vec finished(const od_winograd *g, vec x, const void *there)
 {
     if (g->adds) x = _mm512_add_ps(x, load(there, g->narrow));
-    return g->relu ? _mm512_max_ps(x, all(0)) : x; // of NaN 0, as elsewhere
+    if (!g->relu) return x;
+    if (g->slope == 0) return _mm512_max_ps(x, all(0)); // of NaN 0, as elsewhere
+    return _mm512_mask_mul_ps(x, _mm512_cmp_ps_mask(x, all(0), _CMP_NGT_UQ), x, all(g->slope));
 }
 
 OD_PART void put_tile(const od_winograd *g, const vec *tile, const spot *s, char *y)

@@ -59,7 +59,8 @@ static bool values_of(const tn_call *c, od_winograd_kind *kind, values *v)
     return true;
 }
 
-// A sum and then relu, each of which may be missing, is what results can take.
+// A sum and then relu, also with a slope below 0, each of which may be missing, is what results can
+// take.
 static bool takes_tail(od_winograd *g, const od_tail *tail)
 {
     const_dnnl_post_ops_t ops = NULL;
@@ -70,14 +71,16 @@ static bool takes_tail(od_winograd *g, const od_tail *tail)
         dnnl_alg_kind_t kind = dnnl_alg_kind_undef;
         float scale, alpha = 1, beta;
         if (g->relu) return false;
-        if (i == 0 && dnnl_post_ops_get_kind(ops, i) == dnnl_sum)
+        if (i == 0 && dnnl_post_ops_get_kind(ops, i) == dnnl_sum) {
             g->adds = true;
-        else if (dnnl_post_ops_get_params_eltwise(ops, i, &scale, &kind, &alpha, &beta) ==
-                     dnnl_success &&
-                 kind == dnnl_eltwise_relu && alpha == 0)
+        } else if (dnnl_post_ops_get_params_eltwise(ops, i, &scale, &kind, &alpha, &beta) ==
+                       dnnl_success &&
+                   kind == dnnl_eltwise_relu) {
             g->relu = true;
-        else
+            g->slope = alpha;
+        } else {
             return false;
+        }
     }
     return true;
 }

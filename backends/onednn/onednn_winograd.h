@@ -46,8 +46,9 @@ typedef struct od_winograd {
     int64_t begin, columns;                // filters begin … of them are in u and m
     int64_t block;                         // tiles that a worker, or all of them, take at a time
     int64_t step_u, step_v, step_m;        // elements from one place to the next of u, v, m
-    bool adds, relu;                       // to what is there; then max(x, 0)
-    bool narrow;                           // data and results are stored as bfloat16
+    bool adds, relu;                       // to what is there; then x > 0 ? x : slope x
+    float slope;
+    bool narrow; // data and results are stored as bfloat16
 } od_winograd;
 
 // Tiles first … first + n - 1 of all, as rows at … of v and m.

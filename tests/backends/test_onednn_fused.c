@@ -82,6 +82,12 @@ static void a_slope_below_zero_follows(void)
     const tn_symbol x = conv("c", "kernel=(3,3); num_filter=16", tn_var("data"));
     check_fuses(check_fused(layer("_leaky", NULL, "below=0.1", x), TN_DIMS(2, 3, 9, 8)),
                 (const char *const[]){"Convolution + _leaky", NULL});
+    tn_fresh();
+    const tn_symbol y = conv("d", "kernel=(3,3); num_filter=64; pad=(1,1)", tn_var("data"));
+    tn_exec *e = check_fused(layer("_leaky", NULL, "below=0.1", y), TN_DIMS(2, 64, 24, 20));
+    if (e && __builtin_cpu_supports("avx512f"))
+        TN_CHECK_HAS(tn_exec_report_text(e), "winograd_4x3");
+    check_fuses(e, (const char *const[]){"Convolution + _leaky", NULL});
 }
 
 // A kernel over the whole width of one channel, as of sentences: no vector of 16 channels.
