@@ -6,7 +6,7 @@
 #define PER 2048
 #define STRETCHES()                                                                    \
     const int last = b.ndim - 1, step = (int)b.stride[last];                           \
-    const int begin = (int)get_global_id(0) * PER, end = min(n, begin + PER);          \
+    const int begin = (int)get_global_id(0) * PER, end = begin + min(n - begin, PER);  \
     for (int i = begin; i < end;) {                                                    \
         const int m = min((int)b.dim[last] - i % (int)b.dim[last], end - i);           \
         const int at = box_at(&b, i);                                                  \

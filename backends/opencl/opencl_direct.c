@@ -82,8 +82,11 @@ static bool is_direct(const ocl_plan *p, const ocl_conv *c)
     if (!p->device->cpu || !ocl_in_registers(p->device) || !(OCL_REALS & TN_BIT(c->dtype)))
         return false;
     if (c->plain || c->narrow * 8 < tiles_of(c) * tile_of(c) * 3) return false;
-    for (int i = 0; i < 3; i++)
-        if (c->s.pad[i] < 0) return false;
+    for (int i = 0; i < 3; i++) {
+        const int64_t reach = (int64_t)c->s.stride[i] * (c->s.narrow[i] - 1) +
+                              (int64_t)c->s.dilate[i] * (c->s.window[i] - 1) + 1;
+        if (c->s.pad[i] < 0 || c->s.pad[i] > INT32_MAX / 4 || reach > INT32_MAX / 4) return false;
+    }
     return c->batch * c->narrow_points >= 64 && framed(c) * c->batch * c->groups <= INT32_MAX &&
            c->batch && c->rows;
 }

@@ -124,13 +124,14 @@ void ocl_pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const ocl_n
 enum { CPU_ELEMENTS = 2048 };
 static void put_each(ocl_text *t)
 {
-    ocl_printf(t,
-               "#ifdef TN_ON_CPU\n#define EACH(i, n) const int first = (int)get_global_id(0) * %d;"
-               " _Pragma(\"clang loop vectorize(assume_safety)\")"
-               " for (int i = first; i < min(n, first + %d); i++)\n"
-               "#else\n#define EACH(i, n) const int i = (int)get_global_id(0); if (i < n)\n"
-               "#endif\n",
-               CPU_ELEMENTS, CPU_ELEMENTS);
+    ocl_printf(
+        t,
+        "#ifdef TN_ON_CPU\n#define EACH(i, n) const int first = (int)get_global_id(0) * %d,"
+        " end = first + min(n - first, %d);"
+        " _Pragma(\"clang loop vectorize(assume_safety)\") for (int i = first; i < end; i++)\n"
+        "#else\n#define EACH(i, n) const int i = (int)get_global_id(0); if (i < n)\n"
+        "#endif\n",
+        CPU_ELEMENTS, CPU_ELEMENTS);
 }
 
 // The kernel's head: inputs that are read, boxes, outputs, constants, n.

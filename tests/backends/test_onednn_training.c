@@ -1,5 +1,7 @@
 // tests/backends/test_onednn_training.c: what training float32 networks takes on the onednn
 // backend: which primitives, which reorders, which nodes as one.
+#include <stdlib.h>
+
 #include "onednn_nets.h"
 
 // A bottleneck without strides: relu(bn(1×1) of relu(bn(3×3) of relu(bn(1×1) of x)) + x).
@@ -22,6 +24,12 @@ static tn_symbol net_bottlenecks(void)
     x = bottleneck(x, (const char *[]){"b1", "b1n", "b2", "b2n", "b3", "b3n"});
     x = layer("Pooling", "pool", "kernel=(2,2); pool_type=avg; global_pool=1", x);
     return layer("SoftmaxOutput", "out", NULL, layer("FullyConnected", "fc", "num_hidden=10", x));
+}
+
+// Which ways are taken depends on the number of threads: two, also where there is one CPU.
+__attribute__((constructor)) static void two_threads(void)
+{
+    setenv("TENON_NUM_THREADS", "2", 1);
 }
 
 // A trained network and the reference's; both have made two steps and agree.
