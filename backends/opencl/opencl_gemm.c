@@ -115,13 +115,15 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *wanted, const char **impl)
     over_tiles(p, l, &g, way);
 }
 
+#define PANELS_PAY (INT64_C(1) << 24) // multiplications; below, starting more kernels costs more
+
 // Should b be laid out as panels first? Its lines are then read one after the other, so that no
 // power of 2 is between them; each is read by m / 8 tiles.
 static bool wants_panels(const ocl_plan *p, const ocl_gemm *g)
 {
     return p->device->cpu && ocl_in_registers(p->device) && (OCL_REALS & TN_BIT(g->dtype)) &&
            g->batch == 1 && g->segments == 1 && g->c.col == 1 && (g->b.col == 1 || g->b.row == 1) &&
-           g->m >= 48 && g->k * g->n >= 4096;
+           g->m >= 48 && g->m * g->k >= PANELS_PAY / (g->n ? g->n : 1);
 }
 
 enum { PER = 128 }; // lines of panels that a work item makes

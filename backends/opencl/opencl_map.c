@@ -121,7 +121,7 @@ void ocl_pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const ocl_n
 
 // A work item computes an element; on a CPU so many, one after the other, that their loop is worth
 // starting and made of vectors.
-enum { CPU_ELEMENTS = 2048 };
+enum { CPU_ELEMENTS = 16384 };
 static void put_each(ocl_text *t)
 {
     ocl_printf(

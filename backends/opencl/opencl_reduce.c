@@ -117,12 +117,15 @@ static ocl_launch *add(ocl_plan *p, const char *name, int how)
 
 // ------------------------------------------------------------------ setups
 
+enum { WORTH = 512 }; // elements of a part on a CPU: parts need one more kernel to be started
+
 // Into how many parts each walk is cut, so that there is work for all units.
 static int64_t parts_of(const tn_device *d, const reduction *r)
 {
     const int64_t wanted = d->cpu ? (int64_t)d->units * 32 : (int64_t)d->units * 256;
+    const int64_t least = d->cpu ? WORTH : 64;
     int64_t parts = 1;
-    while (parts < 256 && r->results * parts < wanted && r->n / parts >= 64) parts *= 2;
+    while (parts < 256 && r->results * parts < wanted && r->n / parts >= least) parts *= 2;
     return parts;
 }
 
@@ -145,7 +148,7 @@ static int64_t parts_of_columns(const tn_device *d, const reduction *r)
 {
     const int64_t wanted = (int64_t)d->units * 4;
     int64_t parts = 1;
-    while (parts < 64 && blocks_of(r) * parts < wanted && r->n / parts >= 32) parts *= 2;
+    while (parts < 64 && blocks_of(r) * parts < wanted && r->n / parts >= WORTH) parts *= 2;
     return parts;
 }
 
