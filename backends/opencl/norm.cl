@@ -57,9 +57,7 @@ __kernel void normalise(IN(x), IN(gamma), IN(beta), IN(mean), IN(var), OUT(y), c
     const A scale = (fix_gamma ? (A)1 : LD1(gamma, c)) / sqrt(LD1(var, c) + eps);
     ST0(y, i, (LD0(x, i) - LD1(mean, c)) * scale + LD1(beta, c));
 }
-#endif
 
-#ifndef NORM_PLANES
 // Partial sums of dy and of dy * (x - mean) / sqrt(var + eps).
 __kernel void gradient_parts(IN(dy), IN(x), IN(mean), IN(var), OUT(part), const int channels,
                              const int inner, const int n, const int parts, const A eps)

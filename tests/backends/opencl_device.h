@@ -4,7 +4,7 @@
 
 #include "backends/opencl/opencl_counters.h"
 #include "core/env/env.h"
-#include "tests/tn_test.h"
+#include "tests/tn_numeric.h"
 
 // Is there a device to run on? If not, the test is skipped, which is said.
 static inline bool has_device(void)
@@ -17,6 +17,19 @@ static inline bool has_device(void)
     }
     tn_skip("no OpenCL device here");
     return false;
+}
+
+// Numbers of -1 .. 1 in all arguments, in whatever memory they are.
+static inline void fill_samples(tn_exec *e, tn_dtype dtype)
+{
+    const tn_names names = tn_exec_arguments(e);
+    for (size_t a = 0; a < names.n; a++) {
+        tn_tensor *t = tn_exec_arg(e, names.v[a]);
+        const tn_shape shape = tn_tensor_shape(t);
+        tn_tensor *values = tn_sample(dtype, tn_shape_dims(&shape), -1, 1, a);
+        CU_ASSERT_EQUAL(tn_tensor_copy(t, values), TN_OK);
+        tn_tensor_release(values);
+    }
 }
 
 // What the backend has made and not given back; NULL: there is no such backend.

@@ -15,18 +15,6 @@ static bool on_cpu(void)
     return false;
 }
 
-static void fill_samples(tn_exec *e, tn_dtype dtype)
-{
-    const tn_names names = tn_exec_arguments(e);
-    for (size_t a = 0; a < names.n; a++) {
-        tn_tensor *t = tn_exec_arg(e, names.v[a]);
-        const tn_shape shape = tn_tensor_shape(t);
-        tn_tensor *values = tn_sample(dtype, (tn_dims){(size_t)shape.ndim, shape.dim}, -1, 1, a);
-        CU_ASSERT_EQUAL(tn_tensor_copy(t, values), TN_OK);
-        tn_tensor_release(values);
-    }
-}
-
 // One call of data (name "c"), bound for training and filled.
 static tn_exec *bind_layer(const char *backends, const char *op, const char *params, tn_dims data,
                            tn_dtype dtype)
