@@ -291,13 +291,15 @@ void ocl_product(ocl_plan *p, tn_kernel_info *info, const tn_call *c, const ocl_
     ocl_gemm g = products[i].describe(c);
     g.tail = tail;
     if (g.c.col != 1 && g.c.row == 1) g = swapped(&g);
-    if (wants_panels(p, &g)) {
+    const bool panels = wants_panels(p, &g);
+    if (panels) {
         ocl_room room = {0};
         const ocl_matrix a = as_row_panels(p, &g, &room), b = as_panels(p, &g, &room);
         g.a = a, g.b = b;
         info->scratch_bytes = room.used;
     }
     ocl_multiply(p, &g, &info->impl);
+    if (panels) info->impl = "gemm in registers, panels";
 }
 
 static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)

@@ -7,18 +7,6 @@
 #include "tests/backends/opencl_device.h"
 #include "tests/tn_numeric.h"
 
-static void fill(tn_exec *e)
-{
-    const tn_names names = tn_exec_arguments(e);
-    for (size_t a = 0; a < names.n; a++) {
-        tn_tensor *t = tn_exec_arg(e, names.v[a]);
-        const tn_shape shape = tn_tensor_shape(t);
-        tn_tensor *values = tn_sample(TN_F32, (tn_dims){(size_t)shape.ndim, shape.dim}, -1, 1, a);
-        CU_ASSERT_EQUAL(tn_tensor_copy(t, values), TN_OK);
-        tn_tensor_release(values);
-    }
-}
-
 // tanh(w ∘ relu(x)) ∘ w + v of (3, 7, 5), w and v of the shapes given, as one kernel.
 static void broadcasts(const char *backends, tn_dims w, tn_dims v, double *got)
 {
@@ -31,7 +19,7 @@ static void broadcasts(const char *backends, tn_dims w, tn_dims v, double *got)
     tn_exec *e = tn_simple_bind(bench.g, y, .backends = backends);
     if (!TN_CHECK_EXEC(e)) return;
     if (strcmp(backends, "opencl") == 0) TN_CHECK_HAS(tn_exec_report_text(e), "1 node: opencl 1;");
-    fill(e);
+    fill_samples(e, TN_F32);
     CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
     for (int64_t i = 0; i < 3 * 7 * 5; i++) got[i] = tn_tensor_at(tn_exec_output(e, 0), i);
     tn_exec_free(e);
@@ -120,7 +108,10 @@ static void maxima_of_pairs_are_the_first_ones(void)
         }
 }
 
-// Sums over rows that lie contiguous: few and long, many and short, with and without a rest.
+enum { MOST = 256 }; // results that are compared
+
+// Sums over rows that lie contiguous: few and long, many and short, with and without a rest; and
+// over what lies across, in one part and in several.
 static void reduces(const char *backends, const char *op, const char *axes, tn_dims dims,
                     double *got)
 {
@@ -128,9 +119,9 @@ static void reduces(const char *backends, const char *op, const char *axes, tn_d
     const tn_symbol x = tn_variable(bench.g, "x", .shape = dims);
     tn_exec *e = tn_simple_bind(bench.g, tn_op(op, axes, x), .backends = backends);
     if (!TN_CHECK_EXEC(e)) return;
-    fill(e);
+    fill_samples(e, TN_F32);
     CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
-    for (int64_t i = 0; i < 64 && i < tn_tensor_size(tn_exec_output(e, 0)); i++)
+    for (int64_t i = 0; i < MOST && i < tn_tensor_size(tn_exec_output(e, 0)); i++)
         got[i] = tn_tensor_at(tn_exec_output(e, 0), i);
     tn_exec_free(e);
 }
@@ -143,17 +134,19 @@ static void sums_in_vectors(void)
     } cases[] = {{"axis=(0,2,3)", {5, 3, 17, 19}}, {"axis=(0,2,3)", {64, 6, 4, 4}},
                  {"axis=3", {2, 3, 2, 1601}},      {"axis=()", {1, 1, 3, 7001}},
                  {"axis=(1,3)", {2, 300, 2, 16}},  {"axis=(0,3)", {9, 2, 3, 33}},
-                 {"axis=(2,3)", {1, 2, 1, 15}},    {"axis=()", {1, 1, 1, 1}}};
-    static const char *const ops[] = {"sum", "mean", "nansum", "norm"};
+                 {"axis=(2,3)", {1, 2, 1, 15}},    {"axis=()", {1, 1, 1, 1}},
+                 {"axis=0", {1300, 1, 1, 150}},    {"axis=(0,2)", {600, 2, 4, 40}},
+                 {"axis=0", {7, 1, 3, 16}}};
+    static const char *const ops[] = {"sum", "mean", "nansum", "max", "norm"};
     if (!has_device()) return;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int o = 0; o < 4; o++) {
-            double wanted[64] = {0}, got[64] = {0};
+        for (int o = 0; o < 5; o++) {
+            double wanted[MOST] = {0}, got[MOST] = {0};
             const tn_dims dims = {4, cases[i].dim};
-            const char *axes = o < 3 ? cases[i].axes : NULL;
+            const char *axes = o < 4 ? cases[i].axes : NULL;
             reduces("reference", ops[o], axes, dims, wanted);
             reduces("opencl", ops[o], axes, dims, got);
-            for (int k = 0; k < 64; k++)
+            for (int k = 0; k < MOST; k++)
                 TN_CHECK_NEAR(got[k], wanted[k], 1e-5 * fmax(10, fabs(wanted[k])));
         }
 }
@@ -225,7 +218,43 @@ static void functions_hold_at_their_edges(void)
     }
 }
 
+// More elements than a work item of a CPU moves, in stretches that end elsewhere.
+static void elements_move_in_stretches(void)
+{
+    static const struct {
+        const char *op, *params;
+    } moves[] = {{"transpose", "axes=(2,0,1)"},
+                 {"transpose", "axes=(1,0,2)"},
+                 {"slice_axis", "axis=2; begin=3; end=290"},
+                 {"slice", "begin=(0,8,332); end=(7,0,1); step=(2,-3,-5)"},
+                 {"broadcast_axis", "axis=0; size=4"}};
+    static double wanted[50000], got[50000];
+    if (!has_device()) return;
+    for (size_t i = 0; i < sizeof moves / sizeof *moves; i++) {
+        const bool repeats = strcmp(moves[i].op, "broadcast_axis") == 0;
+        const tn_dims dims = TN_DIMS(repeats ? 1 : 7, 9, 333);
+        int64_t n = 0;
+        for (int k = 0; k < 2; k++) {
+            tn_fresh();
+            const tn_symbol x = tn_variable(bench.g, "x", .shape = dims);
+            tn_exec *e = tn_simple_bind(bench.g, tn_op(moves[i].op, moves[i].params, x),
+                                        .backends = k ? "opencl" : "reference");
+            if (!TN_CHECK_EXEC(e)) return;
+            fill_samples(e, TN_F32);
+            CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+            tn_tensor *y = tn_tensor_cast(tn_exec_output(e, 0), TN_F64);
+            n = tn_tensor_size(y);
+            CU_ASSERT_FATAL(n > 2048 || strcmp(moves[i].op, "slice") == 0);
+            CU_ASSERT_EQUAL(tn_tensor_get(y, k ? got : wanted, tn_tensor_bytes(y)), TN_OK);
+            tn_tensor_release(y);
+            tn_exec_free(e);
+        }
+        CU_ASSERT(memcmp(got, wanted, (size_t)n * sizeof *got) == 0);
+    }
+}
+
 TN_TEST_MAIN({"sums in vectors", sums_in_vectors},
+             {"elements move in stretches", elements_move_in_stretches},
              {"fused operands may broadcast", fused_operands_may_broadcast},
              {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
              {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones},

@@ -19,12 +19,18 @@ static const product products[] = {
     {"dot", "transpose_a=1", {21, 13, 0}, {21, 67, 0}, 2},
     {"dot", "transpose_b=1", {13, 48, 0}, {35, 48, 0}, 2},
     {"dot", "transpose_a=1; transpose_b=1", {48, 13, 0}, {35, 48, 0}, 2},
-    {"FullyConnected", "num_hidden=65", {70, 130, 0}, {0}, 2}, // from here on with panels
-    {"dot", "transpose_a=1", {100, 70, 0}, {100, 67, 0}, 2},
-    {"dot", "transpose_b=1", {51, 131, 0}, {99, 131, 0}, 2},
-    {"dot", "transpose_a=1; transpose_b=1", {129, 83, 0}, {64, 129, 0}, 2},
     {"batch_dot", NULL, {3, 10, 12}, {3, 12, 40}, 3},
     {"batch_dot", "transpose_b=1", {3, 10, 18}, {3, 9, 18}, 3},
+};
+
+// Large enough that factors are laid out as panels on CPUs, with lines and columns that are left
+// over.
+static const product large_products[] = {
+    {"FullyConnected", "num_hidden=259", {260, 257, 0}, {0}, 2},
+    {"dot", NULL, {260, 257, 0}, {257, 259, 0}, 2},
+    {"dot", "transpose_a=1", {257, 260, 0}, {257, 259, 0}, 2},
+    {"dot", "transpose_b=1", {260, 257, 0}, {259, 257, 0}, 2},
+    {"dot", "transpose_a=1; transpose_b=1", {257, 260, 0}, {259, 257, 0}, 2},
 };
 
 // tanh(p) * 0.5 * w, where p is the product and w an argument of its shape.
@@ -49,14 +55,7 @@ static tn_exec *bind_product(const char *backends, const product *p, tn_dtype dt
     tn_exec *e =
         tn_simple_bind(bench.g, net_of(p, dtype), .backends = backends, .grad_req = TN_WRITE);
     if (!TN_CHECK_EXEC(e)) return NULL;
-    const tn_names names = tn_exec_arguments(e);
-    for (size_t a = 0; a < names.n; a++) {
-        tn_tensor *t = tn_exec_arg(e, names.v[a]);
-        const tn_shape shape = tn_tensor_shape(t);
-        tn_tensor *values = tn_sample(dtype, (tn_dims){(size_t)shape.ndim, shape.dim}, -1, 1, a);
-        CU_ASSERT_EQUAL(tn_tensor_copy(t, values), TN_OK);
-        tn_tensor_release(values);
-    }
+    fill_samples(e, dtype);
     const tn_shape s = tn_tensor_shape(tn_exec_output(e, 0));
     tn_tensor *head = tn_sample(dtype, (tn_dims){(size_t)s.ndim, s.dim}, -1, 1, 3);
     CU_ASSERT_EQUAL(tn_forward(e, true), TN_OK);
@@ -104,23 +103,46 @@ static void products_take_what_is_behind_them(void)
     check_all();
 }
 
-static void so_do_those_in_local_memory(void)
+static void large_ones_are_made_of_panels(void)
 {
     if (!has_device()) return;
+    for (size_t i = 0; i < tn_env_num_backends(bench.env); i++)
+        if (strcmp(tn_env_backend(bench.env, i)->name, "opencl") == 0 &&
+            strcmp(tn_env_device(bench.env, i, 0)->kind, "cpu") == 0)
+            way = "panels";
+    for (size_t i = 0; i < sizeof large_products / sizeof *large_products; i++) {
+        check(&large_products[i], TN_F32, 1e-5);
+        check(&large_products[i], TN_F64, 1e-13);
+    }
+    way = "gemm";
+}
+
+// With an option of the backend, which is read when the plugin is loaded.
+static void check_with(const char *option, const char *value)
+{
     static const char *const paths[] = {TN_TEST_PLUGIN_DIR, NULL};
     tn_env *const usual = bench.env;
-    setenv("TENON_OPT_OPENCL_GEMM", "local", 1); // read when a plugin is loaded
+    setenv(option, value, 1);
     tn_env *env = tn_env_new(&(tn_env_options){
         .size = sizeof(tn_env_options), .flags = TN_ENV_NO_SEARCH, .paths = paths});
-    unsetenv("TENON_OPT_OPENCL_GEMM");
+    unsetenv(option);
     CU_ASSERT_FATAL(env != NULL);
     bench.env = env;
     way = "local memory";
     check_all();
+    way = "gemm";
     bench.env = usual;
     tn_fresh(); // its graph is of the usual env again
     tn_env_free(env);
 }
 
+static void so_do_those_in_local_memory(void)
+{
+    if (!has_device()) return;
+    check_with("TENON_OPT_OPENCL_GEMM", "local");
+    check_with("TENON_OPT_OPENCL_WAYS", "gpu");
+}
+
 TN_TEST_MAIN({"products take what is behind them", products_take_what_is_behind_them},
+             {"large ones are made of panels", large_ones_are_made_of_panels},
              {"so do those in local memory", so_do_those_in_local_memory})
