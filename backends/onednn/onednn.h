@@ -29,7 +29,6 @@ extern const tn_kernel_row onednn_loops[];      // onednn_loops.c
 extern const tn_kernel_row onednn_dropout[];    // onednn_dropout.c
 extern const tn_kernel_row onednn_rnn[];        // onednn_rnn.c
 extern const tn_kernel_row onednn_index[];      // onednn_index.c
-extern const tn_kernel_row onednn_slice[];      // onednn_slice.c
 extern const tn_kernel_row onednn_resample[];   // onednn_resample.c
 extern const tn_kernel_row onednn_layer_norm[]; // onednn_layer_norm.c
 extern const tn_kernel_row onednn_rnn_back[];   // onednn_rnn_back.c
@@ -76,7 +75,8 @@ dnnl_primitive_desc_t od_descriptor_with(const_dnnl_op_desc_t op, const od_tail 
 const_dnnl_primitive_attr_t od_attributes(void);
 dnnl_memory_desc_t od_query(const_dnnl_primitive_desc_t pd, dnnl_query_t what, int index);
 const char *od_name(const_dnnl_primitive_desc_t pd);
-// How good an implementation is: 2 made for the CPU, 1 by way of a matrix product, 0 plain loops.
+// How good an implementation is: 2 made for the CPU, 1 by way of a matrix product, or loops that
+// are better than nothing, 0 plain loops.
 int od_score(const_dnnl_primitive_desc_t pd);
 
 // ------------------------------------------------------------------ kernels (onednn_kernel.c)
