@@ -141,6 +141,7 @@ dnnl_memory_desc_t od_last(const tn_value_info *v);                  // channels
 dnnl_memory_desc_t od_md(const tn_value_info *v, int64_t groups);    // as it lies
 // Row-major with axes of our own choice.
 dnnl_memory_desc_t od_dense(int ndims, const int64_t *dims, tn_dtype dtype);
+dnnl_memory_desc_t od_dense_last(const int64_t dims[4], tn_dtype dtype); // channels last
 // That layout as the core sees it: domain NULL if it is row-major. false: it has no number.
 bool od_layout(const dnnl_memory_desc_t *md, const tn_value_info *v, tn_layout *out);
 bool od_fits(const dnnl_memory_desc_t *md, const tn_value_info *v); // is it how v lies?

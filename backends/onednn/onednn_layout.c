@@ -111,6 +111,11 @@ static dnnl_memory_desc_t ordered(int n, const int64_t *dims, const int *order, 
     return md;
 }
 
+dnnl_memory_desc_t od_dense_last(const int64_t dims[4], tn_dtype dtype)
+{
+    return ordered(4, dims, (const int[]){0, 2, 3, 1}, dtype);
+}
+
 static dnnl_memory_desc_t last_of(const tn_value_info *v, tn_dtype dtype)
 {
     dnnl_dims_t dims;

@@ -33,13 +33,15 @@ static places places_of(const tn_call *c)
     return (places){c, {0, 1, 2, 3, 4, 5, 6}, {0, 1, 2}, false};
 }
 
-// Data with its channels on axis 1: as it lies, or, row-major, seen as (outer, c, 1, inner).
+// Data with their channels on axis 1: as they lie, or, row-major, seen as (outer, c, 1, inner).
+// Rows of channels are (1, c, rows, 1) with channels last, for which oneDNN has code of its own.
 static dnnl_memory_desc_t data_of(const tn_call *c, const tn_value_info *x, bool plain)
 {
     const int64_t given = tn_call_i64(c, "axis", 1), axis = given < 0 ? given + x->ndim : given;
     int64_t dims[4] = {1, 1, 1, 1};
     if (od_is_ours(&x->layout) && !plain) return od_md(x, 0);
     for (int32_t i = 0; i < x->ndim; i++) dims[i < axis ? 0 : i == axis ? 1 : 3] *= x->dims[i];
+    if (dims[3] == 1) return od_dense_last((const int64_t[]){1, dims[1], dims[0], 1}, x->dtype);
     if (axis != 1) return od_dense(4, dims, x->dtype);
     const dnnl_memory_desc_t last = od_last(x);
     return od_fits(&last, x) && !plain ? last : od_plain(x, 0);

@@ -54,6 +54,11 @@ static const op_row calls[] = {
     {"BatchNorm", "fix_gamma=0; use_global_stats=1", "3,16,4,4 16 16 16 16"},
     {"BatchNorm", "fix_gamma=0; axis=-1", "3,4,4,6 6 6 6 6"},
     {"BatchNorm", "fix_gamma=0", "9,6 6 6 6 6"},
+    {"BatchNorm", "fix_gamma=0", "9,32 32 32 32 32"}, // rows of whole vectors
+    {"BatchNorm", "axis=-1", "3,4,5,16 16 16 16 16"},
+    {"BatchNorm", "fix_gamma=0; use_global_stats=1; axis=2", "3,4,48 48 48 48 48"},
+    {"BatchNorm", "fix_gamma=0", "5,16,1,1 16 16 16 16"},
+    {"BatchNorm", "fix_gamma=0; axis=0", "16,5 16 16 16 16"},
     {"LRN", "nsize=5; alpha=0.3; beta=0.7; knorm=1.5", "2,16,4,5"},
     {"LRN", "nsize=3", "2,7,4,5"},
     {"softmax", NULL, "4,9"},
