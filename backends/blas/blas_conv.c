@@ -15,7 +15,11 @@
 static void cut_narrow(blas_conv *c)
 {
     const int64_t rows = c->wide * c->weight_points;
-    if (c->direct) return;
+    if (c->direct) {
+        blas_lines_plan(c, BLAS_LINES_NARROW, c->wide);
+        if (c->lines.on) c->worker_bytes = blas_lines_bytes(c);
+        return;
+    }
     blas_grid_plan(c, c->wide, c->groups, true);
     c->pieces = tn_ceil_div(c->batch, c->grid.images) * c->grid.bands;
     c->blocks = blas_conv_cut(c->narrow, c->items, c->groups * c->pieces,
@@ -173,7 +177,9 @@ static void narrow_run(const tn_sdk_kernel *k, const blas_conv_run *r)
     const blas_conv *c = r->c;
     const int64_t work = c->wide * c->weight_points;
     blas_conv_run run = *r;
-    if (c->direct)
+    if (c->lines.on)
+        blas_lines_run(k, r, false);
+    else if (c->direct)
         blas_items(k, r->a, c->batch * c->groups * c->narrow, work * c->narrow_points, BLAS_CHEAP,
                    narrow_direct_range, &run);
     else
@@ -233,7 +239,11 @@ static void cut_wide(blas_conv *c)
                   : blas_conv_cut(c->wide, BLAS_CONV_ITEMS, others, (const int64_t[]){least, most});
     c->channels = tn_ceil_div(c->wide, c->blocks);
     c->blocks = tn_ceil_div(c->wide, tn_most(c->channels, 1));
-    if (c->direct) return;
+    if (c->direct) {
+        blas_lines_plan(c, BLAS_LINES_WIDE, c->narrow);
+        if (c->lines.on) c->worker_bytes = blas_lines_bytes(c);
+        return;
+    }
     c->points = blas_conv_points(c, c->channels * c->weight_points);
     c->worker_bytes = blas_conv_bytes(c, c->channels * c->weight_points, c->points) +
                       (uint64_t)tn_extent_times(c->narrow, BLAS_PANEL);
@@ -331,6 +341,10 @@ static tn_status wide_run(const tn_sdk_kernel *k, const tn_run_args *a, const vo
     const blas_conv *c = k->state;
     blas_conv_run r = {c, a, blas_out(a, 0), blas_in(a, 1), blas_in(a, 0), bias, NULL};
     if (k->call->out[0]->size == 0) return TN_OK;
+    if (c->lines.on) {
+        blas_lines_run(k, &r, true);
+        return TN_OK;
+    }
     if (!c->direct)
         blas_items(k, a, c->groups * (c->turned ? c->narrow : c->wide),
                    c->weight_points * (c->turned ? c->wide : c->narrow), BLAS_CHEAP, weights_range,

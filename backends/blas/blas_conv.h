@@ -12,7 +12,7 @@
 #ifndef TENON_BLAS_CONV_H
 #define TENON_BLAS_CONV_H
 
-#include "blas.h"
+#include "blas_lines.h"
 
 // The wide side as blas_grid.c has it: (channels, images, planes, len[0], len[1], len[2]). Of large
 // images only a band at a time is there.
@@ -37,6 +37,7 @@ typedef struct blas_conv {
     int64_t wide_points, narrow_points; // elements of one channel
     int64_t weight_points;
     bool direct;              // so few filters share a column that making it would not pay
+    blas_lines lines;         // of direct sums: the plan of those that are made of lines
     int64_t items;            // narrow: as many at least. They change no sum, so threads may count
     bool turned;              // wide: it is worked out as a sum from wide to narrow
     blas_grid grid;           // not for direct sums, and for wide only if turned
@@ -99,6 +100,31 @@ static inline double blas_conv_number(const blas_conv *c, const void *p, int64_t
 {
     return c->dtype == TN_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
 }
+
+// ------------------------------------------------------------------ lines (blas_line_grid.c,
+// blas_lines.c)
+
+// Plans c->lines, from so many channels to one.
+void blas_lines_plan(blas_conv *c, blas_lines_way way, int64_t channels);
+// Scratch of one worker: for sums, for weights.
+uint64_t blas_lines_bytes(const blas_conv *c);
+uint64_t blas_lines_weight_bytes(const blas_conv *c);
+// wide: from the narrow side to the wide one.
+void blas_lines_run(const tn_sdk_kernel *k, const blas_conv_run *r, bool wide);
+void blas_lines_weight(const tn_sdk_kernel *k, const blas_conv_run *r);
+
+// A grid in scratch, behind the taps; wide: of a gradient.
+blas_line_grid blas_lines_grid(const blas_conv *c, char *scratch, bool wide);
+// Puts the channels from x on there, as far as a band meets them; `plane` names them.
+void blas_lines_fill(const blas_conv *c, blas_line_grid *g, const char *x, int64_t plane,
+                     int64_t band);
+// The sums t of each axis that a band has, and numbers of a line up to their last one.
+void blas_lines_sums(const blas_lines *l, int64_t band, tn_interval t[3]);
+int64_t blas_lines_length(const blas_lines *l, const tn_interval t[3]);
+
+// One filter's and one channel's weights, number `item` of all, without lines; sums has room for
+// them. (blas_conv_weight.c)
+void blas_weight_by_elements(const blas_conv_run *r, int64_t item, double *sums);
 
 // ------------------------------------------------------------------ columns (blas_grid.c)
 

@@ -48,7 +48,10 @@ int64_t blas_conv_items(const tn_sdk_kernel *k)
 tn_status blas_conv_finish(const tn_sdk_kernel *k, const blas_conv *c, tn_kernel_info *info)
 {
     info->scratch_bytes = c->shared_bytes + c->worker_bytes * workers(k);
-    info->impl = c->direct ? "direct" : c->turned ? "panels, turned" : "panels";
+    info->impl = c->lines.on ? "lines"
+                 : c->direct ? "direct"
+                 : c->turned ? "panels, turned"
+                             : "panels";
     return TN_OK;
 }
 

@@ -48,10 +48,14 @@ static tn_status weight_setup(tn_sdk_kernel *k, const tn_value_info *x, const tn
     blas_conv *c = k->state;
     blas_conv_sizes(k->call, c, x, k->call->out[0], y);
     c->chunks = 1;
-    if (c->direct)
-        c->worker_bytes = ((uint64_t)c->weight_points * sizeof(double) + 63) / 64 * 64;
-    else
+    if (c->direct) {
+        blas_lines_plan(c, BLAS_LINES_WEIGHT, 1);
+        c->worker_bytes = c->lines.on
+                              ? blas_lines_weight_bytes(c)
+                              : ((uint64_t)c->weight_points * sizeof(double) + 63) / 64 * 64;
+    } else {
         cut_weight(c, k->call->out[0]->size);
+    }
     return blas_conv_finish(k, c, info);
 }
 
@@ -160,24 +164,27 @@ static void weight_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
     }
 }
 
+void blas_weight_by_elements(const blas_conv_run *r, int64_t item, double *sums)
+{
+    const blas_conv *c = r->c;
+    const int64_t f = item / c->wide, group = f / c->narrow;
+    const weight_item t = {.group = group, .first = item % c->wide};
+    for (int64_t i = 0; i < c->weight_points; i++) sums[i] = 0;
+    for (int64_t n = 0; n < c->batch; n++) {
+        const void *x = image_x(r, &t, n);
+        const void *y =
+            blas_conv_move(image_y(r, &t, n), c, (f - group * c->narrow) * c->narrow_points);
+        (c->dtype == TN_F64 ? blas_direct_weight_f64 : blas_direct_weight_f32)(c, x, y, sums);
+    }
+    blas_store_f64(c->dtype, r->parts, item * c->weight_points, c->weight_points, sums);
+}
+
 // Items: filters and channels.
 static void weight_direct_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const blas_conv_run *r = ctx;
-    const blas_conv *c = r->c;
-    double *sums = (double *)(void *)blas_conv_scratch(c, r->a, worker);
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t f = item / c->wide, group = f / c->narrow;
-        const weight_item t = {.group = group, .first = item % c->wide};
-        for (int64_t i = 0; i < c->weight_points; i++) sums[i] = 0;
-        for (int64_t n = 0; n < c->batch; n++) {
-            const void *x = image_x(r, &t, n);
-            const void *y =
-                blas_conv_move(image_y(r, &t, n), c, (f - group * c->narrow) * c->narrow_points);
-            (c->dtype == TN_F64 ? blas_direct_weight_f64 : blas_direct_weight_f32)(c, x, y, sums);
-        }
-        blas_store_f64(c->dtype, r->parts, item * c->weight_points, c->weight_points, sums);
-    }
+    double *sums = (double *)(void *)blas_conv_scratch(r->c, r->a, worker);
+    for (int64_t item = begin; item < end; item++) blas_weight_by_elements(r, item, sums);
 }
 
 // w = the sum of the parts, in their order
@@ -199,6 +206,10 @@ static tn_status weight_run(const tn_sdk_kernel *k, const tn_run_args *a, const 
     blas_conv_run r = {c, a, x, blas_out(a, 0), y, NULL, blas_out(a, 0)};
     const int64_t sums = k->call->out[0]->size, pairs = c->batch * c->narrow_points;
     if (sums == 0) return TN_OK;
+    if (c->lines.on) {
+        blas_lines_weight(k, &r);
+        return TN_OK;
+    }
     if (c->direct) {
         blas_items(k, a, sums / c->weight_points, pairs * c->weight_points, BLAS_CHEAP,
                    weight_direct_range, &r);

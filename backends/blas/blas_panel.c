@@ -20,6 +20,7 @@ typedef struct panel_side {
     int64_t row, strip; // as a_row and a_strip of blas_panel
 } panel_side;
 
+#define KERNEL_FILE "blas_panel_kernel.h"
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 

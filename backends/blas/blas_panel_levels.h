@@ -1,4 +1,4 @@
-// backends/blas/blas_panel_levels.h: blas_panel_kernel.h for every level of the instruction set.
+// backends/blas/blas_panel_levels.h: KERNEL_FILE for every level of the instruction set.
 
 #define K(name) JOIN(JOIN(JOIN(name, _), JOIN(NUMBER, _)), LEVEL)
 
@@ -10,7 +10,7 @@
 #define MOST 8
 typedef T K(vector) __attribute__((vector_size(64), aligned(4), may_alias));
 #define VEC K(vector)
-#include "blas_panel_kernel.h"
+#include KERNEL_FILE
 #undef LEVEL
 #undef TARGET
 #undef LANES
@@ -23,7 +23,7 @@ typedef T K(vector) __attribute__((vector_size(64), aligned(4), may_alias));
 #define MOST 4
 typedef T K(vector) __attribute__((vector_size(32), aligned(4), may_alias));
 #define VEC K(vector)
-#include "blas_panel_kernel.h"
+#include KERNEL_FILE
 #undef LEVEL
 #undef TARGET
 #undef LANES
@@ -38,7 +38,7 @@ typedef T K(vector) __attribute__((vector_size(32), aligned(4), may_alias));
 #define MOST 4
 typedef T K(vector) __attribute__((vector_size(16), aligned(4), may_alias));
 #define VEC K(vector)
-#include "blas_panel_kernel.h"
+#include KERNEL_FILE
 #undef LEVEL
 #undef TARGET
 #undef LANES
