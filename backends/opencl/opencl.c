@@ -3,9 +3,10 @@
 #include "opencl.h"
 
 static const tn_kernel_row *const families[] = {
-    ocl_maps,    ocl_fuse,  ocl_led,   ocl_dense,     ocl_reduce,     ocl_softmaxes,   ocl_shape,
-    ocl_convs,   ocl_pools, ocl_norms, ocl_indices,   ocl_randoms,    ocl_orders,      ocl_scans,
-    ocl_linalgs, ocl_rois,  ocl_ctcs,  ocl_proposals, ocl_multiboxes, ocl_sparse_regs, NULL};
+    ocl_maps,      ocl_fuse,       ocl_multis,      ocl_led,     ocl_dense, ocl_reduce,
+    ocl_softmaxes, ocl_shape,      ocl_convs,       ocl_pools,   ocl_norms, ocl_indices,
+    ocl_randoms,   ocl_orders,     ocl_scans,       ocl_linalgs, ocl_rois,  ocl_ctcs,
+    ocl_proposals, ocl_multiboxes, ocl_sparse_regs, NULL};
 
 static tn_status init(const tn_host_api *host, void **plugin)
 {

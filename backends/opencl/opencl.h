@@ -171,7 +171,7 @@ typedef struct ocl_slot {
     uint64_t offset; // bytes
 } ocl_slot;
 
-enum { OCL_SLOTS = 36 };
+enum { OCL_SLOTS = 64 }; // as many as 1024 bytes of arguments have room for
 typedef struct ocl_launch {
     cl_kernel kernel;
     cl_uint n_args;
@@ -373,9 +373,9 @@ void ocl_multiply(ocl_plan *p, const ocl_gemm *g, const char **impl);
 int64_t ocl_gemm_pad(tn_dtype dtype);      // columns that padded rows are a multiple of
 bool ocl_in_registers(const tn_device *d); // sums are held in vectors, not local memory
 
-extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_led[], ocl_dense[], ocl_reduce[],
-    ocl_softmaxes[], ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[], ocl_indices[],
-    ocl_randoms[], ocl_orders[], ocl_scans[], ocl_linalgs[], ocl_rois[], ocl_ctcs[],
+extern const tn_kernel_row ocl_maps[], ocl_fuse[], ocl_multis[], ocl_led[], ocl_dense[],
+    ocl_reduce[], ocl_softmaxes[], ocl_loss[], ocl_shape[], ocl_convs[], ocl_pools[], ocl_norms[],
+    ocl_indices[], ocl_randoms[], ocl_orders[], ocl_scans[], ocl_linalgs[], ocl_rois[], ocl_ctcs[],
     ocl_proposals[], ocl_multiboxes[], ocl_sparse_regs[];
 
 #endif

@@ -76,7 +76,7 @@ static void put_constants(ocl_text *t, const ocl_formula *f, uint32_t first)
     }
 }
 
-static const char *text_of(const ocl_formula *f)
+const char *ocl_text_of(const ocl_formula *f)
 {
     return f->text ? f->text : f->built;
 }
@@ -122,23 +122,37 @@ void ocl_pass_constants(ocl_plan *p, ocl_launch *l, tn_dtype number, const ocl_n
 // A work item computes an element; on a CPU so many, one after the other, that their loop is worth
 // starting and made of vectors.
 enum { CPU_ELEMENTS = 16384 };
-static void put_each(ocl_text *t)
+void ocl_put_each(ocl_text *t, const char *item)
 {
     ocl_printf(
         t,
-        "#ifdef TN_ON_CPU\n#define EACH(i, n) const int first = (int)get_global_id(0) * %d,"
+        "#ifdef TN_ON_CPU\n#define ITEMS(n) (((n) + %d) / %d)\n"
+        "#define EACH(i, n) const int first = (int)%s * %d,"
         " end = first + min(n - first, %d);"
         " _Pragma(\"clang loop vectorize(assume_safety)\") for (int i = first; i < end; i++)\n"
-        "#else\n#define EACH(i, n) const int i = (int)get_global_id(0); if (i < n)\n"
+        "#else\n#define ITEMS(n) (n)\n#define EACH(i, n) const int i = (int)%s; if (i < n)\n"
         "#endif\n",
-        CPU_ELEMENTS, CPU_ELEMENTS);
+        CPU_ELEMENTS - 1, CPU_ELEMENTS, item, CPU_ELEMENTS, CPU_ELEMENTS, item);
+}
+
+int64_t ocl_items(const ocl_plan *p, int64_t n)
+{
+    return p->device->cpu ? (n + CPU_ELEMENTS - 1) / CPU_ELEMENTS : n;
+}
+
+void ocl_over_items(ocl_plan *p, ocl_launch *l, int64_t items)
+{
+    if (p->device->cpu)
+        ocl_singly(p, l, items, 1, 1);
+    else
+        ocl_over(p, l, items, 1, 1);
 }
 
 // The kernel's head: inputs that are read, boxes, outputs, constants, n.
 static void put_head(ocl_text *t, const bool *read, uint32_t n_in, const ocl_box *boxes,
                      uint32_t n_out, uint32_t n_constants)
 {
-    put_each(t);
+    ocl_put_each(t, "get_global_id(0)");
     if (n_constants) ocl_printf(t, "typedef struct numbers { A c[%u]; } numbers;\n", n_constants);
     ocl_append(t, "__kernel void map(");
     for (uint32_t i = 0; i < n_in; i++) {
@@ -148,14 +162,6 @@ static void put_head(ocl_text *t, const bool *read, uint32_t n_in, const ocl_box
     }
     for (uint32_t i = 0; i < n_out; i++) ocl_printf(t, "OUT(o%u), ", i);
     ocl_printf(t, "%sconst int n)\n{\nEACH(i, n) {\n", n_constants ? "const numbers k, " : "");
-}
-
-static void over_elements(ocl_plan *p, ocl_launch *l, int64_t n)
-{
-    if (p->device->cpu)
-        ocl_singly(p, l, (n + CPU_ELEMENTS - 1) / CPU_ELEMENTS, 1, 1);
-    else
-        ocl_over(p, l, n, 1, 1);
 }
 
 static void pass_head(ocl_plan *p, ocl_launch *l, const bool *read, uint32_t n_in,
@@ -170,8 +176,7 @@ static void pass_head(ocl_plan *p, ocl_launch *l, const bool *read, uint32_t n_i
     for (uint32_t i = 0; i < c->n_out; i++) ocl_out(p, l, i);
 }
 
-// Types 0 … n_in-1 are of inputs, then of outputs.
-static void put_prologue(ocl_text *t, const tn_call *c, tn_dtype number)
+void ocl_put_types(ocl_text *t, const tn_call *c, tn_dtype number)
 {
     tn_dtype dtypes[2 * OCL_OPERANDS + OCL_MAX_OUTPUTS];
     uint32_t n = 0;
@@ -180,18 +185,12 @@ static void put_prologue(ocl_text *t, const tn_call *c, tn_dtype number)
     ocl_prologue(t, number, n, dtypes);
 }
 
-static void put_map(ocl_text *t, const tn_call *c, const ocl_formula *f, const ocl_box *boxes,
-                    tn_dtype number)
+void ocl_put_element(ocl_text *t, const tn_call *c, const ocl_formula *f, const ocl_box *boxes)
 {
-    bool read[OCL_OPERANDS] = {false};
-    for (uint32_t i = 0; i < f->n_in; i++) read[i] = f->operand[i] != NULL;
-    put_prologue(t, c, number);
-    ocl_vocabulary(t, number, text_of(f));
-    put_head(t, read, f->n_in, boxes, 1, f->n_constants);
     put_constants(t, f, 0);
     for (uint32_t i = 0; i < f->n_in; i++) {
-        if (!read[i]) continue;
-        const bool plain = is_plain(&boxes[i]);
+        if (!f->operand[i]) continue;
+        const bool plain = !boxes || is_plain(&boxes[i]);
         if (!plain) put_place(t, i, &boxes[i]);
         ocl_printf(t, "    PUT(T%u, i%u);\n    A %s = LD%u(i%u, %s", i, i, f->operand[i], i, i,
                    plain ? "i" : "at");
@@ -199,10 +198,22 @@ static void put_map(ocl_text *t, const tn_call *c, const ocl_formula *f, const o
         ocl_append(t, ");\n");
     }
     ocl_printf(t, "    PUT(T%u, o0);\n    %s\n", c->n_in, f->before ? f->before : "");
-    ocl_printf(t, "    const A result = (%s);\n", text_of(f));
+    ocl_printf(t, "    const A result = (%s);\n", ocl_text_of(f));
     for (uint32_t i = 0; i < f->n_in; i++)
         if (f->written >> i & 1) ocl_printf(t, "    ST%u(i%u, i, %s);\n", i, i, f->operand[i]);
-    ocl_printf(t, "    ST%u(o0, i, result);\n}\n}\n", c->n_in);
+    ocl_printf(t, "    ST%u(o0, i, result);\n", c->n_in);
+}
+
+static void put_map(ocl_text *t, const tn_call *c, const ocl_formula *f, const ocl_box *boxes,
+                    tn_dtype number)
+{
+    bool read[OCL_OPERANDS] = {false};
+    for (uint32_t i = 0; i < f->n_in; i++) read[i] = f->operand[i] != NULL;
+    ocl_put_types(t, c, number);
+    ocl_vocabulary(t, number, ocl_text_of(f));
+    put_head(t, read, f->n_in, boxes, 1, f->n_constants);
+    ocl_put_element(t, c, f, boxes);
+    ocl_append(t, "}\n}\n");
 }
 
 void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes)
@@ -224,7 +235,7 @@ void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes)
     pass_head(p, l, read, f->n_in, own);
     ocl_pass_constants(p, l, number, &k);
     ocl_int(p, l, c->out[0]->size);
-    over_elements(p, l, c->out[0]->size);
+    ocl_over_items(p, l, ocl_items(p, c->out[0]->size));
 }
 
 // Output 0 may be written over inputs that are read where it is written.
@@ -250,8 +261,6 @@ tn_status ocl_map_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 // ------------------------------------------------------------------ fused
 // calls
 
-enum { MOST_ARGUMENTS = 1024 }; // bytes of a kernel's arguments: what every device must take
-
 // Where the elements of each input are; how many inputs broadcast.
 static uint32_t find_places(const tn_call *c, ocl_box *boxes)
 {
@@ -268,7 +277,7 @@ static bool too_many_arguments(const tn_call *c, uint32_t constants)
 {
     ocl_box boxes[OCL_OPERANDS];
     const size_t n = find_places(c, boxes);
-    return n * sizeof(ocl_box) + 16 * (c->n_in + c->n_out) + 8 * constants + 8 > MOST_ARGUMENTS;
+    return n * sizeof(ocl_box) + 16 * (c->n_in + c->n_out) + 8 * constants + 8 > OCL_MOST_ARGUMENTS;
 }
 
 const char *ocl_part_cannot(const tn_call *c, const tn_part *part, const ocl_formula *f)
@@ -316,7 +325,7 @@ void ocl_put_part(ocl_text *t, const tn_part *part, uint32_t number, const ocl_f
         ocl_printf(t, "    const A %s = %s%d;\n", f->operand[j], from < 0 ? "p" : "v",
                    from < 0 ? -1 - from : from);
     }
-    ocl_printf(t, "    p%u = (%s);\n    }\n", number, text_of(f));
+    ocl_printf(t, "    p%u = (%s);\n    }\n", number, ocl_text_of(f));
 }
 
 // Declares v<i>, the element of input i.
@@ -341,7 +350,7 @@ static void put_fused(ocl_text *t, const tn_call *c, const bool *read, const ocl
         ocl_put_part(&body, &c->parts[i], i, &f, k->n);
         ocl_take_constants(k, &f, c->out[0]->dtype);
     }
-    put_prologue(t, c, ocl_number(c->out[0]->dtype));
+    ocl_put_types(t, c, ocl_number(c->out[0]->dtype));
     ocl_vocabulary(t, ocl_number(c->out[0]->dtype), body.s ? body.s : "");
     put_head(t, read, c->n_in, boxes, c->n_out, k->n);
     for (uint32_t i = 0; i < c->n_in; i++)
@@ -375,7 +384,7 @@ static tn_status fused_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     pass_head(p, l, read, c->n_in, boxes);
     ocl_pass_constants(p, l, ocl_number(c->out[0]->dtype), &all);
     ocl_int(p, l, c->out[0]->size);
-    over_elements(p, l, c->out[0]->size);
+    ocl_over_items(p, l, ocl_items(p, c->out[0]->size));
     for (uint32_t i = 0; i < c->n_in && info->n_inplace < TN_MAX_INPLACE && c->n_out == 1; i++)
         if (read[i]) ocl_inplace(c, info, i);
     return ocl_end(p);

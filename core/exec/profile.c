@@ -12,13 +12,15 @@ static const char *op_of(const tn_exec *e, uint32_t node)
     return e->placed.g->nodes[node].op->decl.name;
 }
 
-// "FullyConnected + Activation"; "" for a node that stands for itself only. NULL: out of memory.
+// "FullyConnected + Activation", "6 x sgd_mom_update"; "" for a node that stands for itself only.
+// NULL: out of memory.
 static const char *fused_of(tn_exec *e, uint32_t node)
 {
     const tni_fused *fused = node ? e->placed.at[node].fused : NULL;
     tni_text text = {0};
     if (!fused) return "";
-    for (size_t i = 0; i < fused->n; i++)
+    if (fused->alike) tni_text_printf(&text, "%zu x %s", fused->n, fused->ops[0]);
+    for (size_t i = 0; !fused->alike && i < fused->n; i++)
         tni_text_printf(&text, "%s%s", i ? " + " : "", fused->ops[i]);
     const char *kept = text.failed || !text.s ? NULL : tni_strdup(&e->arena, text.s);
     tni_text_free(&text);

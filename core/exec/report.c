@@ -175,10 +175,15 @@ static void add_refusals(const char *what, const tni_refusal *list, tni_text *t)
 
 static void add_fused(const tni_fused *fused, tni_text *t)
 {
-    for (size_t i = 0; fused && i < fused->n; i++)
-        tni_text_printf(t, "%s%s \"%s\"", i ? " + " : "      fused: ", fused->ops[i],
-                        fused->names[i]);
-    if (fused) tni_text_add(t, "\n");
+    if (!fused) return;
+    tni_text_add(t, fused->alike ? "      together: " : "      fused: ");
+    for (size_t i = 0; i < fused->n; i++)
+        tni_text_printf(t, "%s%s \"%s\"",
+                        i == 0         ? ""
+                        : fused->alike ? ", "
+                                       : " + ",
+                        fused->ops[i], fused->names[i]);
+    tni_text_add(t, "\n");
 }
 
 static void add_row(const tni_report_row *row, tni_text *t)

@@ -212,10 +212,10 @@ const tn_op_decl tni_op_grad_add =
           .outputs = TN_PORTS(TN_PORT(.name = "output")), .gradient = add_gradient,
           .expand = add_expand);
 
-// ------------------------------------------------------------------ _fused
+// ------------------------------------------------------------------ _fused, _multi
 //
-// What the core puts in place of nodes that run as one: see tn_call.parts. Its inputs and outputs
-// are theirs.
+// What the core puts in place of nodes that run as one, and of calls of one operator that run side
+// by side: see tn_call.parts. Their inputs and outputs are those of the parts.
 
 static tn_status fused_rule(const tn_infer *io)
 {
@@ -223,20 +223,28 @@ static tn_status fused_rule(const tn_infer *io)
     return TN_OK;
 }
 
+#define OF_PARTS                                                                                  \
+    .flags = TN_OP_INTERNAL | TN_OP_NO_GRAD,                                                      \
+    .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC)),                        \
+    .outputs = TN_PORTS(TN_PORT(.name = "output")),                                               \
+    .params = TN_PARAMS(TN_PARAM(tni_fused_params, num_args, TN_P_I64, .range = "[0,)",           \
+                                 .doc = "number of inputs"),                                      \
+                        TN_PARAM(tni_fused_params, num_outputs, TN_P_I64, .range = "[1,)",        \
+                                 .doc = "number of outputs"),                                     \
+                        TN_PARAM(tni_fused_params, states, TN_P_I64, .def = "0", .range = "[0,)", \
+                                 .doc = "bit i is set: input i is an auxiliary state")),          \
+    .params_size = sizeof(tni_fused_params), .count = "num_args", .count_outputs = "num_outputs", \
+    .infer_shape = fused_rule, .infer_dtype = fused_rule
+
 const tn_op_decl tni_op_fused =
-    TN_OP(.name = "_fused", .flags = TN_OP_INTERNAL | TN_OP_NO_GRAD,
-          .doc = "Several operators that run as one kernel. Made by the core at bind.",
-          .inputs = TN_PORTS(TN_PORT(.name = "arg", .flags = TN_PORT_VARIADIC)),
-          .outputs = TN_PORTS(TN_PORT(.name = "output")),
-          .params =
-              TN_PARAMS(TN_PARAM(tni_fused_params, num_args, TN_P_I64, .range = "[0,)",
-                                 .doc = "number of inputs"),
-                        TN_PARAM(tni_fused_params, num_outputs, TN_P_I64, .range = "[1,)",
-                                 .doc = "number of outputs"),
-                        TN_PARAM(tni_fused_params, states, TN_P_I64, .def = "0", .range = "[0,)",
-                                 .doc = "bit i is set: input i is an auxiliary state")),
-          .params_size = sizeof(tni_fused_params), .count = "num_args",
-          .count_outputs = "num_outputs", .infer_shape = fused_rule, .infer_dtype = fused_rule);
+    TN_OP(.name = "_fused",
+          .doc = "Several operators that run as one kernel. Made by the core at bind.", OF_PARTS);
+
+const tn_op_decl tni_op_multi =
+    TN_OP(.name = "_multi",
+          .doc = "Several calls of one operator, none of which reads another's results, that run "
+                 "as one kernel. Made by the core at bind.",
+          OF_PARTS);
 
 // ------------------------------------------------------------------ _CrossDeviceCopy, _reorder
 //

@@ -1,4 +1,5 @@
-// core/ops/fused.h: parameters of _fused, which the core puts in place of nodes that run as one.
+// core/ops/fused.h: parameters of _fused and _multi, which the core puts in place of nodes that run
+// as one.
 #ifndef TENON_CORE_OPS_FUSED_H
 #define TENON_CORE_OPS_FUSED_H
 

@@ -81,7 +81,7 @@ extern const tn_plugin tni_core_plugin;
     /* multibox.c */ X(multibox_prior) X(multibox_target) X(multibox_detection) \
     /* proposal.c */ X(proposal) X(multi_proposal) \
     /* control.c */ X(copyto) X(block_grad) X(identity) X(identity_like) X(cast) X(cast_like) X(where) \
-    X(add_n) X(grad_add) X(fused) X(cross_device_copy) X(reorder)
+    X(add_n) X(grad_add) X(fused) X(multi) X(cross_device_copy) X(reorder)
 // clang-format on
 
 // Expressions of the rows as text for readers, in which C(0.5) is 0.5: a file that has formulas of

@@ -6,7 +6,7 @@
 // that everything it reads is there where its last node stands, and nobody needs its results
 // earlier. A node that another device runs alone may join too, if this one stands later in the
 // node's list and shares its memory, and nothing about it is in a layout of its own.
-#include "core/passes/place.h"
+#include "core/passes/units.h"
 
 #define LEAVES UINT32_MAX // of readers: the value is wanted outside of the graph
 
@@ -382,6 +382,12 @@ bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused)
     for (size_t i = 0; i < p->options->n_keep; i++)
         u->readers[tni_value(o->g, o->kept[i])] = LEAVES;
     return true;
+}
+
+bool tni_units_may_wait(const tni_units *u, uint32_t node)
+{
+    const finder f = {.p = u->p, .g = u->p->out->g, .units = (tni_units *)u};
+    return is_free(&f, node) && has_own_states(&f, node) && !u->linked[node];
 }
 
 bool tni_units_find(tni_units *u, tni_device *target)

@@ -1,11 +1,11 @@
-// core/passes/fused.c: asks devices for units as one call of the operator _fused, and writes the
-// placed graph again with those that they take.
+// core/passes/fused.c: asks devices for units as one call of the operator _fused or _multi, and
+// writes the placed graph again with those that they take.
 //
 // A unit that is refused is offered again without its beginning, and one with a beginning also
 // without its end, so that a convolution still gets the activation that its backend knows. Where
 // one with a beginning is taken, its gradient is offered as one, too.
 #include "core/ops/fused.h"
-#include "core/passes/place.h"
+#include "core/passes/units.h"
 
 #include <inttypes.h>
 
@@ -20,6 +20,7 @@ typedef struct fuser {
     uint32_t *node_of;   // by node of old → node of the new graph
     tni_entry *value_of; // by value of old → entry of the new graph
     const tni_op *op;    // _fused
+    const tni_op *multi; // _multi
     tni_device *target;  // that is asked
     tni_entry *in;       // external inputs of the unit at hand
     uint32_t *out;       // and its outputs: values
@@ -63,7 +64,7 @@ static bool add_in(fuser *f, tni_entry e, uint32_t share_from, int32_t *number)
 }
 
 // Where the inputs of part i come from. Those of part 0 are the call's first, each for itself: a
-// leader may read one value in two ways.
+// leader may read one value in two ways. So are all of calls that are alike.
 static const int32_t *wire(fuser *f, const tni_unit *u, uint32_t i)
 {
     const tni_node *n = node_at(f, u->nodes[i]);
@@ -74,7 +75,7 @@ static const int32_t *wire(fuser *f, const tni_unit *u, uint32_t i)
         const uint32_t part = part_of(u, n->in[k].node);
         if (part < i)
             from[k] = -1 - (int32_t)part;
-        else if (!add_in(f, n->in[k], i ? own : f->n_in, &from[k]))
+        else if (!add_in(f, n->in[k], i && !u->alike ? own : f->n_in, &from[k]))
             return NULL;
     }
     return from;
@@ -200,8 +201,9 @@ static bool ask(fuser *f, tni_unit *u, bool *taken)
     if (!parts || !find_outputs(f, u, out_parts, out_numbers)) return false;
     // Without results only their shapes were wanted.
     if (f->n_out == 0 || !find_states(f, u, parts, &states)) return true;
-    tni_question q = {.op = f->op,
-                      .params = tni_fused_make(f->op, &p->out->arena, f->n_in, f->n_out, states),
+    const tni_op *op = u->alike ? f->multi : f->op;
+    tni_question q = {.op = op,
+                      .params = tni_fused_make(op, &p->out->arena, f->n_in, f->n_out, states),
                       .infos = make_infos(f, u, parts, out_parts, out_numbers),
                       .n_in = f->n_in,
                       .n_out = f->n_out,
@@ -298,6 +300,33 @@ static bool decide_gradients(fuser *f)
     return true;
 }
 
+// The calls of u, as many at once as the device takes.
+static bool decide_alike(fuser *f, const tni_unit *u)
+{
+    uint32_t most = (TNI_MAX_FUSED_STATE + 1) / node_at(f, u->nodes[0])->n_in;
+    if (most > TNI_MAX_PARTS) most = TNI_MAX_PARTS;
+    for (uint32_t at = 0, n; at + 2 <= u->n && most >= 2;) {
+        bool taken = false;
+        n = u->n - at < most ? u->n - at : most;
+        tni_unit some = {.nodes = u->nodes + at, .n = n, .alike = true};
+        if (!ask(f, &some, &taken) || (taken && !take(f, &some))) return false;
+        if (taken)
+            at += n;
+        else
+            most = n - (n + 7) / 8;
+    }
+    return true;
+}
+
+static bool decide_all_alike(fuser *f)
+{
+    if (!f->multi) return true;
+    if (!tni_units_alike(&f->units, f->target)) return false;
+    for (size_t i = 0; i < f->units.n; i++)
+        if (!decide_alike(f, &f->units.v[i])) return false;
+    return true;
+}
+
 // ------------------------------------------------------------------ writing
 
 static bool map_inputs(fuser *f, const tni_entry *in, uint32_t n)
@@ -325,7 +354,7 @@ static const tni_fused *describe(fuser *f, const tni_unit *u)
     const char **names = tni_alloc(arena, u->n * sizeof *names);
     const char **ops = tni_alloc(arena, u->n * sizeof *ops);
     if (!d || !names || !ops) return NULL;
-    *d = (tni_fused){u->n, names, ops};
+    *d = (tni_fused){u->alike, u->n, names, ops};
     for (uint32_t i = 0; i < u->n; i++) {
         const tni_node *n = node_at(f, u->nodes[i]);
         names[i] = tni_strdup(arena, n->name);
@@ -352,7 +381,7 @@ static bool write_unit(fuser *f, const tni_unit *u)
     uint32_t *out_parts = (uint32_t *)q->out_parts, *out_numbers = (uint32_t *)q->out_numbers;
     if (!make_parts(f, u) || !find_outputs(f, u, out_parts, out_numbers)) return false;
     if (!map_inputs(f, f->in, f->n_in)) return false;
-    const tni_node_spec spec = {.op = f->op,
+    const tni_node_spec spec = {.op = q->op,
                                 .name = n->name,
                                 .params = q->params,
                                 .in = p->in,
@@ -409,7 +438,7 @@ static bool decide_for(fuser *f, tni_device *target)
         }
         if (!decide(f, f->units.v[i])) return false;
     }
-    return backward || decide_gradients(f);
+    return (backward || decide_gradients(f)) && decide_all_alike(f);
 }
 
 // Was the device's turn before that of list `set`, entry `i`?
@@ -438,6 +467,7 @@ static bool fuse(fuser *f)
     tni_placer *p = f->p;
     const size_t nodes = p->out->g->n_nodes + 1, values = (size_t)p->out->g->n_values + 1;
     f->op = tni_op_find(p->src->registry, "_fused");
+    f->multi = tni_op_find(p->src->registry, "_multi");
     if (!f->op) return true;
     f->unit_of = calloc(nodes, sizeof *f->unit_of);
     if (!f->unit_of || !tni_units_begin(&f->units, p, f->op)) return false;

@@ -7,7 +7,8 @@
 //
 // simplify.c marks what is needed; place.c asks devices (support.c, one question for each distinct
 // call), expands what nobody supports (expand.c) and writes a graph; sweep.c leaves out what
-// nothing reads then; fuse.c and fused.c make one node of several; join.c adds copies and reorders.
+// nothing reads then; fuse.c, multi.c and fused.c make one node of several; join.c adds copies and
+// reorders.
 #ifndef TENON_CORE_PLACE_H
 #define TENON_CORE_PLACE_H
 
@@ -28,8 +29,9 @@ typedef struct tni_refusal {
     const struct tni_refusal *next;
 } tni_refusal;
 
-// Nodes that a fused node stands for, in order.
+// Nodes that a node _fused or _multi stands for, in order.
 typedef struct tni_fused {
+    bool alike; // _multi
     size_t n;
     const char *const *names, *const *ops;
 } tni_fused;
@@ -362,47 +364,12 @@ enum { TNI_MAX_EXPANSION = 16, TNI_MAX_EXPANDED = 100000 };
 // variable of that shape remains, which has no memory.
 tn_status tni_sweep(tni_placer *p);
 
-// ------------------------------------------------------------------ fusing (fuse.c, fused.c)
+// ------------------------------------------------------------------ fusing (fuse.c, multi.c,
+// fused.c)
 
-// Nodes that run as one: part 0 of any kind or elementwise, the others elementwise; ids ascend.
-// The unit runs where its last node stood. In the gradient of a unit that begins with a layer, the
-// layer's stands last.
-typedef struct tni_unit {
-    uint32_t *nodes;
-    uint32_t n;
-    bool led;          // part 0 is no elementwise call
-    uint32_t forward;  // number of the unit it is the gradient of, among those taken; 0: none
-    uint32_t question; // of tni_support, when its device takes it
-} tni_unit;
+enum { TNI_MAX_PARTS = 32 }; // of a node _fused or _multi
 
-enum { TNI_MAX_PARTS = 32 }; // nodes of a unit
-
-// Units of the placed graph: candidates by their values and readers; none is asked for yet.
-typedef struct tni_units {
-    tni_placer *p;
-    const tni_op *fused;
-    tni_unit *v; // of the device looked at last
-    size_t n, capacity;
-    tni_arena arena;
-    uint32_t *readers; // by value: nodes that read it; UINT32_MAX: it leaves
-    uint8_t *written;  // by node: a variable that some operator writes
-    uint8_t *users[2]; // of those, by node: how many nodes of forward, and backward, have it; max 2
-    uint8_t *linked;   // by node: backward nodes may use what its kernel keeps
-    uint8_t *settled;  // by node: a device takes a unit that it is part of; set by the caller
-    uint8_t *opaque;   // by node: a value around it has a layout of its own; NULL: not known yet
-    bool failed;
-} tni_units;
-bool tni_units_begin(tni_units *u, tni_placer *p, const tni_op *fused); // false: out of memory
-// Units that `target` may run, of nodes that are there and of elementwise ones that may go there.
-// false: out of memory, or an error in p->src.
-bool tni_units_find(tni_units *u, tni_device *target);
-// The gradient of a unit that is taken: backward node `last`, made from its first node, and what is
-// elementwise, was made from others of it and is read by these only. Room for f->n nodes.
-void tni_units_gradient(const tni_units *u, const tni_device *target, const tni_unit *f,
-                        uint32_t last, tni_unit *gradient);
-void tni_units_free(tni_units *u);
-
-// Parameters of a node _fused; bit i of states: input i is a state. NULL: out of memory.
+// Parameters of a node _fused or _multi; bit i of states: input i is a state. NULL: out of memory.
 const void *tni_fused_make(const tni_op *fused, tni_arena *arena, uint32_t n_in, uint32_t n_out,
                            uint64_t states);
 

@@ -15,11 +15,12 @@ typedef struct work {
     size_t n_slots;   // a power of two
 } work;
 
-// The states among the inputs of a fused node, a bit each.
+// The states among the inputs of a node made of several, a bit each.
 static uint64_t fused_states(const tni_node *n)
 {
     if (n->op->n_in != 1 || !(n->op->in[0].flags & TN_PORT_VARIADIC)) return 0;
-    if (strcmp(n->op->decl.name, "_fused") != 0) return 0;
+    const char *name = n->op->decl.name;
+    if (strcmp(name, "_fused") != 0 && strcmp(name, "_multi") != 0) return 0;
     return (uint64_t)((const tni_fused_params *)n->params)->states;
 }
 

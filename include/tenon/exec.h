@@ -173,7 +173,8 @@ typedef struct tn_profile_row {
     const char *op;     // operator, "copy" or "reorder"
     const char *device; // that runs it: "blas:0"
     const char *impl;   // implementation, as the backend names it; ""
-    const char *fused;  // "FullyConnected + Activation": what runs as this one row; "" if one node
+    // What runs as this one row: "FullyConnected + Activation", "6 x sgd_mom_update"; "": one node.
+    const char *fused;
     bool backward;
     bool once;     // runs when constants are new only
     uint64_t runs; // since tn_exec_profile()

@@ -23,7 +23,7 @@ TN_BEGIN_DECLS
 
 #define TN_MAGIC 0x4C504E54u // "TNPL"
 #define TN_EPOCH 0u          // 0: may still change, so both sides must have the same minor
-#define TN_MINOR 4u
+#define TN_MINOR 5u
 
 // Which sanitizer a binary was built with; a plugin must match the core.
 #if defined(__SANITIZE_ADDRESS__)
@@ -259,8 +259,7 @@ enum {
 // value: one operator of a fused call: see tn_call.parts.
 typedef struct tn_part {
     const struct tn_call *call; // operator, parameters and types
-    const int32_t
-        *from; // by its input: i >= 0: input i of the fused call; -1 - p: output 0 of part p
+    const int32_t *from; // by input: i >= 0: input i of the fused call; -1 - p: output 0 of part p
 } tn_part;
 
 // grow: one call of an operator with everything known. It and all it points to stay valid and
@@ -277,6 +276,7 @@ typedef struct tn_call {
     // A fused call (operator "_fused"): operators that run as one kernel, in order. Part 0 may be
     // of any kind, all others have TN_OP_ELEMENTWISE; values between parts are read by parts only.
     // If `forward` is set, it is the gradient of that fused call, and the last part is of any kind.
+    // Or (operator "_multi") calls of one operator, none of which reads another's results.
     uint32_t n_parts; // 0: a plain call
     tn_dtype compute; // TN_BF16: values may be rounded to it inside kernels; TN_DTYPE_NONE: not
     const tn_part *parts;
@@ -314,7 +314,7 @@ enum {                      // flags of a kernel
 typedef struct tn_inplace {
     uint32_t in, out;
 } tn_inplace;
-#define TN_MAX_INPLACE 8
+#define TN_MAX_INPLACE 32 // 8 before minor 5
 
 // grow: written by prepare() into memory of the core.
 typedef struct tn_kernel_info {

@@ -266,6 +266,7 @@ static const struct {
 } left[] = {
     {"_CrossDeviceCopy", "the core's own"},
     {"_reorder", "the core's own"},
+    {"_multi", "updates one by one cost a host kernel nothing"},
 };
 enum { N_LEFT = sizeof left / sizeof *left };
 

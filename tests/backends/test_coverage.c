@@ -21,11 +21,12 @@ static const tn_op_decl *core_op(size_t i)
     return op && tn_env_op_plugin(bench.env, op)[0] == 0 ? op : NULL;
 }
 
-// The executor and prepare_reorder() run these two, and _fused is only made where it is taken.
+// The executor and prepare_reorder() run the first two, the others are only made where they are
+// taken.
 static bool is_core_node(const char *name)
 {
     return strcmp(name, "_CrossDeviceCopy") == 0 || strcmp(name, "_reorder") == 0 ||
-           strcmp(name, "_fused") == 0;
+           strcmp(name, "_fused") == 0 || strcmp(name, "_multi") == 0;
 }
 
 static void runs_every_operator(size_t backend, tn_dtype dtype)

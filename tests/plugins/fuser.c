@@ -2,7 +2,8 @@
 // softmax, or are elementwise, over float32, as plain as can be.
 //
 // It takes relu, _mul and elemwise_add as parts, one output, and no more than three parts after
-// the first: so the core has to leave something out of longer chains.
+// the first: so the core has to leave something out of longer chains. Of calls side by side it
+// takes up to four of sgd_mom_update.
 #include <math.h>
 #include <tenon/kernel.h>
 
@@ -125,6 +126,60 @@ static tn_status run_fused(const tn_sdk_kernel *k, const tn_run_args *a)
     return TN_OK;
 }
 
+// ------------------------------------------------------------------ calls side by side
+
+static void update(const tn_call *c, const tn_arg *const in[3], const tn_arg *out)
+{
+    const double lr = tn_call_f64(c, "lr", 0), momentum = tn_call_f64(c, "momentum", 0);
+    const float *w = in[0]->host, *g = in[1]->host;
+    float *m = in[2]->host, *made = out->host;
+    for (int64_t i = 0; i < c->out[0]->size; i++) {
+        m[i] = (float)(momentum * (double)m[i] - lr * (double)g[i]);
+        made[i] = w[i] + m[i];
+    }
+}
+
+static const char *update_cannot(const tn_call *c)
+{
+    const bool plain = tn_call_f64(c, "wd", 0) == 0 && tn_call_f64(c, "rescale_grad", 1) == 1;
+    return plain && tn_call_f64(c, "clip_gradient", -1) < 0 ? NULL : "lr and momentum only";
+}
+
+static tn_status run_update(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    update(k->call, (const tn_arg *const[]){&a->in[0], &a->in[1], &a->in[2]}, &a->out[0]);
+    return TN_OK;
+}
+
+static const char *multi_cannot(const tn_call *c)
+{
+    if (c->n_parts > MOST) return "takes four calls at most";
+    if (c->n_out != c->n_parts) return "takes calls whose results are wanted";
+    for (uint32_t p = 0; p < c->n_parts; p++) {
+        if (!is(c->parts[p].call, "sgd_mom_update")) return "takes sgd_mom_update";
+        if (update_cannot(c->parts[p].call)) return update_cannot(c->parts[p].call);
+    }
+    return NULL;
+}
+
+static tn_status multi_setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    const tn_call *c = k->call;
+    for (uint32_t p = 0; p < c->n_parts; p++)
+        info->inplace[info->n_inplace++] = (tn_inplace){(uint32_t)c->parts[p].from[0], p};
+    return TN_OK;
+}
+
+static tn_status run_multi(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    for (uint32_t p = 0; p < k->call->n_parts; p++) {
+        const int32_t *from = k->call->parts[p].from;
+        const tn_arg *const in[] = {&a->in[from[0]], &a->in[from[1]], &a->in[from[2]]};
+        update(k->call->parts[p].call, in, &a->out[p]);
+    }
+    return TN_OK;
+}
+
 #define ROW(op_, cannot_, run_)                                                   \
     {                                                                             \
         .op = (op_), .dtypes = TN_BIT(TN_F32), .cannot = (cannot_), .run = (run_) \
@@ -135,6 +190,12 @@ static const tn_kernel_row rows[] = {ROW("FullyConnected", connect_cannot, run_c
                                      ROW("_mul", NULL, run_elementwise),
                                      ROW("elemwise_add", NULL, run_elementwise),
                                      ROW("_fused", fused_cannot, run_fused),
+                                     ROW("sgd_mom_update", update_cannot, run_update),
+                                     {.op = "_multi",
+                                      .dtypes = TN_BIT(TN_F32),
+                                      .cannot = multi_cannot,
+                                      .setup = multi_setup,
+                                      .run = run_multi},
                                      {0}};
 static const tn_kernel_row *const families[] = {rows, NULL};
 TN_HOST_BACKEND(fuser, -200, families, "runs several operators as one")

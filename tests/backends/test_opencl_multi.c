@@ -1,0 +1,169 @@
+// tests/backends/test_opencl_multi.c: the opencl backend runs the updates of many parameters as few
+// launches, with the results of the reference.
+#include "opencl_device.h"
+
+enum { MOST = 40, RUNS = 3 };
+
+typedef struct optimizer {
+    const char *op, *params;
+    const char *states[3];
+    bool wide; // its states are float32, whatever the weight is
+} optimizer;
+
+static const optimizer optimizers[] = {
+    {"sgd_update", "lr=0.1; wd=0.01; clip_gradient=0.5", {NULL}, false},
+    {"sgd_mom_update", "lr=0.1; momentum=0.9; wd=0.01; rescale_grad=0.25", {"mom"}, false},
+    {"adam_update", "lr=0.01; wd=0.02", {"mean", "var"}, false},
+    {"rmsprop_update", "lr=0.01; gamma1=0.8; clip_weights=0.7", {"n"}, false},
+    {"mp_sgd_update", "lr=0.1; wd=0.01", {"weight32"}, true},
+    {"mp_sgd_mom_update", "lr=0.1; momentum=0.9", {"mom", "weight32"}, true},
+};
+enum { N_OPTIMIZERS = sizeof optimizers / sizeof *optimizers };
+
+// Lengths around what a work item of a CPU does at a time, none at all, and short ones.
+static int64_t length_of(size_t i)
+{
+    static const int64_t lengths[] = {1, 17, 0, 16384, 16385, 50000, 3, 16383, 1000};
+    return lengths[i % (sizeof lengths / sizeof *lengths)];
+}
+
+// Every third update has a rate of its own.
+static tn_symbol update(const optimizer *o, size_t i, tn_dtype dtype)
+{
+    char w[16], g[16], params[128];
+    snprintf(w, sizeof w, "w%zu", i);
+    snprintf(g, sizeof g, "g%zu", i);
+    snprintf(params, sizeof params, "%s%s", o->params, i % 3 == 2 ? "; rescale_grad=0.5" : "");
+    const char *text = strstr(o->params, "rescale_grad") ? o->params : params;
+    return tn_op(o->op, text, tn_variable(bench.g, w, .dtype = dtype),
+                 tn_variable(bench.g, g, .dtype = dtype));
+}
+
+static void fill_states(tn_exec *e)
+{
+    const tn_names names = tn_exec_auxiliary_states(e);
+    for (size_t i = 0; i < names.n; i++) {
+        tn_tensor *t = tn_exec_aux(e, names.v[i]);
+        const tn_shape shape = tn_tensor_shape(t);
+        tn_tensor *v = tn_sample(tn_tensor_dtype(t), tn_shape_dims(&shape), 0, 1, 77 + i);
+        CU_ASSERT_EQUAL(tn_tensor_copy(t, v), TN_OK);
+        tn_tensor_release(v);
+    }
+}
+
+static tn_exec *run(const char *backends, const optimizer *o, size_t n, tn_dtype dtype)
+{
+    tn_symbol made[MOST];
+    tn_named_dims shapes[MOST];
+    int64_t lengths[MOST];
+    char names[MOST][16];
+    tn_fresh();
+    for (size_t i = 0; i < n; i++) {
+        made[i] = update(o, i, dtype);
+        lengths[i] = length_of(i);
+        snprintf(names[i], sizeof names[i], "w%zu", i);
+        shapes[i] = (tn_named_dims){names[i], {1, &lengths[i]}};
+    }
+    tn_exec *e = tn_simple_bind(bench.g, tn_group(bench.g, (tn_symbols){n, made}),
+                                .backends = backends, .shapes = {n, shapes});
+    if (!TN_CHECK_EXEC(e)) return NULL;
+    fill_samples(e, dtype);
+    fill_states(e);
+    for (int i = 0; i < RUNS; i++) CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    return e;
+}
+
+static bool near(tn_tensor *a, tn_tensor *b, double tolerance)
+{
+    const int64_t n = tn_tensor_size(a);
+    double *x = malloc((size_t)(n + 1) * sizeof *x), *y = malloc((size_t)(n + 1) * sizeof *y);
+    tn_tensor *host[2] = {0};
+    bool ok = x && y;
+    const tn_shape shape = tn_tensor_shape(a);
+    for (int i = 0; ok && i < 2; i++) {
+        host[i] = tn_tensor_new(bench.env, TN_F64, tn_shape_dims(&shape));
+        ok = host[i] && tn_tensor_copy(host[i], i ? b : a) == TN_OK &&
+             tn_tensor_get(host[i], i ? y : x, (size_t)n * sizeof *x) == TN_OK;
+    }
+    for (int64_t i = 0; ok && i < n; i++) ok = fabs(x[i] - y[i]) <= tolerance * (1 + fabs(x[i]));
+    for (int i = 0; i < 2; i++)
+        if (host[i]) tn_tensor_release(host[i]);
+    free(x);
+    free(y);
+    return ok;
+}
+
+// Rows that run, and calls in them.
+static size_t rows_of(tn_exec *e, size_t *calls)
+{
+    const tn_profile_row *row;
+    size_t n = 0;
+    *calls = 0;
+    CU_ASSERT_EQUAL(tn_exec_profile(e, true), TN_OK);
+    for (; (row = tn_exec_profile_row(e, n)) != NULL; n++)
+        *calls += *row->fused ? (size_t)atol(row->fused) : 1;
+    return n;
+}
+
+static void check(const optimizer *o, size_t n, tn_dtype dtype, double tolerance)
+{
+    tn_exec *wanted = run("reference", o, n, dtype), *got = run("opencl", o, n, dtype);
+    bool ok = wanted && got;
+    size_t calls = 0;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = near(tn_exec_output(wanted, i), tn_exec_output(got, i), tolerance);
+    const tn_names states = ok ? tn_exec_auxiliary_states(got) : (tn_names){0};
+    for (size_t i = 0; ok && i < states.n; i++)
+        ok = near(tn_exec_aux(wanted, states.v[i]), tn_exec_aux(got, states.v[i]), tolerance);
+    if (!ok) TN_CHECK_STR(o->op, "near");
+    if (got) CU_ASSERT(rows_of(got, &calls) <= 1 + n / 8);
+    CU_ASSERT(calls >= n - n / 9 - 1 && calls <= n); // empty ones have no row of their own
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+static void updates_of_all_optimizers(void)
+{
+    if (!has_device()) return;
+    for (size_t i = 0; i < N_OPTIMIZERS; i++) {
+        const optimizer *o = &optimizers[i];
+        if (!o->wide) check(o, 7, TN_F32, 5e-6);
+        if (!o->wide) check(o, 7, TN_F64, 1e-13);
+        check(o, 7, TN_F16, 4e-3);
+        check(o, 7, TN_BF16, 4e-2);
+    }
+}
+
+static void many_parameters(void)
+{
+    if (!has_device()) return;
+    check(&optimizers[1], MOST, TN_F32, 5e-6);
+    check(&optimizers[2], MOST, TN_F32, 5e-6);
+}
+
+// Other elementwise operators, too; but what broadcasts runs alone.
+static void other_operators(void)
+{
+    if (!has_device()) return;
+    tn_symbol s[3];
+    for (int way = 0; way < 2; way++) {
+        tn_fresh();
+        for (size_t i = 0; i < 3; i++) {
+            char a[8], b[8];
+            snprintf(a, sizeof a, "a%zu", i);
+            snprintf(b, sizeof b, "b%zu", i);
+            s[i] = tn_op("broadcast_hypot", NULL, tn_variable(bench.g, a, .shape = TN_DIMS(4, 5)),
+                         tn_variable(bench.g, b, .shape = TN_DIMS(way && i == 1 ? 1 : 4, 5)));
+        }
+        tn_exec *e =
+            tn_simple_bind(bench.g, tn_group(bench.g, (tn_symbols){3, s}), .backends = "opencl");
+        if (!TN_CHECK_EXEC(e)) return;
+        size_t calls;
+        CU_ASSERT_EQUAL(rows_of(e, &calls), way ? 3 : 1);
+        CU_ASSERT_EQUAL(calls, 3);
+        tn_exec_free(e);
+    }
+}
+
+TN_TEST_MAIN({"updates of all optimizers", updates_of_all_optimizers},
+             {"many parameters", many_parameters}, {"other operators", other_operators})
