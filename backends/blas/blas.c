@@ -10,6 +10,7 @@ static const tn_kernel_row *const families[] = {
     blas_random,      blas_optimizer,
     blas_linalg,
     blas_convs, blas_conv_weights, blas_pools, blas_batch_norms, blas_layer_norms, blas_lrns,
+    blas_group_norms,
     blas_fuse, // behind the batch norms, which have fused calls of their own
     blas_rnns, blas_rnn_backs,
     blas_alongs, blas_orders, blas_multinomials,

@@ -63,6 +63,34 @@ static tn_status instance_expand(const tn_builder *b)
     return TN_OK;
 }
 
+// That of data from output 0 is GroupNorm's with a group for each channel. Where somebody uses mean
+// and var, of k elements: dx += dmean / k + 2 dvar (x - mean) / k
+static tn_status instance_gradient(const tn_builder *b)
+{
+    static const char share[] = "axis=(0,1); exclude=1; scale_by_count=1";
+    const instance_params *p = b->params;
+    const tn_sym x = tn_grad_in(b, 0), x_wide = tni_wide(b, x);
+    const tn_sym dmean = tn_grad_head(b, 1), dvar = tn_grad_head(b, 2);
+    tn_sym dx = 0, sum = 0;
+    if (tn_grad_head(b, 0)) {
+        const tn_sym var = tni_wide(b, tn_grad_out(b, 2));
+        const tn_sym std = tni_call(b, "sqrt", tni_call_scalar(b, "_plus_scalar", var, p->eps));
+        dx = tni_group_backward(b, tni_call2(b, "_narrow", std, x), 0, p->eps);
+    }
+    if (dmean) sum = spread(b, share, tni_wide(b, dmean));
+    if (dvar) {
+        const tn_sym twice = tni_call_scalar(b, "_mul_scalar", tni_wide(b, dvar), 2);
+        const tn_sym mean = spread(b, places, tni_wide(b, tn_grad_out(b, 1)));
+        const tn_sym part =
+            tni_call2(b, "_mul", spread(b, share, twice), tni_call2(b, "_sub", x_wide, mean));
+        sum = sum ? tni_call2(b, "elemwise_add", sum, part) : part;
+    }
+    if (sum && dx) sum = tni_call2(b, "elemwise_add", tni_wide(b, dx), sum);
+    if (sum) dx = tni_call2(b, "_narrow", sum, x);
+    if (dx) tn_grad_set(b, 0, dx);
+    return TN_OK;
+}
+
 const tn_op_decl tni_op_instance_norm =
     TN_OP(.name = "InstanceNorm",
           .doc = "Normalises each channel of each sample to mean 0 and variance 1, then scales and "
@@ -83,7 +111,7 @@ const tn_op_decl tni_op_instance_norm =
           .params = TN_PARAMS(TN_PARAM(instance_params, eps, TN_P_F64, .def = "0.001",
                                        .doc = "added to the variance")),
           .params_size = sizeof(instance_params), .infer_shape = instance_shape,
-          .expand = instance_expand);
+          .gradient = instance_gradient, .expand = instance_expand);
 
 // ------------------------------------------------------------------ L2Normalization
 //

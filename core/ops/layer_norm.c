@@ -1,67 +1,6 @@
 // core/ops/layer_norm.c: normalisation inside of each sample as in later networks: LayerNorm,
-// GroupNorm, RMSNorm.
-#include "core/base/base.h"
-#include "core/ops/ops.h"
-
-typedef struct layer_params {
-    double eps, epsilon;
-    int64_t axis, num_groups;
-    int32_t output_mean_var;
-} layer_params;
-
-#define GAMMA(shape) TN_PORT(.name = "gamma", .doc = shape ": factors", .init = "[\"one\", {}]")
-#define BETA(shape) \
-    TN_PORT(.name = "beta", .doc = shape ": added afterwards", .init = "[\"zero\", {}]")
-#define STATISTICS(shape)                                                              \
-    TN_PORT(.name = "output", .doc = "in the shape of data"),                          \
-        TN_PORT(.name = "mean", .flags = TN_PORT_HIDDEN, .visible = "output_mean_var", \
-                .doc = shape),                                                         \
-        TN_PORT(.name = "std", .flags = TN_PORT_HIDDEN, .visible = "output_mean_var",  \
-                .doc = shape ": sqrt(var + eps)")
-#define EPS                                                               \
-    TN_PARAM(layer_params, eps, TN_P_F64, .def = "1e-5", .range = "[0,)", \
-             .doc = "added to the variance")
-#define MEAN_VAR                                                       \
-    TN_PARAM(layer_params, output_mean_var, TN_P_BOOL, .def = "False", \
-             .doc = "give mean and std out")
-
-static tn_sym spread(const tn_builder *b, const char *axes, tn_sym v, tn_sym like)
-{
-    return TN_EMIT(b, "_broadcast_reduced", axes, v, like);
-}
-
-// (x - mean) / std over the axes that a reduction takes, and both of these; x is wide.
-static tn_sym normalised(const tn_builder *b, tn_sym x, const char *axes, tn_sym *mean, tn_sym *std)
-{
-    const layer_params *p = b->params;
-    *mean = tn_emit(b, "mean", axes, &x, 1);
-    const tn_sym centred = tni_call2(b, "_sub", x, spread(b, axes, *mean, x));
-    const tn_sym square = tni_call(b, "square", centred);
-    const tn_sym var = tn_emit(b, "mean", axes, &square, 1);
-    *std = tni_call(b, "sqrt", tni_call_scalar(b, "_plus_scalar", var, p->eps));
-    return tni_call2(b, "_div", centred, spread(b, axes, *std, x));
-}
-
-// x gamma + beta, which are inputs 1 and 2: one number for each place on the axis.
-static tn_sym scaled(const tn_builder *b, tn_sym x, long long axis)
-{
-    char text[TN_TEXT];
-    tn_text(text, "axis=(%lld,); exclude=1", axis);
-    const tn_sym gamma = spread(b, text, tni_wide(b, tn_grad_in(b, 1)), x);
-    const tn_sym beta = spread(b, text, tni_wide(b, tn_grad_in(b, 2)), x);
-    return tni_call2(b, "elemwise_add", tni_call2(b, "_mul", x, gamma), beta);
-}
-
-// gamma, beta and axis `axis` of data, which has the shape of the output, have one extent.
-static tn_status vectors_rule(const tn_infer *io, int32_t axis)
-{
-    tn_shape x = tni_shape(io, TNI_IN(0));
-    TNI_TRY(tni_merge(io, TNI_IN(1), tn_shape_1d(x.dim[axis])));
-    TNI_TRY(tni_link(io, TNI_IN(1), TNI_IN(2)));
-    x.dim[axis] = tni_shape(io, TNI_IN(1)).dim[0];
-    TNI_TRY(tni_merge(io, TNI_IN(0), x));
-    return tni_link(io, TNI_IN(0), TNI_OUT(0));
-}
+// RMSNorm.
+#include "core/ops/norms.h"
 
 // ------------------------------------------------------------------ LayerNorm
 //
@@ -234,67 +173,6 @@ const tn_op_decl tni_op_backward_layer_norm =
                               EPS),
           .params_size = sizeof(layer_params), .infer_shape = layer_backward_shape,
           .expand = layer_backward_expand);
-
-// ------------------------------------------------------------------ GroupNorm
-//
-//     y = gamma_c (x - mean) / √(var + eps) + beta_c, mean and var over a group of channels and all
-//     places of one sample
-
-static tn_status group_shape(const tn_infer *io)
-{
-    const layer_params *p = io->params;
-    for (uint32_t i = 1; i < 3; i++) TNI_TRY(tni_merge(io, TNI_IN(i), tn_shape_rank(1)));
-    TNI_TRY(tni_merge(io, TNI_OUT(1), tn_shape_2d(-1, p->num_groups)));
-    TNI_TRY(tni_link(io, TNI_IN(0), TNI_OUT(0)));
-    tn_shape x = tni_shape(io, TNI_IN(0));
-    if (x.ndim < 0) return tni_link(io, TNI_IN(1), TNI_IN(2));
-    if (x.ndim < 2)
-        return tn_infer_fail(io, TN_E_SHAPE, "data: wanted (n, c, ...), got %d axes", x.ndim);
-    TNI_TRY(vectors_rule(io, 1));
-    x = tni_shape(io, TNI_IN(0));
-    if (x.dim[1] >= 0 && x.dim[1] % p->num_groups)
-        return tn_infer_fail(io, TN_E_SHAPE, "num_groups %lld does not divide the %lld channels",
-                             (long long)p->num_groups, (long long)x.dim[1]);
-    TNI_TRY(tni_merge(io, TNI_OUT(1), tn_shape_2d(x.dim[0], p->num_groups)));
-    TNI_TRY(tni_link(io, TNI_OUT(1), TNI_OUT(2)));
-    x.dim[0] = tni_shape(io, TNI_OUT(1)).dim[0];
-    TNI_TRY(tni_merge(io, TNI_IN(0), x));
-    return tni_link(io, TNI_IN(0), TNI_OUT(0));
-}
-
-static tn_status group_expand(const tn_builder *b)
-{
-    const layer_params *p = b->params;
-    char text[TN_TEXT];
-    tn_sym mean, std;
-    const tn_sym x = tni_wide(b, tn_grad_in(b, 0));
-    tn_text(text, "shape=(0,%lld,-1)", (long long)p->num_groups);
-    const tn_sym groups = tn_emit(b, "Reshape", text, &x, 1);
-    const tn_sym normal = normalised(b, groups, "axis=(2,)", &mean, &std);
-    tni_set_narrow(b, 0, scaled(b, tni_call2(b, "reshape_like", normal, x), 1));
-    tni_set_narrow(b, 1, mean);
-    tni_set_narrow(b, 2, std);
-    return TN_OK;
-}
-
-const tn_op_decl tni_op_group_norm =
-    TN_OP(.name = "GroupNorm",
-          .doc = "Normalises each group of channels of each sample to mean 0 and variance 1, then "
-                 "scales and shifts each channel: gamma (x - mean) / sqrt(var + eps) + beta.",
-          .family = "layer",
-          .formula = "y = gamma * (x - mean) / sqrt(var + eps) + beta; mean and biased variance of "
-                     "each group of channels of a sample",
-          .shape_rule = "output has the shape of data (n, c, ...); gamma and beta of channels or "
-                        "groups; mean and std (n, num_groups)",
-          .source = "MXNet 1.6, src/operator/nn/group_norm-inl.h; a gamma and beta for each "
-                    "channel, as in ONNX GroupNormalization 21 and PyTorch",
-          .inputs =
-              TN_PORTS(TN_PORT(.name = "data", .doc = "(n, c, ...)"), GAMMA("(c,)"), BETA("(c,)")),
-          .outputs = TN_PORTS(STATISTICS("(n, num_groups)")),
-          .params = TN_PARAMS(TN_PARAM(layer_params, num_groups, TN_P_I64, .def = "1",
-                                       .range = "[1,)", .doc = "groups, of equally many channels"),
-                              EPS, MEAN_VAR),
-          .params_size = sizeof(layer_params), .infer_shape = group_shape, .expand = group_expand);
 
 // ------------------------------------------------------------------ RMSNorm
 //

@@ -62,7 +62,8 @@ extern const tn_plugin tni_core_plugin;
     /* crop.c */ X(crop) X(backward_crop) X(up_sampling) X(enlarge_like) X(backward_enlarge) \
     /* repeat.c */ X(repeat) X(reverse) \
     /* entropy.c */ X(softmax_activation) X(softmax_cross_entropy) X(svm_output) \
-    /* layer_norm.c */ X(layer_norm) X(backward_layer_norm) X(group_norm) X(rms_norm) \
+    /* layer_norm.c */ X(layer_norm) X(backward_layer_norm) X(rms_norm) \
+    /* group_norm.c */ X(group_norm) X(backward_group_norm) \
     /* instance.c */ X(instance_norm) X(l2_normalization) \
     /* init.c */ X(zeros) X(ones) X(full) X(arange) X(zeros_like) X(ones_like) \
     /* random.c */ X(random_uniform) X(random_normal) X(dropout) \
@@ -196,6 +197,9 @@ tn_sym tni_extent(const tn_builder *b, tn_sym like, int32_t axis);
 // the other: output i is y in the dtype of input 0.
 tn_sym tni_wide(const tn_builder *b, tn_sym x);
 void tni_set_narrow(const tn_builder *b, uint32_t i, tn_sym y);
+// Of GroupNorm, or with groups 0 InstanceNorm (inputs data, gamma, beta; output 1 mean), whose
+// output 0 has a head: sets the gradients of gamma and beta, returns that of data. group_norm.c
+tn_sym tni_group_backward(const tn_builder *b, tn_sym std, int64_t groups, double eps);
 // All inputs and outputs have one floating dtype.
 tn_status tni_dtype_one_float(const tn_infer *io);
 // For expansions, where shapes and dtypes are known: a value in another shape of as many elements,

@@ -21,6 +21,24 @@ static void instance_norm_of_each_channel(void)
     tn_exec_free(e);
 }
 
+// The hidden outputs may be used: mean and variance of 1, 5 and of 2, 10 are 3, 4 and 6, 16.
+static void moments_have_gradients(void)
+{
+    const tn_symbol y = tn_op("InstanceNorm", NULL, tn_var("x"), tn_var("gamma"), tn_var("beta"));
+    const tn_symbol moments = tn_group(
+        bench.g, TN_SYMS((tn_symbol){y.node, 1, y.graph}, (tn_symbol){y.node, 2, y.graph}));
+    tn_exec *e = tn_try(moments, .wrt = "x",
+                        .given = TN_TENSORS({"x", TN_TENSOR(TN_F32, TN_DIMS(1, 2, 2), 1, 5, 2, 10)},
+                                            {"gamma", TN_TENSOR(TN_F32, TN_DIMS(2), 1, 2)},
+                                            {"beta", TN_TENSOR(TN_F32, TN_DIMS(2), 0, 5)}));
+    TN_CHECK_VALUES(tn_out(e, 0), 1e-6, 3, 6);
+    TN_CHECK_VALUES(tn_out(e, 1), 1e-6, 4, 16);
+    tn_back(e, {NULL, TN_TENSOR(TN_F32, TN_DIMS(1, 2), 1, 10)},
+            {NULL, TN_TENSOR(TN_F32, TN_DIMS(1, 2), 1, 100)}); // dmean / 2 + dvar (x - mean)
+    TN_CHECK_VALUES(tn_grad(e, "x"), 1e-4, 0.5 - 2, 0.5 + 2, 5 - 400, 5 + 400);
+    tn_exec_free(e);
+}
+
 static void l2(const char *params, const double *wanted)
 {
     tn_fresh();
@@ -88,6 +106,7 @@ static void gradients_agree_with_differences(void)
 }
 
 TN_TEST_MAIN({"InstanceNorm of each channel", instance_norm_of_each_channel},
+             {"moments have gradients", moments_have_gradients},
              {"large halves are normalised", large_halves_are_normalised},
              {"L2Normalization in three ways", l2_normalization_in_three_ways},
              {"L2Normalization of zeros is zero", l2_normalization_of_zeros_is_zero},

@@ -280,16 +280,27 @@ static double slope(tn_exec *e, tn_tensor *head, tn_tensor *of, int64_t i)
     return (sum[0] - sum[1]) / (2 * h);
 }
 
-// The gradient is an operator of its own, whose gradient is that of its parts.
-static void layer_norm_is_differentiated_twice(void)
+// The gradients are operators of their own, whose gradients are those of their parts.
+static void norms_are_differentiated_twice(void)
 {
-    static const char *const params[] = {"eps=0.1", "axis=0; eps=0.1"};
+    static const struct {
+        const char *op, *params;
+        int64_t dims[3];
+        size_t ndim;
+        int64_t vector;
+    } cases[] = {
+        {"LayerNorm", "eps=0.1", {3, 4}, 2, 4},
+        {"LayerNorm", "axis=0; eps=0.1", {3, 4}, 2, 3},
+        {"GroupNorm", "num_groups=2; eps=0.1", {1, 4, 3}, 3, 4},
+        {"GroupNorm", "eps=0.1", {3, 4}, 2, 4},
+        {"InstanceNorm", "eps=0.1", {2, 2, 3}, 3, 2},
+    };
     static const char *const names[] = {"x", "g"};
-    for (int k = 0; k < 2; k++) {
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         tn_fresh();
-        const tn_dims shape = TN_DIMS(3, 4), vector = k ? TN_DIMS(3) : TN_DIMS(4);
+        const tn_dims shape = {cases[k].ndim, cases[k].dims}, vector = TN_DIMS(cases[k].vector);
         const tn_symbol x = tn_var("x");
-        const tn_symbol y = tn_op("LayerNorm", params[k], x, tn_var("g"), tn_var("b"));
+        const tn_symbol y = tn_op(cases[k].op, cases[k].params, x, tn_var("g"), tn_var("b"));
         const tn_symbol loss = tn_op("square", NULL, y);
         tn_symbol dx;
         CU_ASSERT(tn_gradient(bench.g, TN_SYMS(loss), (tn_symbols){0}, TN_SYMS(x), &dx) == TN_OK);
@@ -315,7 +326,7 @@ TN_TEST_MAIN(
     {"LayerNorm along any axis", layer_norm_along_any_axis},
     {"names and first values", names_and_first_values},
     {"LayerNorm gradients agree with differences", layer_norm_gradients_agree_with_differences},
-    {"LayerNorm is differentiated twice", layer_norm_is_differentiated_twice},
+    {"norms are differentiated twice", norms_are_differentiated_twice},
     {"GroupNorm of pairs of channels", group_norm_of_pairs_of_channels},
     {"as many groups as channels are instances", as_many_groups_as_channels_are_instances},
     {"GroupNorm gradients agree with differences", group_norm_gradients_agree_with_differences},

@@ -349,6 +349,7 @@ static const op_row op_rows[] = {
     {"softmax_cross_entropy", NULL, "2,3 2"},
     {"SVMOutput", NULL, "2,3 2"},
     {"SVMOutput", "use_linear=1; margin=0.5", "2,4,3 2,4"},
+    {"_backward_GroupNorm", "num_groups=2", "2,4,3 2,4,3 4 2,2 2,2"},
     {"LayerNorm", NULL, "2,3,4 4 4"},
     {"LayerNorm", "axis=1; eps=0.1; output_mean_var=1", "2,3,4 3 3"},
     {"_backward_LayerNorm", NULL, "2,3,4 2,3,4 4 2,3,1 2,3,1"},
