@@ -70,21 +70,31 @@ __kernel void row_panels(IN(a), OUT(to), const int m, const int k, const int a_c
 #else
 #define IS_STORED(j) false
 #endif
-#define END(r)                                                                                  \
-    if (i0 + r < m) {                                                                           \
-        const A more = bias_mode == 2 ? bias[first_bias + i0 + r] : (A)0;                       \
-        const long at = z * c_step + (long)(i0 + r) * c_row;                                    \
-        x##r += more + bias0;                                                                   \
-        y##r += more + bias1;                                                                   \
-        if (IS_STORED(j0 + 2 * VN)) {                                                           \
-            STORE(x##r, c + at + j0);                                                           \
-            STORE(y##r, c + at + j0 + VN);                                                      \
-        } else {                                                                                \
-            A v[2 * VN];                                                                        \
-            STORE(x##r, v);                                                                     \
-            STORE(y##r, v + VN);                                                                \
-            for (int j = j0; j < min(n, j0 + 2 * VN); j++) c[at + j] = TAIL(v[j - j1], at + j); \
-        }                                                                                       \
+#ifdef TN_ON_CPU
+#define IN_VECTORS _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IN_VECTORS
+#endif
+#define END(r)                                                                    \
+    if (i0 + r < m) {                                                             \
+        const A more = bias_mode == 2 ? bias[first_bias + i0 + r] : (A)0;         \
+        const long at = z * c_step + (long)(i0 + r) * c_row;                      \
+        x##r += more + bias0;                                                     \
+        y##r += more + bias1;                                                     \
+        if (IS_STORED(j0 + 2 * VN)) {                                             \
+            STORE(x##r, c + at + j0);                                             \
+            STORE(y##r, c + at + j0 + VN);                                        \
+        } else {                                                                  \
+            A v[2 * VN];                                                          \
+            STORE(x##r, v);                                                       \
+            STORE(y##r, v + VN);                                                  \
+            if (j0 + 2 * VN <= n) {                                               \
+                IN_VECTORS for (int j = 0; j < 2 * VN; j++) c[at + j0 + j] =      \
+                    TAIL(v[j], at + j0 + j);                                      \
+            } else {                                                              \
+                for (int j = j0; j < n; j++) c[at + j] = TAIL(v[j - j1], at + j); \
+            }                                                                     \
+        }                                                                         \
     }
 __kernel void gemm_nn(ARGUMENTS, const int padded, const int b_tile,
                       const int a_tile TAIL_ARGUMENTS)

@@ -2,6 +2,10 @@
 // line's elements are `inner` apart; one work item works on one line.
 #define FIRST(i) ((i) / inner * n * inner + (i) % inner)
 
+#ifdef TN_ON_CPU
+#define IN_VECTORS _Pragma("clang loop vectorize(assume_safety)")
+#endif
+
 #if defined(LINES_SOFTMAX)
 // y = exp(x / t - max) / sum, or with `logarithm` x / t - max - log sum
 __kernel void softmax(IN(x), OUT(y), const int lines, const int n, const int inner, const A t,
@@ -21,6 +25,64 @@ __kernel void softmax(IN(x), OUT(y), const int lines, const int n, const int inn
         ST1(y, first + j * inner, logarithm ? v - less : exp(v) * share);
     }
 }
+
+#ifdef TN_ON_CPU
+// The same for contiguous lines, of which a work item has `each`, with the functions in loops that
+// compilers make vectors of: over many short lines at once, ...
+#define MANY 1024
+void short_lines(const __global T0 *x, __global T1 *y, int lines, int n, A t, int logarithm)
+{
+    A v[MANY], e[MANY];
+    const int size = lines * n;
+    for (int first = 0; first < size; first += n) {
+        A most = -INFINITY;
+        for (int i = first; i < first + n; i++) most = fmax(most, v[i] = LD0(x, i) / t);
+        for (int i = first; i < first + n; i++) v[i] -= most;
+    }
+    IN_VECTORS for (int i = 0; i < size; i++) e[i] = exp(v[i]);
+    for (int first = 0; first < size; first += n) {
+        A sum = 0;
+        for (int i = first; i < first + n; i++) sum += e[i];
+        const A share = 1 / sum, less = logarithm ? log(sum) : 0;
+        for (int i = first; i < first + n; i++) ST1(y, i, logarithm ? v[i] - less : e[i] * share);
+    }
+}
+// ... and along a long one.
+void long_line(const __global T0 *x, __global T1 *y, int n, A t, int logarithm)
+{
+    A mosts[16], sums[16], most = -INFINITY, sum = 0;
+    const int whole = n / 16 * 16;
+    for (int q = 0; q < 16; q++) mosts[q] = -INFINITY, sums[q] = 0;
+    for (int i = 0; i < whole; i += 16)
+        for (int q = 0; q < 16; q++) mosts[q] = fmax(mosts[q], LD0(x, i + q) / t);
+    for (int i = whole; i < n; i++) most = fmax(most, LD0(x, i) / t);
+    for (int q = 0; q < 16; q++) most = fmax(most, mosts[q]);
+    for (int i = 0; i < whole; i += 16)
+        IN_VECTORS for (int q = 0; q < 16; q++) sums[q] += exp(LD0(x, i + q) / t - most);
+    for (int i = whole; i < n; i++) sum += exp(LD0(x, i) / t - most);
+    for (int q = 0; q < 16; q++) sum += sums[q];
+    const A share = 1 / sum, less = logarithm ? log(sum) : 0;
+    IN_VECTORS for (int i = 0; i < n; i++)
+    {
+        const A d = LD0(x, i) / t - most;
+        ST1(y, i, logarithm ? d - less : exp(d) * share);
+    }
+}
+__kernel void softmax_lines(IN(x), OUT(y), const int lines, const int n, const int each, const A t,
+                            const int logarithm)
+{
+    GET(T0, x);
+    PUT(T1, y);
+    const int first = (int)get_global_id(0) * each, end = min(lines, first + each);
+    const int together = max(1, MANY / n);
+    for (int i = first; i < end; i += together)
+        if (n <= 64)
+            short_lines(x + i * n, y + i * n, min(together, end - i), n, t, logarithm);
+        else
+            for (int j = i; j < min(i + together, end); j++)
+                long_line(x + j * n, y + j * n, n, t, logarithm);
+}
+#endif
 
 // dx = y (dy - sum of dy y) / t, or with `logarithm` (dy - exp(y) sum of dy) /
 // t
@@ -75,6 +137,33 @@ __kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const
     if (use_head) g *= LD2(head, i);
     ST0(dx, i, g);
 }
+
+#ifdef TN_ON_CPU
+// The same for contiguous lines, of which a work item has `each`.
+__kernel void softmax_loss_lines(IN(p), IN(label), IN(head), IN(count), OUT(dx), const int lines,
+                                 const int n, const int each, const A scale, const long ignored,
+                                 const int soft, const int use_ignore, const int use_head,
+                                 const int use_count)
+{
+    GET(T0, p);
+    GET(T1, label);
+    GET(T2, head);
+    GET(int, count);
+    PUT(T0, dx);
+    const int begin = (int)get_global_id(0) * each, end = min(lines, begin + each);
+    const A s = use_count ? scale / count[0] : scale;
+    for (int row = begin; row < end; row++) {
+        const long class = soft ? 0 : WHOLE1(label, row);
+        const int none = use_ignore && class == ignored, first = row * n;
+        IN_VECTORS for (int j = 0; j < n; j++)
+        {
+            const A wanted = soft ? (A)LD1(label, first + j) : (A)(j == class);
+            const A g = none ? (A)0 : s * (LD0(p, first + j) - wanted);
+            ST0(dx, first + j, use_head ? g * LD2(head, first + j) : g);
+        }
+    }
+}
+#endif
 
 #elif defined(LINES_REDUCE)
 // One result per work item (o, part): elements part, part + parts, ... of the

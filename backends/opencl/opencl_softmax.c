@@ -6,24 +6,44 @@ static ocl_launch *add(ocl_plan *p, const char *family, const tn_dtype types[3],
 {
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, ocl_number(types[0]), 3, types);
+    ocl_vocabulary(&t, ocl_number(types[0]), "exp log");
     ocl_printf(&t, "#define %s 1\n", family);
     ocl_append(&t, ocl_lines_cl);
     return ocl_add_text(p, &t, name);
+}
+
+// Lines that a work item of a CPU has; 0: one work item has one line, or one element.
+static int64_t lines_each(const ocl_plan *p, const tn_line *line)
+{
+    enum { ELEMENTS = 4096 }; // are worth a work item
+    if (!p->device->cpu || line->inner != 1 || line->n == 0) return 0;
+    return line->n < ELEMENTS ? ELEMENTS / line->n : 1;
+}
+
+static void over_lines(ocl_plan *p, ocl_launch *l, const tn_line *line, int64_t each)
+{
+    const int64_t lines = line->outer * line->inner;
+    if (each)
+        ocl_singly(p, l, (lines + each - 1) / each, 1, 1);
+    else
+        ocl_over(p, l, lines, 1, 1);
 }
 
 static tn_status forward(tn_sdk_kernel *k, tn_line line, double temperature, bool logarithm)
 {
     ocl_plan *p = ocl_begin(k);
     const tn_dtype x = k->call->in[0]->dtype, y = k->call->out[0]->dtype;
-    ocl_launch *l = add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, y, x}, "softmax");
+    const int64_t each = lines_each(p, &line);
+    ocl_launch *l =
+        add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, y, x}, each ? "softmax_lines" : "softmax");
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
     ocl_int(p, l, line.outer * line.inner);
     ocl_int(p, l, line.n);
-    ocl_int(p, l, line.inner);
+    ocl_int(p, l, each ? each : line.inner);
     ocl_real(p, l, ocl_number(x), temperature);
     ocl_int(p, l, logarithm);
-    ocl_over(p, l, line.outer * line.inner, 1, 1);
+    over_lines(p, l, &line, each);
     return ocl_end(p);
 }
 
@@ -100,7 +120,8 @@ static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     info->scratch_bytes = count ? 64 : 0;
     ocl_inplace(c, info, 0);
     if (count) count_labels(p, types, loss.ignored);
-    ocl_launch *l = add(p, "LINES_LOSS", types, "softmax_loss");
+    const int64_t each = lines_each(p, &loss.line);
+    ocl_launch *l = add(p, "LINES_LOSS", types, each ? "softmax_loss_lines" : "softmax_loss");
     ocl_in(p, l, 0);
     ocl_in(p, l, 1);
     ocl_in(p, l, head ? 2 : 0);
@@ -109,16 +130,19 @@ static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     else
         ocl_in(p, l, 1);
     ocl_out(p, l, 0);
-    ocl_int(p, l, out->size);
+    ocl_int(p, l, each ? loss.line.outer : out->size);
     ocl_int(p, l, loss.line.n);
-    ocl_int(p, l, loss.line.inner);
+    ocl_int(p, l, each ? each : loss.line.inner);
     ocl_real(p, l, ocl_number(out->dtype), loss.scale);
     ocl_long(p, l, loss.ignored);
     ocl_int(p, l, loss.soft);
     ocl_int(p, l, loss.use_ignore);
     ocl_int(p, l, head);
     ocl_int(p, l, count);
-    ocl_over(p, l, out->size, 1, 1);
+    if (each)
+        over_lines(p, l, &loss.line, each);
+    else
+        ocl_over(p, l, out->size, 1, 1);
     return ocl_end(p);
 }
 
