@@ -15,7 +15,7 @@ static const struct update {
     const char *operand[6];
     uint32_t written; // by input: bits
     const char *before, *text;
-    const char *constant[4];
+    const char *constant[6];
 } updates[] = {
     {"sgd_update", {"w", "g"}, 0, PLAIN_GRADIENT, "kept * w - lr * g2", {NULL}},
     {"sgd_mom_update",
@@ -27,9 +27,9 @@ static const struct update {
     {"adam_update",
      {"w", "g", "m", "v"},
      1 << 2 | 1 << 3,
-     DECAYED_GRADIENT "m = beta1 * m + (1 - beta1) * g2; v = beta2 * v + (1 - beta2) * g2 * g2;",
+     DECAYED_GRADIENT "m = beta1 * m + rest1 * g2; v = beta2 * v + rest2 * g2 * g2;",
      "w - lr * m / (sqrt(v) + epsilon)",
-     {"beta1", "beta2", "epsilon"}},
+     {"beta1", "beta2", "epsilon", "rest1", "rest2"}},
     {"mp_sgd_update",
      {"w16", "g", "w"},
      1 << 2,
@@ -45,19 +45,19 @@ static const struct update {
     {"rmsprop_update",
      {"w", "g", "n2"},
      1 << 2,
-     DECAYED_GRADIENT "n2 = gamma1 * n2 + (1 - gamma1) * g2 * g2; "
+     DECAYED_GRADIENT "n2 = gamma1 * n2 + rest3 * g2 * g2; "
                       "const A r = w - lr * g2 / sqrt(n2 + epsilon);",
      "limit < 0 ? r : r > limit ? limit : r < -limit ? -limit : r",
-     {"gamma1", "epsilon", "limit"}},
+     {"gamma1", "epsilon", "limit", "rest3"}},
     {"rmspropalex_update",
      {"w", "g", "n2", "m", "d"},
      1 << 2 | 1 << 3 | 1 << 4,
-     DECAYED_GRADIENT "n2 = gamma1 * n2 + (1 - gamma1) * g2 * g2; m = gamma1 * "
-                      "m + (1 - gamma1) * g2; "
+     DECAYED_GRADIENT "n2 = gamma1 * n2 + rest3 * g2 * g2; m = gamma1 * "
+                      "m + rest3 * g2; "
                       "d = gamma2 * d - lr * g2 / sqrt(n2 - m * m + epsilon); "
                       "const A r = w + d;",
      "limit < 0 ? r : r > limit ? limit : r < -limit ? -limit : r",
-     {"gamma1", "gamma2", "epsilon", "limit"}},
+     {"gamma1", "gamma2", "epsilon", "limit", "rest3"}},
 };
 
 static void add(ocl_formula *f, const char *name, double v)
@@ -74,6 +74,10 @@ static double parameter(const tn_call *c, const char *name)
     if (strcmp(name, "beta2") == 0) return tn_call_f64(c, name, 0.999);
     if (strcmp(name, "gamma1") == 0) return tn_call_f64(c, name, 0.95);
     if (strcmp(name, "gamma2") == 0) return tn_call_f64(c, name, 0.9);
+    // 1 - beta in float32 would have lost digits that 1 - 0.999 needs.
+    if (strcmp(name, "rest1") == 0) return 1 - parameter(c, "beta1");
+    if (strcmp(name, "rest2") == 0) return 1 - parameter(c, "beta2");
+    if (strcmp(name, "rest3") == 0) return 1 - parameter(c, "gamma1");
     return tn_call_f64(c, name, 1e-8);
 }
 
@@ -94,7 +98,7 @@ bool ocl_update_formula(const tn_call *c, ocl_formula *f)
     add(f, "rescale", tn_call_f64(c, "rescale_grad", 1));
     add(f, "bound", tn_call_f64(c, "clip_gradient", -1));
     add(f, "kept", 1 - lr * wd);
-    for (int i = 0; i < 4 && u->constant[i]; i++)
+    for (int i = 0; i < 6 && u->constant[i]; i++)
         add(f, u->constant[i], parameter(c, u->constant[i]));
     return true;
 }

@@ -1,5 +1,6 @@
 // tests/backends/test_opencl_multi.c: the opencl backend runs the updates of many parameters as few
 // launches, with the results of the reference.
+#include "onednn_nets.h"
 #include "opencl_device.h"
 
 enum { MOST = 40, RUNS = 3 };
@@ -73,26 +74,6 @@ static tn_exec *run(const char *backends, const optimizer *o, size_t n, tn_dtype
     return e;
 }
 
-static bool near(tn_tensor *a, tn_tensor *b, double tolerance)
-{
-    const int64_t n = tn_tensor_size(a);
-    double *x = malloc((size_t)(n + 1) * sizeof *x), *y = malloc((size_t)(n + 1) * sizeof *y);
-    tn_tensor *host[2] = {0};
-    bool ok = x && y;
-    const tn_shape shape = tn_tensor_shape(a);
-    for (int i = 0; ok && i < 2; i++) {
-        host[i] = tn_tensor_new(bench.env, TN_F64, tn_shape_dims(&shape));
-        ok = host[i] && tn_tensor_copy(host[i], i ? b : a) == TN_OK &&
-             tn_tensor_get(host[i], i ? y : x, (size_t)n * sizeof *x) == TN_OK;
-    }
-    for (int64_t i = 0; ok && i < n; i++) ok = fabs(x[i] - y[i]) <= tolerance * (1 + fabs(x[i]));
-    for (int i = 0; i < 2; i++)
-        if (host[i]) tn_tensor_release(host[i]);
-    free(x);
-    free(y);
-    return ok;
-}
-
 // Rows that run, and calls in them.
 static size_t rows_of(tn_exec *e, size_t *calls)
 {
@@ -108,14 +89,8 @@ static size_t rows_of(tn_exec *e, size_t *calls)
 static void check(const optimizer *o, size_t n, tn_dtype dtype, double tolerance)
 {
     tn_exec *wanted = run("reference", o, n, dtype), *got = run("opencl", o, n, dtype);
-    bool ok = wanted && got;
     size_t calls = 0;
-    for (size_t i = 0; ok && i < n; i++)
-        ok = near(tn_exec_output(wanted, i), tn_exec_output(got, i), tolerance);
-    const tn_names states = ok ? tn_exec_auxiliary_states(got) : (tn_names){0};
-    for (size_t i = 0; ok && i < states.n; i++)
-        ok = near(tn_exec_aux(wanted, states.v[i]), tn_exec_aux(got, states.v[i]), tolerance);
-    if (!ok) TN_CHECK_STR(o->op, "near");
+    if (!wanted || !got || !all_near(got, wanted, tolerance)) TN_CHECK_STR(o->op, "near");
     if (got) CU_ASSERT(rows_of(got, &calls) <= 1 + n / 8);
     CU_ASSERT(calls >= n - n / 9 - 1 && calls <= n); // empty ones have no row of their own
     tn_exec_free(got);
