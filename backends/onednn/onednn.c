@@ -7,7 +7,8 @@ static const tn_kernel_row *const families[] = {
     onednn_norm,    onednn_lrn,        onednn_softmax, onednn_eltwise,  onednn_binary,
     onednn_sum,     onednn_reduce,     onednn_concat,  onednn_moves,    onednn_loss,
     onednn_loops,   onednn_dropout,    onednn_rnn,     onednn_rnn_back, onednn_resample,
-    onednn_index,   onednn_layer_norm, onednn_fused,   onednn_squares,  NULL,
+    onednn_index,   onednn_layer_norm, onednn_groups,  onednn_fused,    onednn_squares,
+    NULL,
 };
 
 typedef struct od_options {

@@ -33,6 +33,7 @@ extern const tn_kernel_row onednn_resample[];   // onednn_resample.c
 extern const tn_kernel_row onednn_layer_norm[]; // onednn_layer_norm.c
 extern const tn_kernel_row onednn_rnn_back[];   // onednn_rnn_back.c
 extern const tn_kernel_row onednn_fused[];      // onednn_fused.c
+extern const tn_kernel_row onednn_groups[];     // onednn_groups.c
 extern const tn_kernel_row onednn_taps[];       // onednn_taps.c
 extern const tn_kernel_row onednn_squares[];    // onednn_squares.c
 extern const tn_kernel_row onednn_reorder[];    // onednn_reorder.c: one row

@@ -246,6 +246,7 @@ static const refusal refusals[] = {
      "a value without elements"},
     {{"Concat", "num_args=2; dim=1", "2,3 2,0"}, "a value without elements"},
     {{"SliceChannel", "num_outputs=2; axis=1", "0,4"}, "a value without elements"},
+    {{"GroupNorm", NULL, "0,4,3 4 4"}, "a value without elements"},
     {{"arctan", NULL, "3,5"}, "no kernel for arctan"},
 };
 
