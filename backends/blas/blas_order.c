@@ -1,23 +1,25 @@
 // backends/blas/blas_order.c: the order of elements along an axis.
-#include "blas.h"
+#include "blas_order.h"
 
-typedef struct order {
-    tn_line line;
-    bool ascend;
-    uint64_t worker_bytes;
-} order;
-
-// Scratch of a worker: the keys of a line, and two lines of indices.
-static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+tn_status blas_order_setup(tn_sdk_kernel *k, blas_order *s)
 {
-    order *s = k->state;
     const int32_t axis = blas_axis_param(k->call, "axis", -1, k->call->in[0]->ndim);
     if (axis < 0) return blas_no_axis(k, "axis");
     s->line = tn_around(k->call->in[0], axis);
     s->ascend = tn_call_bool(k->call, "is_ascend", true);
-    s->worker_bytes = ((uint64_t)s->line.n * 24 + 63) / 64 * 64;
-    info->scratch_bytes = s->worker_bytes * k->host->threads(k->host->host);
+    // The keys of a line, and two lines of indices.
+    s->sort_bytes = ((uint64_t)s->line.n * 24 + 63) / 64 * 64;
     return TN_OK;
+}
+
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    blas_order *s = k->state;
+    const tn_status status = blas_order_setup(k, s);
+    s->k = s->line.n;
+    s->worker_bytes = s->sort_bytes;
+    info->scratch_bytes = s->worker_bytes * k->host->threads(k->host->host);
+    return status;
 }
 
 int64_t blas_key(double v)
@@ -71,7 +73,7 @@ enum { FEW = 48, CHUNK = 256, DIGITS = 4, DIGIT = 256 };
 
 static bool has_short_keys(tn_dtype dtype, int64_t n)
 {
-    return dtype != TN_F64 && dtype != TN_I64 && n >= FEW && n <= UINT32_MAX;
+    return blas_has_short_keys(dtype) && n >= FEW && n <= UINT32_MAX;
 }
 
 static uint32_t float_key(float v)
@@ -82,7 +84,7 @@ static uint32_t float_key(float v)
 }
 
 // Packed keys of a line, whose elements are `step` apart; reversed where the largest comes first.
-static void pack_keys(const tn_value_info *x, const void *data, int64_t start, const order *s,
+static void pack_keys(const tn_value_info *x, const void *data, int64_t start, const blas_order *s,
                       uint64_t *packed)
 {
     const int64_t n = s->line.n, step = s->line.inner, most = step == 1 ? CHUNK : 1;
@@ -136,43 +138,48 @@ static void store_place(tn_dtype to, void *y, int64_t at, int64_t place)
         blas_store_i64(to, y, at, 1, &place);
 }
 
-// Items are lines.
-static void sort_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+void blas_order_line(const blas_run *run, const blas_order *s, int64_t item, void *scratch)
 {
-    const blas_run *run = ctx;
-    const order *s = run->k->state;
     const tn_line l = s->line;
     const tn_dtype dtype = run->k->call->in[0]->dtype, to = run->k->call->out[0]->dtype;
     const void *x = blas_in(run->a, 0);
     void *y = blas_out(run->a, 0);
-    int64_t *key = (void *)((char *)run->a->scratch.host + worker * s->worker_bytes);
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t start = item / l.inner * l.n * l.inner + item % l.inner;
-        if (has_short_keys(dtype, l.n)) {
-            uint64_t *packed = (void *)key;
-            pack_keys(run->k->call->in[0], x, start, s, packed);
-            const uint64_t *sorted = sort_packed(packed, packed + l.n, l.n);
-            for (int64_t i = 0; i < l.n; i++)
-                store_place(to, y, start + i * l.inner, (int64_t)(sorted[i] & UINT32_MAX));
-            continue;
-        }
-        for (int64_t i = 0; i < l.n; i++) {
-            double v;
-            if (blas_is_float(dtype)) {
-                blas_load_f64(dtype, x, start + i * l.inner, 1, &v);
-                key[i] = blas_key(v);
-            } else {
-                key[i] = blas_get_int(dtype, x, start + i * l.inner);
-            }
-        }
-        const int64_t *found = blas_sort(key, l.n, s->ascend, key + l.n, key + 2 * l.n);
-        for (int64_t i = 0; i < l.n; i++) store_place(to, y, start + i * l.inner, found[i]);
+    int64_t *key = scratch;
+    const int64_t start = item / l.inner * l.n * l.inner + item % l.inner;
+    const int64_t put = item / l.inner * s->k * l.inner + item % l.inner;
+    if (has_short_keys(dtype, l.n)) {
+        uint64_t *packed = scratch;
+        pack_keys(run->k->call->in[0], x, start, s, packed);
+        const uint64_t *sorted = sort_packed(packed, packed + l.n, l.n);
+        for (int64_t i = 0; i < s->k; i++)
+            store_place(to, y, put + i * l.inner, (int64_t)(sorted[i] & UINT32_MAX));
+        return;
     }
+    for (int64_t i = 0; i < l.n; i++) {
+        double v;
+        if (blas_is_float(dtype)) {
+            blas_load_f64(dtype, x, start + i * l.inner, 1, &v);
+            key[i] = blas_key(v);
+        } else {
+            key[i] = blas_get_int(dtype, x, start + i * l.inner);
+        }
+    }
+    const int64_t *found = blas_sort(key, l.n, s->ascend, key + l.n, key + 2 * l.n);
+    for (int64_t i = 0; i < s->k; i++) store_place(to, y, put + i * l.inner, found[i]);
+}
+
+// Items are lines.
+static void sort_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const blas_run *run = ctx;
+    const blas_order *s = run->k->state;
+    void *scratch = (char *)run->a->scratch.host + worker * s->worker_bytes;
+    for (int64_t item = begin; item < end; item++) blas_order_line(run, s, item, scratch);
 }
 
 static tn_status argsort(const tn_sdk_kernel *k, const tn_run_args *a)
 {
-    const tn_line l = ((const order *)k->state)->line;
+    const tn_line l = ((const blas_order *)k->state)->line;
     blas_run r = {k, a};
     if (k->call->in[0]->size)
         blas_items(k, a, l.outer * l.inner, 8 * l.n, BLAS_COSTLY, sort_range, &r);
@@ -183,7 +190,7 @@ const tn_kernel_row blas_orders[] = {
     {.op = "_argsort",
      .dtypes = TN_ALL_DTYPES,
      .flags = BLAS_FLAGS,
-     .state_size = sizeof(order),
+     .state_size = sizeof(blas_order),
      .setup = setup,
      .run = argsort},
     {0},

@@ -57,7 +57,7 @@ extern const tn_plugin tni_core_plugin;
     /* rnn.c */ X(rnn) X(backward_rnn) \
     /* ctc.c */ X(ctc_loss) \
     /* sequence.c */ X(sequence_last) X(sequence_mask) X(sequence_reverse) \
-    /* order.c */ X(argsort_whole) X(sort) X(argsort) X(topk) \
+    /* order.c */ X(argsort_whole) X(argsort_first) X(sort) X(argsort) X(topk) \
     /* pad.c */ X(pad) X(backward_pad) X(tile) X(backward_tile) \
     /* crop.c */ X(crop) X(backward_crop) X(up_sampling) X(enlarge_like) X(backward_enlarge) \
     /* repeat.c */ X(repeat) X(reverse) \

@@ -47,6 +47,54 @@ const tn_op_decl tni_op_argsort_whole =
           .params_size = sizeof(order_params), .infer_shape = argsort_shape,
           .infer_dtype = argsort_dtype);
 
+// ------------------------------------------------------------------ _argsort_first
+
+static tn_status first_shape(const tn_infer *io)
+{
+    const order_params *p = io->params;
+    tn_shape x = tni_shape(io, TNI_IN(0)), y = tni_shape(io, TNI_OUT(0));
+    if (x.ndim < 0 && y.ndim < 0) return TN_OK;
+    if (x.ndim < 0) x = tn_shape_rank(y.ndim);
+    const int32_t axis = tn_axis(p->axis, x.ndim);
+    if (axis < 0)
+        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes",
+                             (long long)p->axis, x.ndim);
+    const int64_t n = x.dim[axis];
+    if (n >= 0 && p->k > n)
+        return tn_infer_fail(io, TN_E_SHAPE, "k: %lld of %lld elements", (long long)p->k,
+                             (long long)n);
+    x.dim[axis] = p->k;
+    TNI_TRY(tni_merge(io, TNI_OUT(0), x));
+    x = tni_shape(io, TNI_OUT(0));
+    x.dim[axis] = n;
+    return tni_merge(io, TNI_IN(0), x);
+}
+
+// For those who can only order all.
+static tn_status first_expand(const tn_builder *b)
+{
+    const order_params *p = b->params;
+    char text[TN_TEXT];
+    const tn_sym x = tn_grad_in(b, 0);
+    tn_text(text, "axis=%lld; is_ascend=%d", (long long)p->axis, p->is_ascend);
+    const tn_sym all = tn_emit(b, "_argsort", text, &x, 1);
+    tn_text(text, "axis=%lld; begin=0; end=%lld", (long long)p->axis, (long long)p->k);
+    b->set_output(b->ctx, 0, tn_emit(b, "slice_axis", text, &all, 1));
+    return TN_OK;
+}
+
+const tn_op_decl tni_op_argsort_first =
+    TN_OP(.name = "_argsort_first", .flags = TN_OP_INTERNAL | TN_OP_ZERO_GRAD,
+          .doc = "Where the k first elements of each row stand in data, in their order, as int64.",
+          .inputs = TN_PORTS(TN_PORT(.name = "data")),
+          .outputs = TN_PORTS(TN_PORT(.name = "output")),
+          .params = TN_PARAMS(
+              TN_PARAM(order_params, axis, TN_P_I64, .doc = "axis to order"),
+              TN_PARAM(order_params, k, TN_P_I64, .range = "[1,)", .doc = "how many elements"),
+              ASCEND("True")),
+          .params_size = sizeof(order_params), .infer_shape = first_shape,
+          .infer_dtype = argsort_dtype, .expand = first_expand);
+
 // ------------------------------------------------------------------ what the three share
 
 // Result of ordering: shape of data, or one axis; `k` elements of it are left if k > 0.
@@ -93,10 +141,12 @@ static tn_sym order_of(const tn_builder *b, tn_sym x, const char *axis, int64_t 
 {
     const order_params *p = b->params;
     char text[TN_TEXT];
-    tn_text(text, "%s; is_ascend=%d", axis, p->is_ascend);
-    const tn_sym all = tn_emit(b, "_argsort", text, &x, 1);
-    tn_text(text, "%s; begin=0; end=%lld", axis, (long long)k);
-    return k < 1 ? all : tn_emit(b, "slice_axis", text, &all, 1);
+    if (k < 1) {
+        tn_text(text, "%s; is_ascend=%d", axis, p->is_ascend);
+        return tn_emit(b, "_argsort", text, &x, 1);
+    }
+    tn_text(text, "%s; is_ascend=%d; k=%lld", axis, p->is_ascend, (long long)k);
+    return tn_emit(b, "_argsort_first", text, &x, 1);
 }
 
 static tn_sym as_data(const tn_builder *b, tn_sym index)

@@ -312,6 +312,7 @@ static const op_row op_rows[] = {
     {"_contrib_CTCLoss", "use_data_lengths=1; use_label_lengths=1; blank_label=last",
      "5,2,4 2,2 2 2"},
     {"_argsort", "axis=0; is_ascend=0", "2,3"},
+    {"_argsort_first", "axis=1; k=2; is_ascend=0", "2,3"},
     {"sort", NULL, "2,3"},
     {"sort", "axis=None; is_ascend=0", "2,3"},
     {"argsort", "axis=0", "2,3"},

@@ -61,6 +61,11 @@ static void ordering(void)
 {
     OP_SHAPES({"_argsort", "axis=1", "(2,?) -> (?,3)", "(2,3) -> (2,3)"},
               {"_argsort", "axis=2", "(2,3) -> ?", "!axis: 2 of a value with 2 axes"},
+              {"_argsort_first", "axis=1; k=2", "(2,3) -> ?", "(2,3) -> (2,2)"},
+              {"_argsort_first", "axis=0; k=2", "(?,3) -> ?", "(?,3) -> (2,3)"},
+              {"_argsort_first", "axis=-1; k=2", "(?,3) -> (4,?)", "(4,3) -> (4,2)"},
+              {"_argsort_first", "axis=0; k=3", "(2,3) -> ?", "!k: 3 of 2 elements"},
+              {"_argsort_first", "axis=2; k=1", "(2,3) -> ?", "!axis: 2 of a value with 2 axes"},
               {"sort", NULL, "(2,3) ->", "(2,3) -> (2,3) (2,3)"},
               {"sort", "axis=None", "(2,3) ->", "(2,3) -> (6) (6)"},
               {"sort", "axis=0", "? -> (2,3)", "(2,3) -> (2,3) (2,3)"},
