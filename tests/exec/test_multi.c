@@ -12,22 +12,22 @@ static bool load_fuser(void)
     return ok;
 }
 
-static const char *numbered(char text[16], const char *what, size_t i)
+static const char *numbered(char text[24], const char *what, size_t i)
 {
-    snprintf(text, 16, "%s%zu", what, i);
+    snprintf(text, 24, "%s%zu", what, i);
     return text;
 }
 
 // Parameter i has 2 i + 1 numbers.
 static tn_symbol variable(const char *what, size_t i)
 {
-    char name[16];
+    char name[24];
     return tn_variable(bench.g, numbered(name, what, i), .shape = TN_DIMS(2 * (int64_t)i + 1));
 }
 
 static tn_symbol update(size_t i, tn_symbol weight, tn_symbol mom)
 {
-    char name[16];
+    char name[24];
     return tn_sgd_mom_update(bench.g, .weight = weight, .grad = variable("g", i), .mom = mom,
                              .lr = 0.1 * (double)(1 + i % 2), .momentum = TN_SET(0.9),
                              .name = numbered(name, "new", i));
@@ -123,7 +123,7 @@ static void the_profile_counts_them(void)
 static void parameters_are_written_in_place(void)
 {
     tn_named_tensor in[MOST], out[MOST];
-    char name[MOST][16], made[MOST][24];
+    char name[MOST][24], made[MOST][32];
     tn_exec *e[2];
     if (!load_fuser()) return;
     for (int k = 0; k < 2; k++) {
