@@ -3,8 +3,10 @@
 //     y = x t^-beta,  t = knorm + alpha / nsize · Σ_window x²
 //
 // oneDNN divides alpha by the window as we do. It keeps what its gradient needs in a workspace of
-// its own: the stash, or scratch memory where the backward kernel has to run the forward again. The
-// output t, from which everybody else computes the gradient, is written here.
+// its own: the stash, or scratch memory where the backward kernel has to run the forward again,
+// because that one ran elsewhere or in the other layout: each layout has code of its own, which
+// lays out its workspace as it likes. The output t, from which everybody else computes the gradient,
+// is written here.
 #include "onednn.h"
 
 typedef struct lrn {
@@ -63,10 +65,12 @@ static const char *cannot(const tn_call *c)
     return is_fast(c, &plain) || is_fast(c, &last) ? NULL : od_only_loops;
 }
 
+// As data arrives; a gradient as its forward had it, if there is fast code for that.
 static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
 {
     const dnnl_memory_desc_t plain = od_plain(c->out[0], 0), last = od_last(c->out[0]);
-    const bool ours = od_is_ours(&in[0]) || (is_backward(c) && od_is_ours(&in[1]));
+    const bool ours = c->forward ? od_is_ours(&c->forward->out[0]->layout)
+                                 : od_is_ours(&in[0]) || (is_backward(c) && od_is_ours(&in[1]));
     tn_layout l = {NULL, 0, 0};
     (void)host;
     if (is_fast(c, &last) && (ours || !is_fast(c, &plain))) od_layout(&last, c->out[0], &l);
@@ -153,7 +157,8 @@ static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
     const tn_call *c = k->call;
     const dnnl_memory_desc_t md = data_of(c->out[0]);
-    const bool again = !c->forward;
+    const bool again =
+        !c->forward || od_is_ours(&c->forward->out[0]->layout) != od_is_ours(&c->out[0]->layout);
     const int before = od_enter(od_workers(k));
     dnnl_primitive_desc_t forward = forward_pd(c, &md), pd = backward_pd(c, &md, forward);
     od_leave(before);
