@@ -9,16 +9,6 @@
 // What a list cannot run goes to the reference.
 #include "tests/nets/zoo_run.h"
 
-static tn_symbol act(const char *params, tn_symbol x)
-{
-    return tn_op("Activation", params, x);
-}
-
-static tn_symbol dense(const char *params, tn_symbol x)
-{
-    return tn_op("FullyConnected", params, x);
-}
-
 // x (a, b, c) as (a b, c)
 static tn_symbol rows(tn_symbol x)
 {
@@ -29,7 +19,7 @@ static tn_symbol rows(tn_symbol x)
 static tn_symbol classify(tn_symbol x)
 {
     x = tn_op("Pooling", "kernel=(1,1); pool_type=avg; global_pool=1", x);
-    return tn_op("SoftmaxOutput", "normalization=batch", dense("num_hidden=5", x));
+    return tn_op("SoftmaxOutput", "normalization=batch", zoo_dense("num_hidden=5", x));
 }
 
 // ------------------------------------------------------------------ pictures
@@ -41,13 +31,14 @@ static tn_symbol by_channels(void)
     tn_symbol x = tn_op("Convolution", "kernel=(3,3); stride=(2,2); pad=(1,1); num_filter=18",
                         tn_var("data"));
     x = tn_op("Convolution", "kernel=(3,3); pad=(2,2); dilate=(2,2); num_group=18; num_filter=18",
-              act("act_type=hard_swish", x));
-    x = zoo_conv_norm_relu(act("act_type=mish", x), "kernel=(1,1); num_filter=20; no_bias=1", true);
+              zoo_act("act_type=hard_swish", x));
+    x = zoo_conv_norm_relu(zoo_act("act_type=mish", x), "kernel=(1,1); num_filter=20; no_bias=1",
+                           true);
     x = zoo_conv_norm_relu(
         x, "kernel=(5,5); stride=(2,2); pad=(2,2); num_group=20; num_filter=20; no_bias=1", true);
     tn_symbol say = tn_op("Pooling", "kernel=(1,1); pool_type=avg; global_pool=1", x);
-    say = act("act_type=tanh", tn_op("Convolution", "kernel=(1,1); num_filter=6", say));
-    say = act("act_type=sigmoid", tn_op("Convolution", "kernel=(1,1); num_filter=20", say));
+    say = zoo_act("act_type=tanh", tn_op("Convolution", "kernel=(1,1); num_filter=6", say));
+    say = zoo_act("act_type=sigmoid", tn_op("Convolution", "kernel=(1,1); num_filter=20", say));
     return classify(tn_op("broadcast_mul", NULL, x, say));
 }
 
@@ -72,31 +63,32 @@ static tn_symbol joined(void)
     tn_symbol x =
         tn_op("Convolution", "kernel=(3,3); pad=(1,1); num_filter=8; no_bias=1", tn_var("data"));
     for (int i = 0; i < 3; i++) {
-        tn_symbol y = act("act_type=relu", tn_op("BatchNorm", "fix_gamma=0; eps=0.001", x));
+        tn_symbol y = zoo_act("act_type=relu", tn_op("BatchNorm", "fix_gamma=0; eps=0.001", x));
         y = tn_op("Convolution", "kernel=(3,3); pad=(1,1); num_filter=5; no_bias=1", y);
         x = tn_op("Concat", "num_args=2; dim=1", x, y);
         if (i == 1) x = tn_op("Pooling", "kernel=(2,2); stride=(2,2); pool_type=avg", x);
     }
-    return classify(act("act_type=relu", tn_op("BatchNorm", "eps=0.001", x)));
+    return classify(zoo_act("act_type=relu", tn_op("BatchNorm", "eps=0.001", x)));
 }
 
 // data (n, 3, 10, 10): branches; means with and without the padding, windows over the edge.
 static tn_symbol branches(void)
 {
-    tn_symbol x =
-        act("act_type=relu", tn_op("Convolution", "kernel=(3,3); num_filter=9", tn_var("data")));
+    tn_symbol x = zoo_act("act_type=relu",
+                          tn_op("Convolution", "kernel=(3,3); num_filter=9", tn_var("data")));
     x = tn_op("Pooling", "kernel=(3,3); stride=(2,2); pool_type=max; pooling_convention=full", x);
     const tn_symbol flat = tn_op("Convolution", "kernel=(1,3); pad=(0,1); num_filter=4", x);
     const tn_symbol all[] = {
-        act("act_type=relu", tn_op("Convolution", "kernel=(1,1); num_filter=7", x)),
-        act("act_type=relu", tn_op("Convolution", "kernel=(3,1); pad=(1,0); num_filter=6", flat)),
+        zoo_act("act_type=relu", tn_op("Convolution", "kernel=(1,1); num_filter=7", x)),
+        zoo_act("act_type=relu",
+                tn_op("Convolution", "kernel=(3,1); pad=(1,0); num_filter=6", flat)),
         tn_op("Pooling", "kernel=(3,3); pad=(1,1); pool_type=avg", x),
         tn_op("Pooling", "kernel=(3,3); pad=(1,1); pool_type=avg; count_include_pad=0", x),
         tn_op("Pooling", "kernel=(3,3); pad=(1,1); pool_type=max", x)};
     x = tn_call(bench.g, "Concat", .inputs = {5, all}, .params = TN_ATTRS({"num_args", "5"}));
     x = tn_op("Pooling", "kernel=(3,3); stride=(2,2); pool_type=sum; pooling_convention=full",
               tn_op("LRN", "nsize=5", x));
-    return tn_op("SoftmaxOutput", "normalization=batch", dense("num_hidden=5", x));
+    return tn_op("SoftmaxOutput", "normalization=batch", zoo_dense("num_hidden=5", x));
 }
 
 // data (n, 3, 10, 10) → scores for each pixel of which those of class 3 are ignored: down twice,
@@ -105,13 +97,13 @@ static tn_symbol up_and_down(void)
 {
     const char *conv = "kernel=(3,3); pad=(1,1); num_filter=6";
     const char *half = "kernel=(2,2); stride=(2,2); pool_type=max; pooling_convention=full";
-    const tn_symbol top = act("act_type=relu", tn_op("Convolution", conv, tn_var("data")));
+    const tn_symbol top = zoo_act("act_type=relu", tn_op("Convolution", conv, tn_var("data")));
     const tn_symbol mid =
-        act("act_type=relu", tn_op("Convolution", conv, tn_op("Pooling", half, top)));
-    tn_symbol x = act("act_type=relu", tn_op("Convolution", conv, tn_op("Pooling", half, mid)));
+        zoo_act("act_type=relu", tn_op("Convolution", conv, tn_op("Pooling", half, top)));
+    tn_symbol x = zoo_act("act_type=relu", tn_op("Convolution", conv, tn_op("Pooling", half, mid)));
     x = tn_op("Deconvolution", "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=7; no_bias=0", x);
     x = tn_op("Concat", "num_args=2", tn_op("Crop", "num_args=2; offset=(1,0)", x, mid), mid);
-    x = act("act_type=relu", tn_op("Convolution", conv, x));
+    x = zoo_act("act_type=relu", tn_op("Convolution", conv, x));
     x = tn_op("UpSampling", "scale=2; sample_type=nearest; num_args=1", x);
     x = tn_op("Concat", "num_args=2", tn_op("Crop", "num_args=2; center_crop=1", x, top), top);
     x = tn_op("Convolution", "kernel=(1,1); num_filter=5", x);
@@ -124,12 +116,13 @@ static tn_symbol lines_and_volumes(void)
 {
     tn_symbol x =
         tn_op("Convolution", "kernel=(3,); stride=(2,); num_filter=6; no_bias=1", tn_var("data"));
-    x = act("act_type=relu", tn_op("BatchNorm", "fix_gamma=0", x));
+    x = zoo_act("act_type=relu", tn_op("BatchNorm", "fix_gamma=0", x));
     x = tn_op("Pooling", "kernel=(2,); stride=(2,); pool_type=avg", x);
     x = tn_op("Deconvolution", "kernel=(3,); stride=(2,); num_filter=4", x);
     tn_symbol y = tn_op("Convolution", "kernel=(3,2,3); stride=(1,2,1); pad=(1,0,1); num_filter=5",
                         tn_var("volume"));
-    y = tn_op("Pooling", "kernel=(2,2,2); stride=(2,1,2); pool_type=max", act("act_type=tanh", y));
+    y = tn_op("Pooling", "kernel=(2,2,2); stride=(2,1,2); pool_type=max",
+              zoo_act("act_type=tanh", y));
     y = tn_op("Deconvolution", "kernel=(2,2,2); stride=(2,2,2); num_filter=3; no_bias=0", y);
     return tn_group(bench.g, TN_SYMS(tn_op("LinearRegressionOutput", NULL, x),
                                      tn_op("MAERegressionOutput", NULL, y)));
@@ -142,7 +135,7 @@ enum { WIDTH = 12, PARTS = 3, PART = WIDTH / PARTS };
 // x (n, t, width) as (n parts, t, part), after a dense layer
 static tn_symbol parts_of(tn_symbol x)
 {
-    x = tn_op("Reshape", "shape=(-4,4,6,-4,3,4)", dense("num_hidden=12; no_bias=1", rows(x)));
+    x = tn_op("Reshape", "shape=(-4,4,6,-4,3,4)", zoo_dense("num_hidden=12; no_bias=1", rows(x)));
     return rows(tn_op("transpose", "axes=(0,2,1,3)", x));
 }
 
@@ -158,10 +151,10 @@ static tn_symbol attention(void)
     y = tn_op("softmax", "axis=-1", tn_op("broadcast_add", NULL, y, tn_var("mask")));
     y = tn_op("Reshape", "shape=(-4,4,3,-2)", tn_op("batch_dot", NULL, y, v));
     y = tn_op("Reshape", "shape=(-3,-3)", tn_op("transpose", "axes=(0,2,1,3)", y));
-    x = tn_op("elemwise_add", NULL, rows(x), dense("num_hidden=12", y));
-    y = act("act_type=gelu", dense("num_hidden=24", tn_op("LayerNorm", NULL, x)));
-    x = tn_op("elemwise_add", NULL, x, dense("num_hidden=12", y));
-    x = dense("num_hidden=11", tn_op("RMSNorm", NULL, x));
+    x = tn_op("elemwise_add", NULL, rows(x), zoo_dense("num_hidden=12", y));
+    y = zoo_act("act_type=gelu", zoo_dense("num_hidden=24", tn_op("LayerNorm", NULL, x)));
+    x = tn_op("elemwise_add", NULL, x, zoo_dense("num_hidden=12", y));
+    x = zoo_dense("num_hidden=11", tn_op("RMSNorm", NULL, x));
     return tn_op("SoftmaxOutput", "use_ignore=1; ignore_label=0; normalization=valid", x);
 }
 
@@ -180,7 +173,7 @@ static tn_symbol words_both_ways(void)
     x = tn_op("SequenceLast", "use_sequence_length=1", tn_op("elemwise_mul", NULL, x, y), lengths);
     x = tn_op("Concat", "num_args=2; dim=1", x, tn_op("Flatten", NULL, last));
     return tn_op("SVMOutput", "margin=0.7; regularization_coefficient=0.5",
-                 dense("num_hidden=5", x));
+                 zoo_dense("num_hidden=5", x));
 }
 
 // ------------------------------------------------------------------ pairs
@@ -200,11 +193,11 @@ static tn_symbol maker_and_judge(void)
 {
     const tn_symbol w[] = {tn_var("first_weight"), tn_var("second_weight"), tn_var("last_weight")};
     const char *up = "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=5";
-    tn_symbol x = tn_op("Reshape", "shape=(0,6,3,3)", dense("num_hidden=54", tn_var("noise")));
-    x = tn_op("Deconvolution", up, act("act_type=relu", x));
-    x = act("act_type=relu", tn_op("BatchNorm", "fix_gamma=0", x));
+    tn_symbol x = tn_op("Reshape", "shape=(0,6,3,3)", zoo_dense("num_hidden=54", tn_var("noise")));
+    x = tn_op("Deconvolution", up, zoo_act("act_type=relu", x));
+    x = zoo_act("act_type=relu", tn_op("BatchNorm", "fix_gamma=0", x));
     x = tn_op("Deconvolution", "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=1", x);
-    x = act("act_type=tanh", x);
+    x = zoo_act("act_type=tanh", x);
     return tn_group(bench.g,
                     TN_SYMS(judge(x, w), judge(tn_var("data"), w), tn_op("BlockGrad", NULL, x)));
 }
@@ -213,7 +206,7 @@ static tn_symbol maker_and_judge(void)
 static tn_symbol vector_of(const char *data, const tn_symbol w[3])
 {
     tn_symbol x = tn_op("Convolution", "kernel=(3,3); num_filter=9", tn_var(data), w[0], w[1]);
-    x = tn_op("Pooling", "kernel=(2,2); stride=(2,2); pool_type=max", act("act_type=relu", x));
+    x = tn_op("Pooling", "kernel=(2,2); stride=(2,2); pool_type=max", zoo_act("act_type=relu", x));
     return tn_op("L2Normalization", NULL,
                  tn_op("FullyConnected", "num_hidden=6; no_bias=1", x, w[2]));
 }
@@ -235,8 +228,8 @@ static tn_symbol twins(void)
 // data (14, 20): parts of one layer, each with a loss or none.
 static tn_symbol several_heads(void)
 {
-    tn_symbol x = act("act_type=softsign", dense("num_hidden=13", tn_var("data")));
-    const tn_symbol parts = tn_op("SliceChannel", "num_outputs=3", dense("num_hidden=15", x));
+    tn_symbol x = zoo_act("act_type=softsign", zoo_dense("num_hidden=13", tn_var("data")));
+    const tn_symbol parts = tn_op("SliceChannel", "num_outputs=3", zoo_dense("num_hidden=15", x));
     const tn_symbol a = tn_output(bench.g, parts, 0), b = tn_output(bench.g, parts, 1),
                     c = tn_output(bench.g, parts, 2);
     const tn_symbol far = tn_op("smooth_l1", "scalar=2", tn_op("_sub", NULL, a, b));
@@ -256,70 +249,60 @@ static const int64_t pictures[] = {3, 3, 10, 10}, odd_pictures[] = {2, 3, 17, 17
                      states[] = {4, 4, 5}, lengths[] = {4}, noise[] = {4, 5},
                      drawings[] = {4, 1, 12, 12}, halves[] = {5, 2, 9, 9};
 
-static void check(const char *name, tn_symbol (*make)(void), size_t n, const tn_named_dims *shapes)
-{
-    zoo_net net = {.name = name, .make = make, .n_shapes = n};
-    for (size_t i = 0; i < n; i++) net.shapes[i] = shapes[i];
-    tn_exec_free(zoo_check(&net, &(zoo_way){.backends = tn_backends()}));
-}
-#define CHECK(make, ...)                                                               \
-    check(#make, make, sizeof((tn_named_dims[]){__VA_ARGS__}) / sizeof(tn_named_dims), \
-          (tn_named_dims[]){__VA_ARGS__})
-
 static void convolutions_by_channels(void)
 {
-    CHECK(by_channels, {"data", {4, odd_pictures}});
+    ZOO_CHECK(by_channels, {"data", {4, odd_pictures}});
 }
 
 static void convolutions_in_groups(void)
 {
-    CHECK(in_groups, {"data", {4, pictures}});
+    ZOO_CHECK(in_groups, {"data", {4, pictures}});
 }
 
 static void layers_that_see_all_before(void)
 {
-    CHECK(joined, {"data", {4, pictures}});
+    ZOO_CHECK(joined, {"data", {4, pictures}});
 }
 
 static void branches_of_windows(void)
 {
-    CHECK(branches, {"data", {4, pictures}});
+    ZOO_CHECK(branches, {"data", {4, pictures}});
 }
 
 static void scores_of_pixels(void)
 {
-    CHECK(up_and_down, {"data", {4, pictures}});
+    ZOO_CHECK(up_and_down, {"data", {4, pictures}});
 }
 
 static void one_and_three_axes(void)
 {
-    CHECK(lines_and_volumes, {"data", {3, lines}}, {"volume", {5, volumes}});
+    ZOO_CHECK(lines_and_volumes, {"data", {3, lines}}, {"volume", {5, volumes}});
 }
 
 static void attention_in_parts(void)
 {
-    CHECK(attention, {"words", {2, words}}, {"mask", {3, mask}}, {"place_weight", {3, places}});
+    ZOO_CHECK(attention, {"words", {2, words}}, {"mask", {3, mask}}, {"place_weight", {3, places}});
 }
 
 static void sequences_of_several_lengths(void)
 {
-    CHECK(words_both_ways, {"words", {2, steps}}, {"state", {3, states}},
-          {"lengths", {1, lengths}});
+    ZOO_CHECK(words_both_ways, {"words", {2, steps}}, {"state", {3, states}},
+              {"lengths", {1, lengths}});
 }
 
 static void shared_judge(void)
 {
-    CHECK(maker_and_judge, {"noise", {2, noise}}, {"data", {4, drawings}});
+    ZOO_CHECK(maker_and_judge, {"noise", {2, noise}}, {"data", {4, drawings}});
 }
 
 static void pairs_of_pictures(void)
 {
-    CHECK(twins, {"data", {4, halves}}, {"other", {4, halves}});
+    ZOO_CHECK(twins, {"data", {4, halves}}, {"other", {4, halves}});
 }
 
 static void losses_and_values(void)
 {
-    CHECK(several_heads, {"data", {2, zoo_rows}});
+    ZOO_CHECK(several_heads, {"data", {2, zoo_rows}});
 }
 
 TN_TEST_MAIN({"convolutions by channels", convolutions_by_channels},

@@ -18,12 +18,22 @@ enum { ZOO_CLASSES = 5 };
 typedef struct zoo_net {
     const char *name;
     tn_symbol (*make)(void);
-    tn_named_dims shapes[3]; // of what is no parameter
+    tn_named_dims shapes[4]; // of what is no parameter
     size_t n_shapes;
     double rate; // of learning, with momentum 0.9
 } zoo_net;
 
 // ------------------------------------------------------------------ layers after layers
+
+static inline tn_symbol zoo_act(const char *params, tn_symbol x)
+{
+    return tn_op("Activation", params, x);
+}
+
+static inline tn_symbol zoo_dense(const char *params, tn_symbol x)
+{
+    return tn_op("FullyConnected", params, x);
+}
 
 // data (n, 20) → 32, relu → 17, tanh → 5
 static inline tn_symbol zoo_mlp(void)

@@ -158,4 +158,17 @@ static inline tn_exec *zoo_check(const zoo_net *net, const zoo_way *how)
     return got;
 }
 
+// A network of one test on the bench's list, what that cannot run on the reference.
+static inline void zoo_check_net(const char *name, tn_symbol (*make)(void), size_t n,
+                                 const tn_named_dims *shapes)
+{
+    zoo_net net = {.name = name, .make = make, .n_shapes = n};
+    for (size_t i = 0; i < n; i++) net.shapes[i] = shapes[i];
+    tn_exec_free(zoo_check(&net, &(zoo_way){.backends = tn_backends()}));
+}
+// ZOO_CHECK(function that makes it, {"data", {4, extents}}, …): at most 4 shapes.
+#define ZOO_CHECK(make, ...)                                                                   \
+    zoo_check_net(#make, make, sizeof((tn_named_dims[]){__VA_ARGS__}) / sizeof(tn_named_dims), \
+                  (tn_named_dims[]){__VA_ARGS__})
+
 #endif
