@@ -5,8 +5,8 @@
 // oneDNN divides alpha by the window as we do. It keeps what its gradient needs in a workspace of
 // its own: the stash, or scratch memory where the backward kernel has to run the forward again,
 // because that one ran elsewhere or in the other layout: each layout has code of its own, which
-// lays out its workspace as it likes. The output t, from which everybody else computes the gradient,
-// is written here.
+// lays out its workspace as it likes. The output t, from which everybody else computes the
+// gradient, is written here.
 #include "onednn.h"
 
 typedef struct lrn {
