@@ -1,12 +1,13 @@
 // backends/onednn/onednn_moves.c: what moves elements and computes nothing: new shapes, broadcast
-// and transposed values. All are reorders between two ways of walking through memory.
+// and transposed values. What is repeated is copied (onednn_repeat.c), all others are reorders
+// between two ways of walking through memory.
 //
 // Bytes are moved, whatever they mean, so every dtype stays exact.
 #include <tenon/shapes.h>
 
-#include "onednn.h"
+#include "onednn_repeat.h"
 
-// Axes with their strides in input and output, in elements. Stride 0: the axis is repeated.
+// Axes with their strides in input and output, in elements.
 typedef struct walk {
     int n;
     dnnl_dims_t dims, from, to;
@@ -47,36 +48,30 @@ static void steps_of(const tn_value_info *v, int64_t steps[TN_MAX_NDIM])
     for (int32_t i = v->ndim; i-- > 0; step *= v->dims[i]) steps[i] = step;
 }
 
-// A walk over elements of so many bytes as a primitive. factor: what float32 is multiplied by.
+// A walk over elements of so many bytes as a primitive.
 static dnnl_primitive_desc_t descriptor(const tn_call *c, const walk *given, size_t size,
-                                        float factor, dnnl_memory_desc_t md[2])
+                                        dnnl_memory_desc_t md[2])
 {
     const bool words = size % 4 == 0;
     const walk w = shortest(given, (int64_t)(words ? size / 4 : size));
-    const dnnl_data_type_t type = factor != 1 ? dnnl_f32 : words ? dnnl_s32 : dnnl_u8;
-    dnnl_primitive_attr_t attr = NULL;
+    const dnnl_data_type_t type = words ? dnnl_s32 : dnnl_u8;
     dnnl_primitive_desc_t pd = NULL;
     if (!od_engine() ||
         dnnl_memory_desc_init_by_strides(&md[0], w.n, w.dims, type, w.from) != dnnl_success ||
-        dnnl_memory_desc_init_by_strides(&md[1], w.n, w.dims, type, w.to) != dnnl_success ||
-        dnnl_primitive_attr_clone(&attr, od_attributes()) != dnnl_success)
+        dnnl_memory_desc_init_by_strides(&md[1], w.n, w.dims, type, w.to) != dnnl_success)
         return NULL;
     const int before = od_enter(od_threads(c));
-    if ((factor != 1 &&
-         dnnl_primitive_attr_set_output_scales(attr, 1, 0, &factor) != dnnl_success) ||
-        dnnl_reorder_primitive_desc_create(&pd, &md[0], od_engine(), &md[1], od_engine(), attr) !=
-            dnnl_success)
+    if (dnnl_reorder_primitive_desc_create(&pd, &md[0], od_engine(), &md[1], od_engine(),
+                                           od_attributes()) != dnnl_success)
         pd = NULL;
     od_leave(before);
-    dnnl_primitive_attr_destroy(attr);
     return pd;
 }
 
-static tn_status add_walk(tn_sdk_kernel *k, tn_kernel_info *info, const walk *w, size_t size,
-                          float factor)
+static tn_status add_walk(tn_sdk_kernel *k, tn_kernel_info *info, const walk *w, size_t size)
 {
     dnnl_memory_desc_t md[2];
-    dnnl_primitive_desc_t pd = descriptor(k->call, w, size, factor, md);
+    dnnl_primitive_desc_t pd = descriptor(k->call, w, size, md);
     tn_status s = pd ? od_add(k, info, pd, 2) : od_fail(k, dnnl_unimplemented, k->call->op->name);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_FROM, &md[0], OD_IN, 0);
     if (s == TN_OK) s = od_bind(k, DNNL_ARG_TO, &md[1], OD_OUT, 0);
@@ -119,7 +114,7 @@ static tn_status copy_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     walk w = {0};
     add_axis(&w, (int64_t)(bytes / size), 1, 1);
     info->inplace[info->n_inplace++] = (tn_inplace){0, 0};
-    return add_walk(k, info, &w, size, 1);
+    return add_walk(k, info, &w, size);
 }
 
 static tn_status copy(const tn_sdk_kernel *k, const tn_run_args *a)
@@ -170,38 +165,33 @@ static tn_status cast_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 // ------------------------------------------------------------------ repeated along axes
 
-// A value that lacks axes on the left, or has extents of 1, as it is seen in a larger one.
-static walk repeated(const tn_value_info *x, const tn_value_info *y)
+// Axes that the value lacks on the left, and those of extent 1, are repeated.
+static void repeated(const tn_value_info *x, const tn_value_info *y, od_repeat *r)
 {
-    int64_t from[TN_MAX_NDIM], to[TN_MAX_NDIM];
+    int64_t from[TN_MAX_NDIM];
     const int32_t lacks = y->ndim - x->ndim;
-    walk w = {0};
     steps_of(x, from);
-    steps_of(y, to);
     for (int32_t i = 0; i < y->ndim; i++) {
         const bool has = i >= lacks && x->dims[i - lacks] == y->dims[i];
-        add_axis(&w, y->dims[i], has ? from[i - lacks] : 0, to[i]);
+        od_repeat_axis(r, y->dims[i], has ? from[i - lacks] : 0);
     }
-    return w;
 }
 
 // _broadcast_reduced(data, like): the result of a reduction over axis (), keepdims, exclude, spread
-// back over like's shape. Data holds the kept axes in their order. *share: places of each element.
-static walk spread(const tn_call *c, int64_t *share)
+// back over like's shape. Data holds the kept axes in their order. Returns the places of each
+// element.
+static int64_t spread(const tn_call *c, od_repeat *r)
 {
     const tn_value_info *like = c->in[1];
     const uint32_t gone = od_reduced_axes(c, like);
-    int64_t to[TN_MAX_NDIM], from[TN_MAX_NDIM], next = 1;
-    walk w = {0};
-    *share = 1;
-    steps_of(like, to);
+    int64_t from[TN_MAX_NDIM], next = 1, share = 1;
     for (int32_t i = like->ndim; i-- > 0;) {
         const bool kept = !(gone >> i & 1);
         from[i] = kept ? next : 0;
-        *(kept ? &next : share) *= like->dims[i];
+        *(kept ? &next : &share) *= like->dims[i];
     }
-    for (int32_t i = 0; i < like->ndim; i++) add_axis(&w, like->dims[i], from[i], to[i]);
-    return w;
+    for (int32_t i = 0; i < like->ndim; i++) od_repeat_axis(r, like->dims[i], from[i]);
+    return share;
 }
 
 static const char *move_cannot(const tn_call *c)
@@ -219,17 +209,19 @@ static const char *spread_cannot(const tn_call *c)
 
 static tn_status repeat_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    const walk w = repeated(k->call->in[0], k->call->out[0]);
-    return add_walk(k, info, &w, tn_dtype_size(k->call->in[0]->dtype), 1);
+    (void)info;
+    repeated(k->call->in[0], k->call->out[0], k->state);
+    od_repeat_end(k->state, tn_dtype_size(k->call->in[0]->dtype), 1);
+    return TN_OK;
 }
 
 static tn_status spread_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    int64_t share;
-    const walk w = spread(k->call, &share);
+    const int64_t share = spread(k->call, k->state);
     const bool scales = tn_call_bool(k->call, "scale_by_count", false);
-    return add_walk(k, info, &w, tn_dtype_size(k->call->in[0]->dtype),
-                    scales ? 1 / (float)share : 1);
+    (void)info;
+    od_repeat_end(k->state, tn_dtype_size(k->call->in[0]->dtype), scales ? 1 / (float)share : 1);
+    return TN_OK;
 }
 
 // ------------------------------------------------------------------ other orders of axes
@@ -251,7 +243,7 @@ static tn_status order_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     steps_of(x, from);
     steps_of(y, to);
     for (int32_t i = 0; i < y->ndim; i++) add_axis(&w, y->dims[i], from[order[i]], to[i]);
-    return add_walk(k, info, &w, tn_dtype_size(x->dtype), 1);
+    return add_walk(k, info, &w, tn_dtype_size(x->dtype));
 }
 
 // ------------------------------------------------------------------ rows
@@ -261,6 +253,12 @@ static tn_status order_setup(tn_sdk_kernel *k, tn_kernel_info *info)
         .op = op_, .dtypes = TN_ALL_DTYPES, .flags = OD_FLAGS | TN_K_DETERMINISTIC,            \
         .impl = "reorder", .state_size = sizeof(od_state), .cannot = cannot_, .setup = setup_, \
         .run = od_run, .teardown = od_stop                                                     \
+    }
+#define REPEAT(op_, cannot_, setup_)                                                         \
+    {                                                                                        \
+        .op = op_, .dtypes = TN_ALL_DTYPES, .flags = OD_FLAGS | TN_K_DETERMINISTIC,          \
+        .impl = "copies (no primitive)", .state_size = sizeof(od_repeat), .cannot = cannot_, \
+        .setup = setup_, .run = od_repeat_run                                                \
     }
 #define COPY(op_)                                                                      \
     {                                                                                  \
@@ -291,10 +289,10 @@ const tn_kernel_row onednn_moves[] = {
      .setup = cast_setup,
      .run = od_run,
      .teardown = od_stop},
-    ROW("broadcast_to", move_cannot, repeat_setup),
-    ROW("broadcast_axis", move_cannot, repeat_setup),
-    ROW("broadcast_like", move_cannot, repeat_setup),
-    ROW("_broadcast_reduced", spread_cannot, spread_setup),
+    REPEAT("broadcast_to", move_cannot, repeat_setup),
+    REPEAT("broadcast_axis", move_cannot, repeat_setup),
+    REPEAT("broadcast_like", move_cannot, repeat_setup),
+    REPEAT("_broadcast_reduced", spread_cannot, spread_setup),
     ROW("transpose", order_cannot, order_setup),
     ROW("SwapAxis", order_cannot, order_setup),
     {0},

@@ -11,6 +11,8 @@ typedef struct reduce {
     uint64_t bytes;    // of ones
     int64_t rows, row; // by loops: how many, and elements of one; else 0
     uint32_t workers;  // by loops: that have a sum of their own in the scratch memory
+    int64_t planes;    // row-major ones of all samples, whose sums are in the scratch memory
+    int64_t channels;  // of them
 } reduce;
 
 enum { LINE = 512 }; // elements that are added up side by side
@@ -117,19 +119,21 @@ static const char *cannot(const tn_call *c)
     return why;
 }
 
-// Channels last if they are what is left, even if it takes a reorder: else oneDNN has only loops.
-// What is stored as bfloat16 may be read as that: one is one, and it is added up in float32.
+// Where channels are what is left, channels last stay so; oneDNN has only loops for row-major ones,
+// but we have others. What is stored as bfloat16 may be read as that: one is one, and it is added
+// up in float32.
 static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
 {
     const tn_value_info *x = c->in[0];
     const dnnl_memory_desc_t last = od_last(x);
     const dnnl_memory_desc_t plain = od_plain(x, 0);
     const bool narrow = od_is_narrow(&in[0]), sum = is_sum(c) && x->dtype == TN_F32;
+    const bool ours = od_is_ours(&in[0]);
     int64_t inner;
     (void)host;
     (void)out;
     in[0] = (tn_layout){NULL, 0, 0};
-    const bool channels = sum && leaves_innermost(c, true, &inner);
+    const bool channels = sum && ours && leaves_innermost(c, true, &inner);
     if (!channels && !(narrow && sum && leaves_innermost(c, false, &inner))) return TN_OK;
     const dnnl_memory_desc_t md = channels ? last : plain;
     const dnnl_memory_desc_t half = od_narrow(&md);
@@ -226,9 +230,54 @@ static tn_status setup_rows(tn_sdk_kernel *k, tn_kernel_info *info, int64_t row)
     return TN_OK;
 }
 
+OD_CLONES static double od_plane_sum(const float *x, int64_t n)
+{
+    double sum = 0;
+    _Pragma("omp simd reduction(+ : sum)") for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+    return sum;
+}
+
+typedef struct plane_sums {
+    const float *x;
+    double *sums; // (planes)
+    int64_t size; // of a plane
+} plane_sums;
+
+static void some_planes(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const plane_sums *p = ctx;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) p->sums[i] = od_plane_sum(p->x + i * p->size, p->size);
+}
+
+static tn_status run_planes(const tn_sdk_kernel *k, const tn_run_args *a)
+{
+    const reduce *r = k->state;
+    plane_sums p = {a->in[0].host, a->scratch.host, k->call->in[0]->size / r->planes};
+    float *y = a->out[0].host;
+    od_items(k, a, r->planes, p.size, some_planes, &p);
+    for (int64_t c = 0; c < r->channels; c++) {
+        double sum = 0;
+        for (int64_t i = c; i < r->planes; i += r->channels) sum += p.sums[i];
+        y[c] = (float)sum;
+    }
+    return TN_OK;
+}
+
+static tn_status setup_planes(tn_sdk_kernel *k, tn_kernel_info *info)
+{
+    reduce *r = k->state;
+    r->channels = k->call->in[0]->dims[1];
+    r->planes = k->call->in[0]->dims[0] * r->channels;
+    info->scratch_bytes = (uint64_t)r->planes * sizeof(double);
+    info->impl = "sum of planes";
+    return TN_OK;
+}
+
 static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const reduce *r = k->state;
+    if (r->planes) return run_planes(k, a);
     return r->rows ? run_rows(k, a) : od_run(k, a);
 }
 
@@ -242,6 +291,9 @@ static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
         leaves_innermost(k->call, last, &inner) && inner <= LINE &&
         !od_is_narrow(&k->call->in[0]->layout))
         return setup_rows(k, info, inner);
+    if (is_sum(k->call) && k->call->in[0]->dtype == TN_F32 && !last &&
+        !od_is_ours(&k->call->in[0]->layout) && leaves_innermost(k->call, true, &inner))
+        return setup_planes(k, info);
     dnnl_primitive_desc_t pd = descriptor(k->call, last, md, &inner);
     tn_status s = pd ? od_add(k, info, pd, 3) : od_fail(k, dnnl_unimplemented, k->call->op->name);
     if (s == TN_OK && inner) s = make_ones(k, info, k->call->in[0]->size / inner);

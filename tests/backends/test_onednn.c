@@ -115,6 +115,21 @@ static const op_row taken_calls[] = {
     {"broadcast_mul", NULL, "4,1,1 4,3,5"},
     {"broadcast_add", NULL, "5 2,3,5"},
     {"broadcast_sub", NULL, "2,3,4,5 3,4,1"},
+    {"broadcast_to", "shape=(3,70,5)", "3,1,5"},
+    {"broadcast_to", "shape=(70,3,1)", "70,1,1"},
+    {"broadcast_to", "shape=(4,5,6,3)", "1,5,1,1"},
+    {"broadcast_to", "shape=(2,9,5,3)", "2,1,5,1"},
+    {"mean", "axis=(1,)", "90,7"},
+    {"mean", "axis=(2,)", "2,90,65"},
+    {"broadcast_to", "shape=(2,40000)", "2,1"},
+    {"broadcast_to", "shape=(300,7,50)", "1,7,1"},
+    {"broadcast_to", "shape=(1,1)", "1,1"},
+    {"broadcast_axis", "axis=1; size=40000", "2,1"},
+    {"broadcast_axis", "axis=(0,1); size=(3,400)", "1,1,130"},
+    {"sum", "axis=(0,2,3)", "3,5,7,9"},
+    {"sum", "axis=(0,2,3)", "3,40,31,33"}, // of several threads
+    {"sum", "axis=(0,2)", "1,2,3"},
+    {"sum", "axis=(1,)", "9000,5"},
     {"transpose", NULL, "3,5,4"},
     {"transpose", "axes=(0,3,1,2)", "2,3,4,5"},
     {"SwapAxis", "dim1=0; dim2=2", "2,3,4"},
@@ -315,6 +330,9 @@ static void whole_numbers_are_exact(void)
         {"Cast", "dtype=float32", "3,100"},
         {"Flatten", NULL, "3,5,2"},
         {"transpose", NULL, "3,5,7"},
+        {"broadcast_to", "shape=(4,70,5)", "1,70,1"},
+        {"broadcast_to", "shape=(2,40000)", "2,1"},
+        {"broadcast_axis", "axis=0; size=300", "1,13"},
     };
     static const tn_dtype dtypes[] = {TN_I8, TN_U8, TN_I32};
     if (!onednn_ready()) return;
