@@ -27,16 +27,26 @@ __kernel void softmax(IN(x), OUT(y), const int lines, const int n, const int inn
 }
 
 #ifdef TN_ON_CPU
-// The same for contiguous lines, of which a work item has `each`, with the functions in loops that
-// compilers make vectors of: over many short lines at once, ...
+// The same for contiguous lines, of which a work item has `each`, in loops that compilers make
+// vectors of: over many short lines at once, ...
 #define MANY 1024
+#define SHORT 16
+#ifdef COOL // t is 1
+#define HEATED(v) (v)
+#else
+#define HEATED(v) ((v) / t)
+#endif
+#define LARGER(a, b) ((b) > (a) ? (b) : (a)) // not NaN
 void short_lines(const __global T0 *x, __global T1 *y, int lines, int n, A t, int logarithm)
 {
     A v[MANY], e[MANY];
     const int size = lines * n;
     for (int first = 0; first < size; first += n) {
         A most = -INFINITY;
-        for (int i = first; i < first + n; i++) most = fmax(most, v[i] = LD0(x, i) / t);
+        for (int i = first; i < first + n; i++) {
+            v[i] = HEATED(LD0(x, i));
+            most = LARGER(most, v[i]);
+        }
         for (int i = first; i < first + n; i++) v[i] -= most;
     }
     IN_VECTORS for (int i = 0; i < size; i++) e[i] = exp(v[i]);
@@ -47,25 +57,54 @@ void short_lines(const __global T0 *x, __global T1 *y, int lines, int n, A t, in
         for (int i = first; i < first + n; i++) ST1(y, i, logarithm ? v[i] - less : e[i] * share);
     }
 }
-// ... and along a long one.
+// ... and along a longer one, with SHORT results that are put together in the end.
+#define EACH_OF(many) IN_VECTORS for (int q = 0; q < (many); q++)
+#ifdef A_IS_F64
+#define LANES(n) double##n
+#else
+#define LANES(n) float##n
+#endif
+#define ADDED(a, b) ((a) + (b))
+// What the numbers v[0] to v[n - 1] come to by `of`, from `start` on: 16 side by side.
+#define COMES_TO(name, of, start)                     \
+    A name(const A *v, int n)                         \
+    {                                                 \
+        LANES(16) all = (LANES(16))(start);           \
+        int i = 0;                                    \
+        for (; i + 16 <= n; i += 16) {                \
+            const LANES(16) w = vload16(0, v + i);    \
+            all = of(all, w);                         \
+        }                                             \
+        const LANES(8) eight = of(all.lo, all.hi);    \
+        const LANES(4) four = of(eight.lo, eight.hi); \
+        const LANES(2) two = of(four.lo, four.hi);    \
+        A one = of(two.x, two.y);                     \
+        for (; i < n; i++) one = of(one, v[i]);       \
+        return one;                                   \
+    }
+COMES_TO(largest, LARGER, -INFINITY)
+COMES_TO(sum_of, ADDED, 0)
 void long_line(const __global T0 *x, __global T1 *y, int n, A t, int logarithm)
 {
-    A mosts[16], sums[16], most = -INFINITY, sum = 0;
-    const int whole = n / 16 * 16;
-    for (int q = 0; q < 16; q++) mosts[q] = -INFINITY, sums[q] = 0;
-    for (int i = 0; i < whole; i += 16)
-        for (int q = 0; q < 16; q++) mosts[q] = fmax(mosts[q], LD0(x, i + q) / t);
-    for (int i = whole; i < n; i++) most = fmax(most, LD0(x, i) / t);
-    for (int q = 0; q < 16; q++) most = fmax(most, mosts[q]);
-    for (int i = 0; i < whole; i += 16)
-        IN_VECTORS for (int q = 0; q < 16; q++) sums[q] += exp(LD0(x, i + q) / t - most);
-    for (int i = whole; i < n; i++) sum += exp(LD0(x, i) / t - most);
-    for (int q = 0; q < 16; q++) sum += sums[q];
+    A v[MANY], most = -INFINITY, sum = 0;
+    for (int first = 0; first < n; first += MANY) {
+        const int many = min(MANY, n - first);
+        IN_VECTORS for (int i = 0; i < many; i++) v[i] = HEATED(LD0(x, first + i));
+        const A here = largest(v, many);
+        most = LARGER(most, here);
+    }
+    for (int first = 0; first < n; first += MANY) {
+        const int many = min(MANY, n - first);
+        IN_VECTORS for (int i = 0; i < many; i++) v[i] = exp(HEATED(LD0(x, first + i)) - most);
+        sum += sum_of(v, many);
+    }
     const A share = 1 / sum, less = logarithm ? log(sum) : 0;
-    IN_VECTORS for (int i = 0; i < n; i++)
-    {
-        const A d = LD0(x, i) / t - most;
-        ST1(y, i, logarithm ? d - less : exp(d) * share);
+    if (logarithm) {
+        IN_VECTORS for (int i = 0; i < n; i++) ST1(y, i, HEATED(LD0(x, i)) - most - less);
+    } else if (n <= MANY) { // v has all of them
+        IN_VECTORS for (int i = 0; i < n; i++) ST1(y, i, v[i] * share);
+    } else {
+        IN_VECTORS for (int i = 0; i < n; i++) ST1(y, i, exp(HEATED(LD0(x, i)) - most) * share);
     }
 }
 __kernel void softmax_lines(IN(x), OUT(y), const int lines, const int n, const int each, const A t,
@@ -74,13 +113,38 @@ __kernel void softmax_lines(IN(x), OUT(y), const int lines, const int n, const i
     GET(T0, x);
     PUT(T1, y);
     const int first = (int)get_global_id(0) * each, end = min(lines, first + each);
-    const int together = max(1, MANY / n);
+    const int together = n < SHORT ? MANY / n : 1;
     for (int i = first; i < end; i += together)
-        if (n <= 64)
+        if (n < SHORT)
             short_lines(x + i * n, y + i * n, min(together, end - i), n, t, logarithm);
         else
-            for (int j = i; j < min(i + together, end); j++)
-                long_line(x + j * n, y + j * n, n, t, logarithm);
+            long_line(x + i * n, y + i * n, n, t, logarithm);
+}
+__kernel void softmax_backward_lines(IN(dy), IN(y), OUT(dx), const int lines, const int n,
+                                     const int each, const A t, const int logarithm)
+{
+    GET(T0, dy);
+    GET(T0, y);
+    PUT(T0, dx);
+    const int first = (int)get_global_id(0) * each, end = min(lines, first + each);
+    for (int line = first; line < end; line++) {
+        const __global T0 *g = dy + line * n, *p = y + line * n;
+        __global T0 *to = dx + line * n;
+        A sums[SHORT], sum = 0;
+        const int whole = n / SHORT * SHORT;
+        EACH_OF(SHORT) sums[q] = 0;
+        for (int i = 0; i < whole; i += SHORT)
+            EACH_OF(SHORT) sums[q] += LD0(g, i + q) * (logarithm ? (A)1 : LD0(p, i + q));
+        EACH_OF(n - whole)
+        sums[q] += LD0(g, whole + q) * (logarithm ? (A)1 : LD0(p, whole + q));
+        for (int q = 0; q < SHORT; q++) sum += sums[q];
+        if (logarithm)
+            IN_VECTORS for (int i = 0; i < n; i++)
+                ST0(to, i, HEATED(LD0(g, i) - exp(LD0(p, i)) * sum));
+        else
+            IN_VECTORS for (int i = 0; i < n; i++)
+                ST0(to, i, HEATED(LD0(p, i) * (LD0(g, i) - sum)));
+    }
 }
 #endif
 

@@ -7,9 +7,15 @@ static ocl_launch *add(ocl_plan *p, const char *family, const tn_dtype types[3],
     ocl_text t = {.host = p->k->host};
     ocl_prologue(&t, ocl_number(types[0]), 3, types);
     ocl_vocabulary(&t, ocl_number(types[0]), "exp log");
-    ocl_printf(&t, "#define %s 1\n", family);
+    ocl_append(&t, family);
     ocl_append(&t, ocl_lines_cl);
     return ocl_add_text(p, &t, name);
+}
+
+static const char *family_of(double temperature)
+{
+    return temperature == 1 ? "#define LINES_SOFTMAX 1\n#define COOL 1\n"
+                            : "#define LINES_SOFTMAX 1\n";
 }
 
 // Lines that a work item of a CPU has; 0: one work item has one line, or one element.
@@ -34,8 +40,8 @@ static tn_status forward(tn_sdk_kernel *k, tn_line line, double temperature, boo
     ocl_plan *p = ocl_begin(k);
     const tn_dtype x = k->call->in[0]->dtype, y = k->call->out[0]->dtype;
     const int64_t each = lines_each(p, &line);
-    ocl_launch *l =
-        add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, y, x}, each ? "softmax_lines" : "softmax");
+    ocl_launch *l = add(p, family_of(temperature), (const tn_dtype[]){x, y, x},
+                        each ? "softmax_lines" : "softmax");
     ocl_in(p, l, 0);
     ocl_out(p, l, 0);
     ocl_int(p, l, line.outer * line.inner);
@@ -73,16 +79,19 @@ static tn_status softmax_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     const tn_line line = tn_around(c->in[0], axis);
     for (uint32_t i = 0; i < 2; i++) ocl_inplace(c, info, i);
     ocl_plan *p = ocl_begin(k);
-    ocl_launch *l = add(p, "LINES_SOFTMAX", (const tn_dtype[]){x, x, x}, "softmax_backward");
+    const int64_t each = lines_each(p, &line);
+    const double t = temperature_of(c);
+    ocl_launch *l = add(p, family_of(t), (const tn_dtype[]){x, x, x},
+                        each ? "softmax_backward_lines" : "softmax_backward");
     ocl_in(p, l, 0);
     ocl_in(p, l, 1);
     ocl_out(p, l, 0);
     ocl_int(p, l, line.outer * line.inner);
     ocl_int(p, l, line.n);
-    ocl_int(p, l, line.inner);
-    ocl_real(p, l, ocl_number(x), temperature_of(c));
+    ocl_int(p, l, each ? each : line.inner);
+    ocl_real(p, l, ocl_number(x), t);
     ocl_int(p, l, strcmp(c->op->name, "_backward_log_softmax") == 0);
-    ocl_over(p, l, line.outer * line.inner, 1, 1);
+    over_lines(p, l, &line, each);
     return ocl_end(p);
 }
 
@@ -97,7 +106,7 @@ static tn_status output_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 static void count_labels(ocl_plan *p, const tn_dtype types[3], int64_t ignored)
 {
-    ocl_launch *l = add(p, "LINES_LOSS", types, "count_valid");
+    ocl_launch *l = add(p, "#define LINES_LOSS 1\n", types, "count_valid");
     ocl_in(p, l, 1);
     ocl_scratch(p, l, 0);
     ocl_int(p, l, p->k->call->in[1]->size);
@@ -121,7 +130,8 @@ static tn_status output_backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     ocl_inplace(c, info, 0);
     if (count) count_labels(p, types, loss.ignored);
     const int64_t each = lines_each(p, &loss.line);
-    ocl_launch *l = add(p, "LINES_LOSS", types, each ? "softmax_loss_lines" : "softmax_loss");
+    ocl_launch *l =
+        add(p, "#define LINES_LOSS 1\n", types, each ? "softmax_loss_lines" : "softmax_loss");
     ocl_in(p, l, 0);
     ocl_in(p, l, 1);
     ocl_in(p, l, head ? 2 : 0);
