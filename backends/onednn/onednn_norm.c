@@ -6,7 +6,8 @@
 // With relu the forward keeps a bit for each element in the stash: was it positive? So the gradient
 // reads neither results nor another pass over dy.
 //
-// Rows of channels whose number is no multiple of a vector go by loops (onednn_rows.c).
+// Rows of channels whose number is no multiple of a vector, and row-major planes, go by loops
+// (onednn_rows.c, onednn_planes.c).
 #include "onednn_rows.h"
 
 enum { GLOBAL, BATCH };
@@ -145,7 +146,7 @@ static bool goes_by_rows(tn_sdk_kernel *k, const places *at, const tn_value_info
     n->rows.relu = at->relu;
     if (at->relu && !is_backward(at->own))
         info->stash_bytes = 2 * (uint64_t)n->channels * sizeof(float);
-    info->impl = "rows (no primitive)";
+    info->impl = n->rows.plane ? "planes (no primitive)" : "rows (no primitive)";
     return true;
 }
 

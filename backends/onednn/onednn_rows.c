@@ -66,6 +66,10 @@ bool od_rows_init(od_rows *r, const tn_value_info *x, int64_t axis, tn_kernel_in
     *r = (od_rows){0};
     for (int64_t i = axis + 1; i < x->ndim; i++) inner *= x->dims[i];
     const bool lies_last = axis == 1 && od_fits(&last, x);
+    if (x->dtype == TN_F32 && !x->layout.domain && inner > 1 && !lies_last) {
+        *r = (od_rows){.channels = x->dims[axis], .elements = x->size, .plane = inner};
+        return true;
+    }
     if (x->dtype != TN_F32 || od_is_narrow(&x->layout) || x->dims[axis] % VECTOR == 0) return false;
     if (!lies_last && (x->layout.domain || inner != 1)) return false;
     const int64_t lanes = lanes_of(x->dims[axis]), lines = (x->size + lanes - 1) / lanes;
@@ -298,6 +302,10 @@ static void moments(const tn_sdk_kernel *k, const tn_run_args *a, job *j, const 
 void od_rows_run(const tn_sdk_kernel *k, const tn_run_args *a, const od_rows *r,
                  const od_rows_forward *f)
 {
+    if (r->plane) {
+        od_planes_run(k, a, r, f);
+        return;
+    }
     job j = {.r = r, .c = coefficients_of(a, r), .x = f->x, .out = f->y};
     const size_t bytes = (size_t)r->channels * sizeof(float);
     moments(k, a, &j, f);
@@ -322,6 +330,10 @@ void od_rows_run(const tn_sdk_kernel *k, const tn_run_args *a, const od_rows *r,
 void od_rows_back(const tn_sdk_kernel *k, const tn_run_args *a, const od_rows *r,
                   const od_rows_backward *b)
 {
+    if (r->plane) {
+        od_planes_back(k, a, r, b);
+        return;
+    }
     job j = {.r = r, .c = coefficients_of(a, r), .x = b->x, .dy = b->dy, .out = b->dx};
     const size_t bytes = (size_t)r->channels * sizeof(float);
     const double m = (double)(r->elements / r->channels);
