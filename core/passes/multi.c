@@ -2,7 +2,8 @@
 // of all parameters: a device may run them as one.
 //
 // They read variables only, states of their own included, and nothing in the graph reads their
-// results, so all may run where the last of them stands.
+// results, so all may run where the last of them stands. Who wants a shape only is left out: an
+// input of _multi is data, which has to be brought.
 #include "core/passes/units.h"
 
 enum { OTHER, FREE, TAKEN }; // TAKEN: a node reads it, or it is in a unit
@@ -10,7 +11,9 @@ enum { OTHER, FREE, TAKEN }; // TAKEN: a node reads it, or it is in a unit
 static bool reads_variables(const tn_graph *g, const tni_node *n)
 {
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (!tni_is_variable(tni_node_at(g, n->in[i].node))) return false;
+        if (!tni_is_variable(tni_node_at(g, n->in[i].node)) ||
+            tni_port_flags(n, i) & TN_PORT_SHAPE_ONLY)
+            return false;
     return n->n_in > 0;
 }
 

@@ -139,5 +139,25 @@ static void other_operators(void)
     }
 }
 
+// What only gives a shape is not brought to the device, and its reader runs alone.
+static void shapes_alone(void)
+{
+    if (!has_device()) return;
+    tn_tensor *like = tn_tensor_new(bench.env, TN_F32, TN_DIMS(2, 3));
+    tn_symbol s[2];
+    for (size_t i = 0; i < 2; i++) {
+        const tn_symbol x = tn_variable(bench.g, i ? "b" : "a", .shape = TN_DIMS(6));
+        s[i] = tn_op("reshape_like", NULL, x, tn_variable(bench.g, i ? "like_b" : "like_a"));
+    }
+    tn_exec *e =
+        tn_simple_bind(bench.g, tn_group(bench.g, (tn_symbols){2, s}), .backends = "opencl",
+                       .args = TN_TENSORS({"like_a", like}, {"like_b", like}));
+    tn_tensor_release(like);
+    if (!TN_CHECK_EXEC(e)) return;
+    CU_ASSERT_EQUAL(tn_exec_memory(e).n_copies, 0);
+    tn_exec_free(e);
+}
+
 TN_TEST_MAIN({"updates of all optimizers", updates_of_all_optimizers},
-             {"many parameters", many_parameters}, {"other operators", other_operators})
+             {"many parameters", many_parameters}, {"other operators", other_operators},
+             {"shapes alone", shapes_alone})
