@@ -130,13 +130,28 @@ tn_status tni_run_watched(tn_exec *e, size_t begin, size_t end)
 
 // ------------------------------------------------------------------ the monitor
 
+// Output `out` of a node; of one that others were made one of: as it was called there. NULL: out of
+// memory.
+static const char *name_of(tn_exec *e, uint32_t node, uint32_t out)
+{
+    tn_graph *g = e->placed.g;
+    const tni_place *at = &e->placed.at[node];
+    if (!at->fused) return tni_output_name(g, (tni_entry){node, out});
+    char text[64];
+    const uint32_t part = at->call->out_parts[out];
+    const tn_call *c = at->call->parts[part].call;
+    tni_op_out_name(tni_op_of(c->op), c->params, at->call->out_numbers[out], text);
+    const char *name = at->fused->names[part];
+    return tni_printf(&g->arena, "%s%s%s", name, *name ? "_" : "", text);
+}
+
 static bool name_values(tn_exec *e)
 {
     tn_graph *g = e->placed.g;
     const char **names = calloc((size_t)g->n_values + 1, sizeof *names);
     for (uint32_t id = 1; names && id <= g->n_nodes; id++)
         for (uint32_t o = 0; o < g->nodes[id].n_out; o++) {
-            const char *name = tni_output_name(g, (tni_entry){id, o});
+            const char *name = name_of(e, id, o);
             names[g->nodes[id].value0 + o] = name ? name : "";
         }
     e->value_names = names;

@@ -159,6 +159,11 @@ const tn_port_decl *tni_op_in(const tni_op *op, const void *params, uint32_t i);
 const tn_port_decl *tni_op_out(const tni_op *op, const void *params, uint32_t i);
 const char *tni_op_in_name(const tni_op *op, const void *params, uint32_t i, char buffer[64]);
 const char *tni_op_out_name(const tni_op *op, const void *params, uint32_t i, char buffer[64]);
+// The operator whose declaration this is.
+static inline const tni_op *tni_op_of(const tn_op_decl *decl)
+{
+    return (const tni_op *)(const void *)((const char *)decl - offsetof(tni_op, decl));
+}
 
 // MXNet tuple text "(64, 0, 5)" → shape with 0 or -1 as unknown extents; false if it is no tuple.
 bool tni_shape_parse(const char *text, tn_shape *shape);

@@ -3,11 +3,6 @@
 // A bind that meets one is done again without it: the device counts as one that refuses the call.
 #include "core/passes/place.h"
 
-static const tni_op *op_of(const tn_call *c)
-{
-    return (const tni_op *)(const void *)((const char *)c->op - offsetof(tni_op, decl));
-}
-
 static uint64_t hash_info(const tn_value_info *v, uint64_t h)
 {
     const size_t n = v->ndim > 0 ? (size_t)v->ndim : 0;
@@ -19,7 +14,7 @@ static uint64_t hash_info(const tn_value_info *v, uint64_t h)
 // What two calls that are alike have in common, in whatever layout, in this bind and the next one.
 static uint64_t hash_call(const tn_call *c, uint64_t h)
 {
-    h = tni_params_hash(op_of(c), c->params, tni_hash(&c->op, sizeof(void *), h + c->n_in));
+    h = tni_params_hash(tni_op_of(c->op), c->params, tni_hash(&c->op, sizeof(void *), h + c->n_in));
     for (uint32_t i = 0; i < c->n_in; i++) h = hash_info(c->in[i], h);
     for (uint32_t i = 0; i < c->n_out; i++) h = hash_info(c->out[i], h);
     return h;

@@ -118,6 +118,25 @@ static void the_profile_counts_them(void)
     tn_exec_free(e);
 }
 
+static void note_name(void *names, const char *name, tn_tensor *value)
+{
+    tni_text_printf(names, "%s(%d) ", name, (int)tn_tensor_size(value));
+}
+
+// Who looks on hears of each result by its own name.
+static void the_monitor_names_their_results(void)
+{
+    if (!load_fuser()) return;
+    tni_text names = {0};
+    tn_exec *e = run(updates(3), "fuser", 0);
+    if (!e) return;
+    tn_exec_monitor(e, note_name, &names);
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    TN_CHECK_STR(names.s, "new0_output(1) new1_output(3) new2_output(5) ");
+    tn_exec_free(e);
+    tni_text_free(&names);
+}
+
 // Results that go back to the parameters are written there at once, by more calls than a kernel
 // had pairs for once.
 static void parameters_are_written_in_place(void)
@@ -206,6 +225,7 @@ static void a_state_that_is_read_keeps_them_apart(void)
 
 TN_TEST_MAIN({"updates run together", updates_run_together},
              {"the profile counts them", the_profile_counts_them},
+             {"the monitor names their results", the_monitor_names_their_results},
              {"parameters are written in place", parameters_are_written_in_place},
              {"who does not take them runs each", who_does_not_take_them_runs_each},
              {"a shared state keeps them apart", a_shared_state_keeps_them_apart},
