@@ -171,7 +171,7 @@ const char *od_name(const_dnnl_primitive_desc_t pd)
 int od_score(const_dnnl_primitive_desc_t pd)
 {
     const char *name = od_name(pd);
-    if (strncmp(name, "ref", 3) == 0 || strstr(name, ":ref")) return 0;
+    if (strncmp(name, "ref", 3) == 0 || strstr(name, ":ref") || strstr(name, "_ref:")) return 0;
     if (strcmp(name, "simple_nchw:any") == 0) return 1; // pooling, better with channels last
     return strstr(name, "gemm") && !strstr(name, "brgemm") ? 1 : 2;
 }

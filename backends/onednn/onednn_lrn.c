@@ -1,98 +1,67 @@
-// backends/onednn/onednn_lrn.c: LRN across channels, and its gradient.
+// backends/onednn/onednn_lrn.c: LRN across channels, and its gradient, by loops.
 //
 //     y = x t^-beta,  t = knorm + alpha / nsize · Σ_window x²
+//     dx = dy t^-beta - 2 alpha beta / nsize · x Σ_window dy x t^-(beta + 1)
 //
-// oneDNN divides alpha by the window as we do. It keeps what its gradient needs in a workspace of
-// its own: the stash, or scratch memory where the backward kernel has to run the forward again,
-// because that one ran elsewhere or in the other layout: each layout has code of its own, which
-// lays out its workspace as it likes. The output t, from which everybody else computes the
-// gradient, is written here.
-#include "onednn.h"
+// oneDNN 2.6 has its plain reference code for the gradient, thirty times as slow, and its forward
+// does not give t, which everybody else computes the gradient from.
+//
+// Row-major values are taken a tile of TILE points at a time, through all channels; of values with
+// channels last TILE channels of a point, where all of them have whole windows.
+#include <math.h>
+
+#include "onednn_loops.h"
+
+enum { TILE = 64 };
 
 typedef struct lrn {
-    od_state base;
     int64_t outer, channels, inner, half;
     bool last; // channels innermost
-    float scale, knorm;
+    float scale, knorm, beta;
+    uint32_t workers; // that have terms of their own in the scratch memory
 } lrn;
 
-static dnnl_primitive_desc_t forward_pd(const tn_call *c, const dnnl_memory_desc_t *x)
-{
-    dnnl_lrn_desc_t d;
-    if (dnnl_lrn_forward_desc_init(&d, dnnl_forward_training, dnnl_lrn_across_channels, x,
-                                   tn_call_i64(c, "nsize", 1), (float)tn_call_f64(c, "alpha", 1e-4),
-                                   (float)tn_call_f64(c, "beta", 0.75),
-                                   (float)tn_call_f64(c, "knorm", 2)) != dnnl_success)
-        return NULL;
-    return od_descriptor(&d, NULL);
-}
+typedef struct job {
+    const lrn *l;
+    const float *x;
+    float *y, *t;        // forward
+    const float *dy, *s; // backward: s is the t of forward; dy NULL: forward
+    float *dx;
+    float *terms; // (workers, channels, TILE)
+} job;
 
-static dnnl_primitive_desc_t backward_pd(const tn_call *c, const dnnl_memory_desc_t *x,
-                                         dnnl_primitive_desc_t hint)
-{
-    dnnl_lrn_desc_t d;
-    if (!hint || dnnl_lrn_backward_desc_init(
-                     &d, dnnl_lrn_across_channels, x, x, tn_call_i64(c, "nsize", 1),
-                     (float)tn_call_f64(c, "alpha", 1e-4), (float)tn_call_f64(c, "beta", 0.75),
-                     (float)tn_call_f64(c, "knorm", 2)) != dnnl_success)
-        return NULL;
-    return od_descriptor(&d, hint);
-}
+// ------------------------------------------------------------------ calls
 
 static bool is_backward(const tn_call *c)
 {
     return c->n_in == 3; // dy, x, t
 }
 
-// Row-major, or with channels last: whichever oneDNN has fast code for. false: neither.
-static bool is_fast(const tn_call *c, const dnnl_memory_desc_t *x)
-{
-    const int before = od_enter(od_threads(c));
-    dnnl_primitive_desc_t pd = forward_pd(c, x);
-    dnnl_primitive_desc_t back = is_backward(c) ? backward_pd(c, x, pd) : NULL;
-    const bool fast = pd && od_score(pd) > 0 && (!is_backward(c) || (back && od_score(back) > 0));
-    od_leave(before);
-    if (back) dnnl_primitive_desc_destroy(back);
-    if (pd) dnnl_primitive_desc_destroy(pd);
-    return fast;
-}
-
 static const char *cannot(const tn_call *c)
 {
     if (od_empty(c)) return od_no_elements;
-    if (!od_same_dtypes(c)) return od_mixed_dtypes;
-    const dnnl_memory_desc_t plain = od_plain(c->out[0], 0), last = od_last(c->out[0]);
-    return is_fast(c, &plain) || is_fast(c, &last) ? NULL : od_only_loops;
+    return od_same_dtypes(c) ? NULL : od_mixed_dtypes;
 }
 
-// As data arrives; a gradient as its forward had it, if there is fast code for that.
+// As data or dy arrive: with channels last, or row-major.
 static tn_status layouts(const tn_host_api *host, const tn_call *c, tn_layout *in, tn_layout *out)
 {
-    const dnnl_memory_desc_t plain = od_plain(c->out[0], 0), last = od_last(c->out[0]);
-    const bool ours = c->forward ? od_is_ours(&c->forward->out[0]->layout)
-                                 : od_is_ours(&in[0]) || (is_backward(c) && od_is_ours(&in[1]));
+    const dnnl_memory_desc_t last = od_last(c->out[0]);
+    const bool ours = od_is_ours(&in[0]) || (is_backward(c) && od_is_ours(&in[1]));
     tn_layout l = {NULL, 0, 0};
     (void)host;
-    if (is_fast(c, &last) && (ours || !is_fast(c, &plain))) od_layout(&last, c->out[0], &l);
+    if (ours) od_layout(&last, c->out[0], &l);
     for (uint32_t i = 0; i < c->n_in; i++) in[i] = l;
     for (uint32_t i = 0; i < c->n_out && l.domain; i++) out[i] = l;
     return TN_OK;
 }
 
-static dnnl_memory_desc_t data_of(const tn_value_info *x)
+static tn_status setup(tn_sdk_kernel *k, tn_kernel_info *info)
 {
-    const dnnl_memory_desc_t last = od_last(x);
-    return od_is_ours(&x->layout) && od_fits(&last, x) ? last : od_plain(x, 0);
-}
-
-// ------------------------------------------------------------------ forward
-
-static tn_status lrn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    const tn_call *c = k->call;
-    const tn_value_info *x = c->in[0];
-    const int64_t nsize = tn_call_i64(c, "nsize", 1);
     lrn *l = k->state;
+    const tn_call *c = k->call;
+    const tn_value_info *x = c->out[0];
+    const int64_t nsize = tn_call_i64(c, "nsize", 1);
     l->outer = x->dims[0];
     l->channels = x->dims[1];
     l->inner = x->size / (l->outer * l->channels);
@@ -100,100 +69,170 @@ static tn_status lrn_setup(tn_sdk_kernel *k, tn_kernel_info *info)
     l->last = od_is_ours(&x->layout);
     l->scale = (float)(tn_call_f64(c, "alpha", 1e-4) / (double)nsize);
     l->knorm = (float)tn_call_f64(c, "knorm", 2);
-    const dnnl_memory_desc_t md = data_of(x);
-    const int before = od_enter(od_workers(k));
-    dnnl_primitive_desc_t pd = forward_pd(c, &md);
-    od_leave(before);
-    tn_status s = pd ? od_add(k, info, pd, 3) : od_fail(k, dnnl_unimplemented, "LRN");
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, &md, OD_IN, 0);
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &md, OD_OUT, 0);
-    if (s == TN_OK) {
-        const dnnl_memory_desc_t kept = od_query(pd, dnnl_query_workspace_md, 0);
-        info->stash_bytes = dnnl_memory_desc_get_size(&kept);
-        if (info->stash_bytes) s = od_bind(k, DNNL_ARG_WORKSPACE, &kept, OD_STASH, 0);
-    }
-    if (pd) dnnl_primitive_desc_destroy(pd);
-    return od_end(k, s);
+    l->beta = (float)tn_call_f64(c, "beta", 0.75);
+    l->workers = od_workers(k);
+    info->scratch_bytes = (uint64_t)l->workers * (uint64_t)(l->channels * TILE) * sizeof(float);
+    return TN_OK;
 }
 
-typedef struct bases {
-    const lrn *l;
-    const float *x;
-    float *t;
-} bases;
+// ------------------------------------------------------------------ loops
 
-// Lines of contiguous elements: the channels of a point, or the points of a channel.
-static void base_lines(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+// out = v t^-beta; 3/4, which networks have, needs two roots.
+OD_CLONES static void od_lrn_power(const float *v, const float *t, float *out, int64_t n,
+                                   float beta)
 {
-    const bases *b = ctx;
-    const lrn *l = b->l;
-    const int64_t n = l->last ? l->channels : l->inner, step = l->last ? 1 : l->inner;
-    (void)worker;
-    for (int64_t line = begin; line < end; line++) {
-        const float *x = b->x + line * n;
-        float *t = b->t + line * n;
+    if (beta == 0.75f) {
+        OD_SIMD
         for (int64_t i = 0; i < n; i++) {
-            const int64_t c = l->last ? i : line % l->channels;
-            const int64_t down = c < l->half ? c : l->half;
-            const int64_t up = l->channels - 1 - c < l->half ? l->channels - 1 - c : l->half;
-            float sum = 0;
-            for (int64_t j = -down; j <= up; j++) sum += x[i + j * step] * x[i + j * step];
-            t[i] = l->knorm + l->scale * sum;
+            const float root = sqrtf(t[i]);
+            out[i] = v[i] / (root * sqrtf(root));
+        }
+    } else {
+        for (int64_t i = 0; i < n; i++) out[i] = v[i] * powf(t[i], -beta);
+    }
+}
+
+OD_CLONES static void od_lrn_squares(const float *x, float *term, int64_t n)
+{
+    OD_SIMD
+    for (int64_t i = 0; i < n; i++) term[i] = x[i] * x[i];
+}
+
+OD_CLONES static void od_lrn_terms(const float *dx, const float *x, const float *t, float *term,
+                                   int64_t n)
+{
+    OD_SIMD
+    for (int64_t i = 0; i < n; i++) term[i] = dx[i] * x[i] / t[i];
+}
+
+// sum = Σ of so many lines of terms, which are `step` apart
+OD_CLONES static void od_lrn_sum(const float *term, int64_t step, int64_t lines, float *sum,
+                                 int64_t n)
+{
+    OD_SIMD
+    for (int64_t i = 0; i < n; i++) sum[i] = term[i];
+    for (int64_t j = 1; j < lines; j++) {
+        OD_SIMD
+        for (int64_t i = 0; i < n; i++) sum[i] += term[j * step + i];
+    }
+}
+
+OD_CLONES static void od_lrn_bases(const float *sum, float *t, int64_t n, float scale, float knorm)
+{
+    OD_SIMD
+    for (int64_t i = 0; i < n; i++) t[i] = knorm + scale * sum[i];
+}
+
+OD_CLONES static void od_lrn_slopes(const float *sum, const float *x, float *dx, int64_t n,
+                                    float factor)
+{
+    OD_SIMD
+    for (int64_t i = 0; i < n; i++) dx[i] -= factor * x[i] * sum[i];
+}
+
+// ------------------------------------------------------------------ tiles
+
+// What windows add up of the n elements from `at` on, and the first term of dx.
+static void find_terms(const job *j, int64_t at, int64_t n, float *term)
+{
+    if (!j->dy) {
+        od_lrn_squares(j->x + at, term, n);
+        return;
+    }
+    od_lrn_power(j->dy + at, j->s + at, j->dx + at, n, j->l->beta);
+    od_lrn_terms(j->dx + at, j->x + at, j->s + at, term, n);
+}
+
+// The results of n elements from `at` on, at most TILE, whose windows are `lines` lines of terms.
+static void find_results(const job *j, int64_t at, int64_t n, const float *term, int64_t step,
+                         int64_t lines)
+{
+    const lrn *l = j->l;
+    float sum[TILE];
+    od_lrn_sum(term, step, lines, sum, n);
+    if (!j->dy) {
+        od_lrn_bases(sum, j->t + at, n, l->scale, l->knorm);
+        od_lrn_power(j->x + at, j->t + at, j->y + at, n, l->beta);
+    } else {
+        od_lrn_slopes(sum, j->x + at, j->dx + at, n, 2 * l->scale * l->beta);
+    }
+}
+
+typedef struct window {
+    int64_t low, high; // channels low … high - 1
+} window;
+
+static window window_of(const lrn *l, int64_t c)
+{
+    return (window){c < l->half ? 0 : c - l->half,
+                    l->channels - 1 - c < l->half ? l->channels : c + l->half + 1};
+}
+
+static void some_tiles(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const job *j = ctx;
+    const lrn *l = j->l;
+    const int64_t tiles = (l->inner + TILE - 1) / TILE;
+    float *terms = j->terms + (int64_t)worker * l->channels * TILE;
+    for (int64_t item = begin; item < end; item++) {
+        const int64_t first = item % tiles * TILE, left = l->inner - first;
+        const int64_t n = left < TILE ? left : TILE;
+        const int64_t at = item / tiles * l->channels * l->inner + first;
+        for (int64_t c = 0; c < l->channels; c++)
+            find_terms(j, at + c * l->inner, n, terms + c * TILE);
+        for (int64_t c = 0; c < l->channels; c++) {
+            const window w = window_of(l, c);
+            find_results(j, at + c * l->inner, n, terms + w.low * TILE, TILE, w.high - w.low);
         }
     }
 }
 
-static tn_status lrn_run(const tn_sdk_kernel *k, const tn_run_args *a)
+static void some_points(void *ctx, int64_t begin, int64_t end, uint32_t worker)
+{
+    const job *j = ctx;
+    const lrn *l = j->l;
+    float *terms = j->terms + (int64_t)worker * l->channels * TILE;
+    for (int64_t point = begin; point < end; point++) {
+        const int64_t at = point * l->channels;
+        find_terms(j, at, l->channels, terms);
+        for (int64_t c = 0, n; c < l->channels; c += n) {
+            const int64_t whole = l->channels - l->half - c; // that have whole windows from here on
+            const window w = window_of(l, c);
+            n = c < l->half || whole < 1 ? 1 : whole < TILE ? whole : TILE;
+            find_results(j, at + c, n, terms + w.low, 1, w.high - w.low);
+        }
+    }
+}
+
+// ------------------------------------------------------------------ runs
+
+static tn_status run(const tn_sdk_kernel *k, const tn_run_args *a)
 {
     const lrn *l = k->state;
-    bases b = {l, a->in[0].host, a->out[1].host};
-    tn_parallel(k, a, l->outer * (l->last ? l->inner : l->channels), 16, base_lines, &b);
-    return od_run(k, a);
+    job j = {.l = l, .terms = a->scratch.host};
+    if (is_backward(k->call))
+        j.dy = a->in[0].host, j.x = a->in[1].host, j.s = a->in[2].host, j.dx = a->out[0].host;
+    else
+        j.x = a->in[0].host, j.y = a->out[0].host, j.t = a->out[1].host;
+    tn_run_args mine = *a;
+    if (a->max_workers == 0 || a->max_workers > l->workers) mine.max_workers = l->workers;
+    if (l->last)
+        od_items(k, &mine, l->outer * l->inner, l->channels, some_points, &j);
+    else
+        od_items(k, &mine, l->outer * ((l->inner + TILE - 1) / TILE), l->channels * TILE,
+                 some_tiles, &j);
+    return TN_OK;
 }
 
-// ------------------------------------------------------------------ backward
-
-static tn_status backward_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    const tn_call *c = k->call;
-    const dnnl_memory_desc_t md = data_of(c->out[0]);
-    const bool again =
-        !c->forward || od_is_ours(&c->forward->out[0]->layout) != od_is_ours(&c->out[0]->layout);
-    const int before = od_enter(od_workers(k));
-    dnnl_primitive_desc_t forward = forward_pd(c, &md), pd = backward_pd(c, &md, forward);
-    od_leave(before);
-    tn_status s = pd ? TN_OK : od_fail(k, dnnl_unimplemented, "_backward_LRN");
-    dnnl_memory_desc_t kept = {0};
-    uint64_t at = 0;
-    if (s == TN_OK) kept = od_query(forward, dnnl_query_workspace_md, 0);
-    const bool keeps = dnnl_memory_desc_get_size(&kept) > 0;
-    if (s == TN_OK && again && keeps) {
-        at = od_scratch(info, &kept);
-        s = od_add(k, info, forward, 3);
-        if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, &md, OD_IN, 1);
-        if (s == TN_OK) s = od_bind(k, DNNL_ARG_DST, &md, OD_SCRATCH, od_scratch(info, &md));
-        if (s == TN_OK) s = od_bind(k, DNNL_ARG_WORKSPACE, &kept, OD_SCRATCH, at);
-    }
-    if (s == TN_OK) s = od_add(k, info, pd, 4);
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_DIFF_DST, &md, OD_IN, 0);
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_SRC, &md, OD_IN, 1);
-    if (s == TN_OK) s = od_bind(k, DNNL_ARG_DIFF_SRC, &md, OD_OUT, 0);
-    if (s == TN_OK && keeps)
-        s = od_bind(k, DNNL_ARG_WORKSPACE, &kept, again ? OD_SCRATCH : OD_STASH, at);
-    if (pd) dnnl_primitive_desc_destroy(pd);
-    if (forward) dnnl_primitive_desc_destroy(forward);
-    return od_end(k, s);
-}
-
-#define ROW(op_, setup_, run_)                                                                    \
-    {                                                                                             \
-        .op = op_, .dtypes = TN_BIT(TN_F32), .flags = OD_FLAGS | TN_K_DETERMINISTIC,              \
-        .impl = "lrn", .state_size = sizeof(lrn), .cannot = cannot, .setup = setup_, .run = run_, \
-        .teardown = od_stop, .layouts = layouts                                                   \
+#define ROW(op_)                                                                                   \
+    {                                                                                              \
+        .op = op_, .dtypes = TN_BIT(TN_F32), .flags = OD_FLAGS | TN_K_DETERMINISTIC,               \
+        .impl = OD_LOOPS, .state_size = sizeof(lrn), .cannot = cannot, .setup = setup, .run = run, \
+        .layouts = layouts                                                                         \
     }
 
 const tn_kernel_row onednn_lrn[] = {
-    ROW("LRN", lrn_setup, lrn_run),
-    ROW("_backward_LRN", backward_setup, od_run),
+    ROW("LRN"),
+    ROW("_backward_LRN"),
     {0},
 };

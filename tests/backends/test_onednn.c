@@ -61,6 +61,9 @@ static const op_row calls[] = {
     {"BatchNorm", "fix_gamma=0; axis=0", "16,5 16 16 16 16"},
     {"LRN", "nsize=5; alpha=0.3; beta=0.7; knorm=1.5", "2,16,4,5"},
     {"LRN", "nsize=3", "2,7,4,5"},
+    {"LRN", "nsize=5", "2,40,9,9"}, // more than a tile of points
+    {"LRN", "nsize=9; beta=0.5", "2,3,4,5"},
+    {"LRN", "nsize=1; alpha=0.2", "3,1,2,2"},
     {"softmax", NULL, "4,9"},
     {"softmax", "axis=1", "2,7,5"},
     {"log_softmax", NULL, "4,9"},

@@ -1,5 +1,5 @@
 // tests/backends/test_onednn_groups.c: GroupNorm, InstanceNorm and their gradient on the onednn
-// backend, and, where numbers are not finite, on blas; batch norms with such numbers.
+// backend, and, where numbers are not finite, on blas; batch norms and LRN with such numbers.
 #include "onednn_calls.h"
 
 static const op_row rows[] = {
@@ -38,15 +38,24 @@ static tn_symbol net_of_groups(void)
     return layer("Convolution", "c3", "kernel=(1,1); num_filter=16; no_bias=1", x);
 }
 
-static void check_net(tn_dims data, int32_t threads, bool narrow)
+// Of more channels than an LRN takes together.
+static tn_symbol net_of_lrn(void)
+{
+    tn_symbol x = tn_var("data");
+    x = layer("Convolution", "c1", "kernel=(3,3); pad=(1,1); num_filter=144; no_bias=1", x);
+    x = layer("LRN", "n1", "nsize=5; alpha=0.3", x);
+    return layer("Convolution", "c2", "kernel=(3,3); num_filter=16; no_bias=1", x);
+}
+
+static void check_net(net_fn net, tn_dims data, int32_t threads, bool narrow)
 {
     tn_fresh();
-    tn_exec *got = tn_simple_bind(
-        bench.g, net_of_groups(), .backends = "onednn", .grad_req = TN_WRITE, .threads = threads,
-        .compute = narrow ? TN_BF16 : TN_DTYPE_NONE, .shapes = TN_SHAPES({"data", data}));
+    tn_exec *got = tn_simple_bind(bench.g, net(), .backends = "onednn", .grad_req = TN_WRITE,
+                                  .threads = threads, .compute = narrow ? TN_BF16 : TN_DTYPE_NONE,
+                                  .shapes = TN_SHAPES({"data", data}));
     if (!TN_CHECK_EXEC(got)) return;
     fill(got);
-    tn_exec *wanted = bind_net(net_of_groups, data, "reference", true, 0);
+    tn_exec *wanted = bind_net(net, data, "reference", true, 0);
     step(got, true);
     step(wanted, true);
     if (wanted) CU_ASSERT(all_near(got, wanted, narrow ? 0.2 : 1e-4));
@@ -60,11 +69,14 @@ static void check_net(tn_dims data, int32_t threads, bool narrow)
 static void values_with_channels_last_stay_there(void)
 {
     if (!onednn_ready()) return;
-    check_net(TN_DIMS(3, 3, 9, 7), 1, false);
-    check_net(TN_DIMS(3, 3, 9, 7), 4, false);
-    check_net(TN_DIMS(3, 3, 9, 7), 2, true);
-    check_net(TN_DIMS(2, 3, 64, 81), 1, false);
-    check_net(TN_DIMS(1, 3, 64, 81), 4, false);
+    check_net(net_of_groups, TN_DIMS(3, 3, 9, 7), 1, false);
+    check_net(net_of_groups, TN_DIMS(3, 3, 9, 7), 4, false);
+    check_net(net_of_groups, TN_DIMS(3, 3, 9, 7), 2, true);
+    check_net(net_of_groups, TN_DIMS(2, 3, 64, 81), 1, false);
+    check_net(net_of_groups, TN_DIMS(1, 3, 64, 81), 4, false);
+    check_net(net_of_lrn, TN_DIMS(3, 3, 9, 7), 1, false);
+    check_net(net_of_lrn, TN_DIMS(3, 3, 19, 17), 4, false);
+    check_net(net_of_lrn, TN_DIMS(3, 3, 9, 7), 2, true);
 }
 
 // ------------------------------------------------------------------ what is not finite
@@ -120,7 +132,7 @@ static void what_is_not_finite_stays_in_its_group(void)
     }
 }
 
-// Batch norms by loops over planes, and over rows.
+// Batch norms by loops over planes, and over rows; of an LRN in its window.
 static void what_is_not_finite_stays_in_its_channel(void)
 {
     static const op_row norms[] = {
@@ -128,6 +140,7 @@ static void what_is_not_finite_stays_in_its_channel(void)
         {"BatchNorm", "fix_gamma=0", "2,16,31,9 16 16 16 16"},
         {"BatchNorm", "axis=2", "2,3,5,9 5 5 5 5"},
         {"BatchNorm", "fix_gamma=0", "9,6 6 6 6 6"},
+        {"LRN", "nsize=3; alpha=0.1", "2,16,5,7"},
     };
     if (!onednn_ready()) return;
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
