@@ -1,6 +1,8 @@
 // backends/blas/blas_index.c: operators that look elements up by number.
 #include "blas.h"
 
+enum { CHUNK = 256 }; // indices at a time
+
 // Row that an index means: outside 0 … n-1 the nearest end, or with mode wrap the index modulo n.
 static int64_t row_of(bool wrap, int64_t index, int64_t n)
 {
@@ -35,15 +37,40 @@ static tn_status look_up_setup(tn_sdk_kernel *k, const tn_value_info *table,
     return TN_OK;
 }
 
+// The table's rows of some of the indices.
+static void rows_of(const look_up *l, int64_t at, int64_t count, int64_t *row)
+{
+    blas_load_i64(l->dtype, l->index, at, count, row);
+    for (int64_t i = 0; i < count; i++) row[i] = row_of(l->wrap, row[i], l->line.n);
+}
+
+#define LOOK_UP(type)                                                          \
+    for (int64_t j = 0; j < some; j++)                                         \
+        ((type *)(void *)to)[j] = ((const type *)(const void *)table)[row[j]]; \
+    break;
+
 // Items are pieces of `inner` elements of the result, (outer, index).
 static void look_up_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const look_up *l = ctx;
+    int64_t row[CHUNK], some;
     (void)worker;
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t index = blas_get_int(l->dtype, l->index, i % l->indices);
-        const int64_t row = i / l->indices * l->line.n + row_of(l->wrap, index, l->line.n);
-        memcpy(l->out + (size_t)i * l->bytes, l->table + (size_t)row * l->bytes, l->bytes);
+    for (int64_t i = begin; i < end; i += some) {
+        const int64_t outer = i / l->indices, at = i % l->indices;
+        const char *table = l->table + (size_t)(outer * l->line.n) * l->bytes;
+        char *to = l->out + (size_t)i * l->bytes;
+        some = l->indices - at < end - i ? l->indices - at : end - i;
+        if (some > CHUNK) some = CHUNK;
+        rows_of(l, at, some, row);
+        switch (l->line.inner == 1 ? l->bytes : 0) {
+        case 1: LOOK_UP(uint8_t)
+        case 2: LOOK_UP(uint16_t)
+        case 4: LOOK_UP(uint32_t)
+        case 8: LOOK_UP(uint64_t)
+        default:
+            for (int64_t j = 0; j < some; j++)
+                memcpy(to + (size_t)j * l->bytes, table + (size_t)row[j] * l->bytes, l->bytes);
+        }
     }
 }
 
@@ -102,95 +129,6 @@ static tn_status take(const tn_sdk_kernel *k, const tn_run_args *a)
 static const char *take_cannot(const tn_call *c)
 {
     return c->in[0]->size == 0 && c->out[0]->size ? "there is no row to take" : NULL;
-}
-
-// ------------------------------------------------------------------ their gradients
-
-// Inputs dy(o, i…, …), indices(i…), like: the rows of dy are added up, each at its index.
-//
-// Scratch: for each row of the result the last of the indices that name it, and for each index the
-// one before it: lists, -1 at their ends. So each row of the result is summed by one thread, in
-// one order, and written once.
-typedef struct scatter {
-    tn_line line; // of the result, around the axis
-    int64_t indices;
-    tn_dtype dtype;
-    const void *dy;
-    void *out;
-    int64_t *first, *next;
-} scatter;
-
-static tn_status scatter_setup(tn_sdk_kernel *k, tn_kernel_info *info)
-{
-    scatter *s = k->state;
-    s->line = tn_around(k->call->out[0], (int32_t)tn_call_i64(k->call, "axis", 0));
-    s->indices = k->call->in[1]->size;
-    s->dtype = k->call->out[0]->dtype;
-    info->scratch_bytes = (uint64_t)(s->line.n + s->indices) * sizeof(int64_t);
-    return TN_OK;
-}
-
-enum { CHUNK = 256 };
-
-// Columns from `from` on of the sum of one list, in double or int64. Item: (outer, row).
-static void sum_row(const scatter *s, int64_t item, int64_t from, int64_t n)
-{
-    double sum[CHUNK], v[CHUNK];
-    int64_t whole_sum[CHUNK], whole[CHUNK];
-    const bool real = blas_is_float(s->dtype);
-    const int64_t outer = item / s->line.n, width = s->line.inner;
-    for (int64_t j = 0; j < n; j++) sum[j] = 0, whole_sum[j] = 0;
-    for (int64_t i = s->first[item % s->line.n]; i >= 0; i = s->next[i]) {
-        const int64_t at = (outer * s->indices + i) * width + from;
-        if (real) {
-            blas_load_f64(s->dtype, s->dy, at, n, v);
-            for (int64_t j = 0; j < n; j++) sum[j] += v[j];
-        } else {
-            blas_load_i64(s->dtype, s->dy, at, n, whole);
-            for (int64_t j = 0; j < n; j++) whole_sum[j] += whole[j];
-        }
-    }
-    if (real)
-        blas_store_f64(s->dtype, s->out, item * width + from, n, sum);
-    else
-        blas_store_i64(s->dtype, s->out, item * width + from, n, whole_sum);
-}
-
-static void scatter_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
-{
-    const scatter *s = ctx;
-    const int64_t width = s->line.inner;
-    const size_t bytes = (size_t)width * tn_dtype_size(s->dtype);
-    (void)worker;
-    for (int64_t item = begin; item < end; item++) {
-        if (s->first[item % s->line.n] < 0) {
-            memset((char *)s->out + (size_t)item * bytes, 0, bytes);
-            continue;
-        }
-        for (int64_t j = 0; j < width; j += CHUNK)
-            sum_row(s, item, j, width - j < CHUNK ? width - j : CHUNK);
-    }
-}
-
-static tn_status scatter_add(const tn_sdk_kernel *k, const tn_run_args *a)
-{
-    const tn_value_info *index = k->call->in[1];
-    const bool wrap = tn_call_is(k->call, "mode", "wrap");
-    scatter s = *(const scatter *)k->state;
-    if (k->call->out[0]->size == 0) return TN_OK;
-    s.dy = a->in[0].host;
-    s.out = a->out[0].host;
-    s.first = a->scratch.host;
-    s.next = s.first + s.line.n;
-
-    for (int64_t i = 0; i < s.line.n; i++) s.first[i] = -1;
-    for (int64_t i = index->size; i-- > 0;) { // so lists begin with their first
-        const int64_t row = row_of(wrap, blas_get_int(index->dtype, a->in[1].host, i), s.line.n);
-        s.next[i] = s.first[row];
-        s.first[row] = i;
-    }
-    blas_items(k, a, s.line.outer * s.line.n, s.line.inner, BLAS_CHEAP, scatter_range, &s);
-    return TN_OK;
 }
 
 // ------------------------------------------------------------------ _check_index
@@ -266,9 +204,7 @@ static tn_status one_hot_run(const tn_sdk_kernel *k, const tn_run_args *a)
 
 const tn_kernel_row blas_index[] = {
     ROW("Embedding", sizeof(look_up), NULL, embedding_setup, embedding),
-    ROW("_backward_Embedding", sizeof(scatter), NULL, scatter_setup, scatter_add),
     ROW("take", sizeof(look_up), take_cannot, take_setup, take),
-    ROW("_backward_take", sizeof(scatter), NULL, scatter_setup, scatter_add),
     ROW("_check_index", 0, NULL, NULL, check_index),
     ROW("one_hot", 0, NULL, NULL, one_hot_run),
     {0},
