@@ -171,6 +171,29 @@ static void parameters_are_written_in_place(void)
     tn_exec_free(e[1]);
 }
 
+static const char *report_failing(size_t n, const char *least)
+{
+    tn_fresh();
+    const tn_symbol s = updates(n);
+    setenv("FUSER_FAILS", least, 1);
+    const char *text = report(s);
+    unsetenv("FUSER_FAILS");
+    return text;
+}
+
+// A device that takes calls and then cannot be prepared for them is asked for fewer, too.
+static void what_cannot_be_prepared_is_made_smaller(void)
+{
+    if (!load_fuser()) return;
+    const char *text = report_failing(6, "4");
+    TN_CHECK_HAS(text, "2 nodes: fuser 2;");
+    TN_CHECK_HAS(text, "together: sgd_mom_update \"new0\", sgd_mom_update \"new1\", "
+                       "sgd_mom_update \"new2\"\n");
+    text = report_failing(6, "2");
+    TN_CHECK_HAS(text, "6 nodes: fuser 6;");
+    CU_ASSERT_EQUAL(count(text, "together: "), 0);
+}
+
 // Without a kernel for _multi nothing changes.
 static void who_does_not_take_them_runs_each(void)
 {
@@ -227,6 +250,7 @@ TN_TEST_MAIN({"updates run together", updates_run_together},
              {"the profile counts them", the_profile_counts_them},
              {"the monitor names their results", the_monitor_names_their_results},
              {"parameters are written in place", parameters_are_written_in_place},
+             {"what cannot be prepared is made smaller", what_cannot_be_prepared_is_made_smaller},
              {"who does not take them runs each", who_does_not_take_them_runs_each},
              {"a shared state keeps them apart", a_shared_state_keeps_them_apart},
              {"a result that is read keeps them apart", a_result_that_is_read_keeps_them_apart},
