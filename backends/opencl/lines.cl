@@ -112,11 +112,13 @@ __kernel void softmax_lines(IN(x), OUT(y), const int lines, const int n, const i
 {
     GET(T0, x);
     PUT(T1, y);
-    const int first = (int)get_global_id(0) * each, end = min(lines, first + each);
+    const int first = (int)get_global_id(0) * each, mine = min(each, lines - first);
     const int together = n < SHORT ? MANY / n : 1;
-    for (int i = first; i < end; i += together)
+    x += first * n;
+    y += first * n;
+    for (int i = 0; i < mine; i += together)
         if (n < SHORT)
-            short_lines(x + i * n, y + i * n, min(together, end - i), n, t, logarithm);
+            short_lines(x + i * n, y + i * n, min(together, mine - i), n, t, logarithm);
         else
             long_line(x + i * n, y + i * n, n, t, logarithm);
 }
@@ -126,7 +128,7 @@ __kernel void softmax_backward_lines(IN(dy), IN(y), OUT(dx), const int lines, co
     GET(T0, dy);
     GET(T0, y);
     PUT(T0, dx);
-    const int first = (int)get_global_id(0) * each, end = min(lines, first + each);
+    const int first = (int)get_global_id(0) * each, end = first + min(each, lines - first);
     for (int line = first; line < end; line++) {
         const __global T0 *g = dy + line * n, *p = y + line * n;
         __global T0 *to = dx + line * n;
@@ -214,7 +216,7 @@ __kernel void softmax_loss_lines(IN(p), IN(label), IN(head), IN(count), OUT(dx),
     GET(T2, head);
     GET(int, count);
     PUT(T0, dx);
-    const int begin = (int)get_global_id(0) * each, end = min(lines, begin + each);
+    const int begin = (int)get_global_id(0) * each, end = begin + min(each, lines - begin);
     const A s = use_count ? scale / count[0] : scale;
     for (int row = begin; row < end; row++) {
         const long class = soft ? 0 : WHOLE1(label, row);

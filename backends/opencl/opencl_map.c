@@ -126,13 +126,13 @@ void ocl_put_each(ocl_text *t, const char *item)
 {
     ocl_printf(
         t,
-        "#ifdef TN_ON_CPU\n#define ITEMS(n) (((n) + %d) / %d)\n"
+        "#ifdef TN_ON_CPU\n#define ITEMS(n) ((n) / %d + ((n) %% %d > 0))\n"
         "#define EACH(i, n) const int first = (int)%s * %d,"
         " end = first + min(n - first, %d);"
         " _Pragma(\"clang loop vectorize(assume_safety)\") for (int i = first; i < end; i++)\n"
         "#else\n#define ITEMS(n) (n)\n#define EACH(i, n) const int i = (int)%s; if (i < n)\n"
         "#endif\n",
-        CPU_ELEMENTS - 1, CPU_ELEMENTS, item, CPU_ELEMENTS, CPU_ELEMENTS, item);
+        CPU_ELEMENTS, CPU_ELEMENTS, item, CPU_ELEMENTS, CPU_ELEMENTS, item);
 }
 
 int64_t ocl_items(const ocl_plan *p, int64_t n)
