@@ -1,5 +1,5 @@
 // tests/backends/test_onednn_pieces.c: Concat, SliceChannel and their gradients on the onednn
-// backend: every byte as on the reference, in any order of axes.
+// backend: every byte as on the reference, in any order of axes; values that are turned.
 #include "onednn_calls.h"
 
 static const op_row rows[] = {
@@ -130,6 +130,46 @@ static void halves_lie_as_the_whole_does(void)
     }
 }
 
+// ------------------------------------------------------------------ turned
+
+static const char *filters;
+
+static tn_symbol net_of_one_layer(void)
+{
+    char params[64];
+    snprintf(params, sizeof params, "kernel=(3,3); pad=(1,1); no_bias=1; num_filter=%s", filters);
+    return layer("Convolution", "c", params, tn_var("data"));
+}
+
+static bool turns(tn_exec *e)
+{
+    const tn_profile_row *row;
+    tn_exec_profile(e, true);
+    for (size_t i = 0; (row = tn_exec_profile_row(e, i)) != NULL; i++)
+        if (strcmp(row->impl, "turn (no primitive)") == 0) return true;
+    return false;
+}
+
+// Many channels, whose points lie in few sets of the cache: all squares, and points that are left.
+static void many_channels_become_row_major(void)
+{
+    static const int64_t sides[][2] = {{8, 8}, {13, 14}, {11, 7}, {16, 16}};
+    if (!onednn_ready()) return;
+    for (int i = 0; i < 8; i++) {
+        const tn_dims data = TN_DIMS(2, 3, sides[i / 2][0], sides[i / 2][1]);
+        filters = i % 2 ? "512" : "256";
+        tn_exec *got = bind_net(net_of_one_layer, data, "onednn", true, 1 + i % 3);
+        tn_exec *wanted = bind_net(net_of_one_layer, data, "reference", true, 0);
+        step(got, true);
+        step(wanted, true);
+        if (got && wanted) CU_ASSERT(all_near(got, wanted, 1e-5));
+        if (got) CU_ASSERT(turns(got));
+        tn_exec_free(got);
+        tn_exec_free(wanted);
+    }
+}
+
 TN_TEST_MAIN({"every byte arrives", every_byte_arrives},
              {"gradients agree with the reference", gradients_agree_with_the_reference},
-             {"halves lie as the whole does", halves_lie_as_the_whole_does})
+             {"halves lie as the whole does", halves_lie_as_the_whole_does},
+             {"many channels become row-major", many_channels_become_row_major})
