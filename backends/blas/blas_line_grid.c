@@ -126,6 +126,7 @@ void blas_lines_plan(blas_conv *c, blas_lines_way way, int64_t channels)
         !cut_bands(l, most_bytes(channels, way == BLAS_LINES_WEIGHT), c->size))
         return;
     for (int i = 0; i < TN_SPATIAL; i++) planes = tn_extent_times(planes, l->phases[i]);
+    l->line_bytes = blas_conv_bytes(c, l->line, 1);
     l->on = planes <= BLAS_LINE_PARTS;
 }
 
@@ -133,8 +134,7 @@ uint64_t blas_lines_bytes(const blas_conv *c)
 {
     const blas_lines *l = &c->lines;
     return BLAS_TAPS_BYTES + blas_conv_bytes(c, l->channels, l->plane) +
-           (uint64_t)l->step[2] * blas_conv_bytes(c, l->line, 1) +
-           blas_conv_bytes(c, l->channels, c->weight_points);
+           (uint64_t)l->step[2] * l->line_bytes + blas_conv_bytes(c, l->channels, c->weight_points);
 }
 
 // ------------------------------------------------------------------ grids

@@ -71,13 +71,17 @@ void N(blas_line_total)(void *sums, int64_t taps, double *total)
 }
 
 // 0 · v is 0 unless v is infinite or NaN.
-bool N(blas_line_finite)(const void *w, int64_t n)
+BLAS_CLONES static T N(line_zero)(const T *v, int64_t n)
 {
-    const T *v = w;
     T sum = 0;
     BLAS_SIMD_SUM(sum)
     for (int64_t i = 0; i < n; i++) sum += 0 * v[i];
-    return sum == 0;
+    return sum;
+}
+
+bool N(blas_line_finite)(const void *w, int64_t n)
+{
+    return N(line_zero)(w, n) == 0;
 }
 
 void N(blas_line_weights)(const void *w, int64_t step, const uint8_t *tap, const int64_t size[2],

@@ -20,7 +20,7 @@ static void put_lines(const blas_conv *c, tn_interval t, int64_t rows, int64_t t
     const blas_lines *l = &c->lines;
     const int64_t step = l->step[2], n = l->extent[2], row = l->len[2];
     const int64_t first = step * t.begin + l->shift[2];
-    const uint64_t next = blas_conv_bytes(c, l->line, 1);
+    const uint64_t next = l->line_bytes;
     if (step == 2) { // at -1 there is a number of line b alone
         const int64_t at = tn_most(first, 0), end = tn_least(first + 2 * (t.end - t.begin), n);
         const void *const ab[2] = {lines, lines + next};
@@ -76,6 +76,7 @@ static void put_whole_rows(const blas_conv *c, const tn_interval t[3], const cha
 typedef struct line_run {
     const blas_conv_run *r;
     bool wide;
+    bool finite;      // all weights are
     const char *from; // what is read
     char *to;
     int64_t outer; // results of a group
@@ -109,7 +110,7 @@ static void make_lines(const blas_conv *c, const blas_line_grid *g, int64_t firs
 {
     const blas_taps *taps = g->taps;
     const blas_lines *l = &c->lines;
-    const uint64_t next = blas_conv_bytes(c, l->line, 1);
+    const uint64_t next = l->line_bytes;
     for (int64_t i = 0; i < l->step[2]; i++, lines += next) {
         of->far = taps->far + taps->begin[first + i];
         of->taps = taps->begin[first + i + 1] - taps->begin[first + i];
@@ -171,33 +172,55 @@ static void by_elements(const line_run *w, const char *x, const char *weights, d
         (c->dtype == TN_F64 ? blas_direct_narrow_f64 : blas_direct_narrow_f32)(c, x, weights, y);
 }
 
+// Where an item is: band of result `i` of a group of an image.
+typedef struct line_place {
+    int64_t band, i, group, image;
+} line_place;
+
+static line_place place_of(const line_run *w, int64_t item)
+{
+    const int64_t bands = w->r->c->lines.bands, at = item / bands, all = at / w->outer;
+    return (line_place){item % bands, at % w->outer, all % w->r->c->groups, all / w->r->c->groups};
+}
+
+static void next_place(const line_run *w, line_place *p)
+{
+    if (++p->band < w->r->c->lines.bands) return;
+    p->band = 0;
+    if (++p->i < w->outer) return;
+    p->i = 0;
+    if (++p->group < w->r->c->groups) return;
+    p->group = 0;
+    p->image++;
+}
+
 // Items: bands of results of images.
 static void line_range(void *ctx, int64_t begin, int64_t end, uint32_t worker)
 {
     const line_run *w = ctx;
     const blas_conv *c = w->r->c;
     const blas_lines *l = &c->lines;
-    const int64_t results = c->groups * w->outer;
     blas_line_grid g = blas_lines_grid(c, blas_conv_scratch(c, w->r->a, worker), w->wide);
     char *lines = g.p + blas_conv_bytes(c, l->channels, l->plane);
-    char *weights = lines + (uint64_t)l->step[2] * blas_conv_bytes(c, l->line, 1);
-    for (int64_t item = begin; item < end; item++) {
-        const int64_t at = item / l->bands, band = item % l->bands, f = at % results;
-        const int64_t plane = at / results * c->groups + f / w->outer;
+    char *weights = lines + (uint64_t)l->step[2] * l->line_bytes;
+    line_place p = place_of(w, begin);
+    for (int64_t item = begin; item < end; item++, next_place(w, &p)) {
+        const int64_t f = p.group * w->outer + p.i, plane = p.image * c->groups + p.group;
+        const int64_t at = plane * w->outer + p.i;
         int64_t step;
-        const char *first = line_weights(w, f / w->outer, f % w->outer, &step);
+        const char *first = line_weights(w, p.group, p.i, &step);
         const char *x = blas_conv_move(w->from, c, plane * l->channels * w->from_points);
         char *y = blas_conv_move(w->to, c, at * w->to_points);
         const double bias = w->r->bias ? blas_conv_number(c, w->r->bias, f) : 0;
         blas_line of = {weights, g.taps->far, 0, l->channels, l->plane, bias};
         tn_interval t[3], made = {0, w->to_points};
-        if (all_finite(c, first, step)) {
-            blas_lines_sums(l, band, t);
+        if (w->finite || all_finite(c, first, step)) {
+            blas_lines_sums(l, p.band, t);
             of.w = gather_weights(c, g.taps, first, step, weights);
-            blas_lines_fill(c, &g, x, plane, band);
+            blas_lines_fill(c, &g, x, plane, p.band);
             line_band(w, &g, t, &of, lines, y);
             made = band_result(l, t);
-        } else if (band == 0) { // for all bands
+        } else if (p.band == 0) { // for all bands
             by_elements(w, x, first, bias, y);
         } else {
             continue;
@@ -217,6 +240,8 @@ void blas_lines_run(const tn_sdk_kernel *k, const blas_conv_run *r, bool wide)
     w.to = (char *)(uintptr_t)(wide ? r->x : r->y);
     w.from_points = wide ? c->narrow_points : c->wide_points;
     w.to_points = wide ? c->wide_points : c->narrow_points;
+    w.finite = (c->dtype == TN_F64 ? blas_line_finite_f64
+                                   : blas_line_finite_f32)(r->w, k->call->in[1]->size);
     blas_items(k, r->a, c->batch * c->groups * w.outer * c->lines.bands,
                c->lines.line * c->lines.channels * tn_ceil_div(c->weight_points, 4), BLAS_CHEAP,
                line_range, &w);

@@ -39,6 +39,7 @@ typedef struct blas_lines {
     // one.
     int64_t step[TN_SPATIAL], shift[TN_SPATIAL], extent[TN_SPATIAL];
     int64_t parts; // lines of a result
+    uint64_t line_bytes;
 } blas_lines;
 
 // Where the elements of the kernel are met.
