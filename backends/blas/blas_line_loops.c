@@ -93,27 +93,28 @@ void N(blas_line_weights)(const void *w, int64_t step, const uint8_t *tap, const
         for (int64_t i = 0; i < size[1]; i++) *out++ = from[tap[i]];
 }
 
-// n numbers, all that is written; the last piece may overlap the one before.
-#define PIECES(bytes)                                                                        \
-    for (int64_t i = 0; i < size[0]; i++, to += to_row, from += from_row) {                  \
-        enum { PIECE = (bytes) / sizeof(T) };                                                \
-        for (int64_t at = 0; at < n - PIECE; at += PIECE) memcpy(to + at, from + at, bytes); \
-        memcpy(to + n - PIECE, from + n - PIECE, bytes);                                     \
+// Rows of n numbers, which are all that is written: of one to two pieces, which may overlap.
+#define TWO_PIECES(bytes)                                                            \
+    for (int64_t i = 0; i < size[0]; i++, to += to_row, from += from_row) {          \
+        memcpy(to, from, bytes);                                                     \
+        memcpy(to + n - (bytes) / sizeof(T), from + n - (bytes) / sizeof(T), bytes); \
     }
 
 BLAS_CLONES static void N(line_copy)(T *restrict to, int64_t to_row, const T *restrict from,
                                      int64_t from_row, const int64_t size[2])
 {
-    const int64_t n = size[1], bytes = n * (int64_t)sizeof(T);
-    if (bytes >= 64) {
-        PIECES(64)
-    } else if (bytes >= 32) {
-        PIECES(32)
-    } else if (bytes >= 16) {
-        PIECES(16)
+    const size_t n = (size_t)size[1], all = n * sizeof(T);
+    if (all > 128) {
+        for (int64_t i = 0; i < size[0]; i++, to += to_row, from += from_row) memcpy(to, from, all);
+    } else if (all >= 64) {
+        TWO_PIECES(64)
+    } else if (all >= 32) {
+        TWO_PIECES(32)
+    } else if (all >= 16) {
+        TWO_PIECES(16)
     } else {
         for (int64_t i = 0; i < size[0]; i++, to += to_row, from += from_row)
-            for (int64_t at = 0; at < n; at++) to[at] = from[at];
+            for (size_t at = 0; at < n; at++) to[at] = from[at];
     }
 }
 
@@ -208,7 +209,7 @@ void N(blas_line_spread)(void *to, const void *from, int64_t n, int64_t step)
     for (int64_t i = 0; i < n; i++) ((T *)to)[i * step] = ((const T *)from)[i];
 }
 
-#undef PIECES
+#undef TWO_PIECES
 #undef AS
 #undef FROM
 
