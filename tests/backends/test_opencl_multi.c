@@ -139,6 +139,103 @@ static void other_operators(void)
     }
 }
 
+// ------------------------------------------------------------------ what stays apart
+
+// a0 b0 … of four pairs of numbers; those with odd numbers in another dtype.
+static tn_symbol products(tn_dtype odd)
+{
+    tn_symbol s[4];
+    for (size_t i = 0; i < 4; i++) {
+        char a[8], b[8];
+        const tn_dtype dtype = i % 2 ? odd : TN_F32;
+        snprintf(a, sizeof a, "a%zu", i);
+        snprintf(b, sizeof b, "b%zu", i);
+        s[i] = tn_op("_mul", NULL, tn_variable(bench.g, a, .dtype = dtype, .shape = TN_DIMS(9)),
+                     tn_variable(bench.g, b, .dtype = dtype, .shape = TN_DIMS(9)));
+    }
+    return tn_group(bench.g, (tn_symbols){4, s});
+}
+
+// Each dtype is a launch.
+static void dtypes_in_turns(void)
+{
+    if (!has_device()) return;
+    tn_exec *e = tn_simple_bind(bench.g, products(TN_F16), .backends = "opencl");
+    if (!TN_CHECK_EXEC(e)) return;
+    size_t calls;
+    CU_ASSERT_EQUAL(rows_of(e, &calls), 2);
+    CU_ASSERT_EQUAL(calls, 4);
+    tn_exec_free(e);
+}
+
+// What depends on constants only is not computed again together with the rest.
+static void constants(void)
+{
+    if (!has_device()) return;
+    tn_exec *e = tn_simple_bind(bench.g, products(TN_F32), .backends = "opencl", .inputs = "a0,a1");
+    if (!TN_CHECK_EXEC(e)) return;
+    size_t calls, once = 0, together = 0;
+    for (size_t i = rows_of(e, &calls); i-- > 0;) {
+        const tn_profile_row *row = tn_exec_profile_row(e, i);
+        once += row->once;
+        together += strcmp(row->fused, "2 x _mul") == 0;
+    }
+    CU_ASSERT_EQUAL(once, 2);
+    CU_ASSERT_EQUAL(together, 1);
+    tn_exec_free(e);
+}
+
+static tn_exec *train(const char *backends)
+{
+    tn_fresh();
+    tn_exec *e =
+        tn_simple_bind(bench.g, products(TN_F32), .backends = backends, .grad_req = TN_WRITE);
+    if (!TN_CHECK_EXEC(e)) return NULL;
+    fill_samples(e, TN_F32);
+    tn_named_tensor heads[4];
+    for (size_t i = 0; i < 4; i++)
+        heads[i] = (tn_named_tensor){NULL, tn_sample(TN_F32, TN_DIMS(9), -1, 1, 40 + i)};
+    CU_ASSERT_EQUAL(tn_forward(e, true), TN_OK);
+    CU_ASSERT_EQUAL(tn_backward(e, (tn_tensors){4, heads}), TN_OK);
+    for (size_t i = 0; i < 4; i++) tn_tensor_release(heads[i].tensor);
+    return e;
+}
+
+// Products of the forward and of the backward pass are one launch each.
+static void both_passes(void)
+{
+    if (!has_device()) return;
+    tn_exec *got = train("opencl"), *wanted = train("reference");
+    size_t calls;
+    if (got && wanted) {
+        CU_ASSERT(all_near(got, wanted, 1e-6));
+        CU_ASSERT_EQUAL(rows_of(got, &calls), 2);
+        CU_ASSERT_EQUAL(calls, 12);
+    }
+    tn_exec_free(got);
+    tn_exec_free(wanted);
+}
+
+// A state in host memory is not copied and forgotten, but an error.
+static void a_state_elsewhere(void)
+{
+    if (!has_device()) return;
+    tn_symbol s[2];
+    tn_tensor *mom = tn_tensor_new(bench.env, TN_F32, TN_DIMS(5));
+    for (size_t i = 0; i < 2; i++) {
+        const tn_symbol w = tn_variable(bench.g, i ? "w1" : "w0", .shape = TN_DIMS(5));
+        s[i] =
+            tn_sgd_mom_update(bench.g, .weight = w, .grad = w, .lr = 0.1, .momentum = TN_SET(0.9),
+                              .mom = tn_variable(bench.g, i ? "m1" : "m0"));
+    }
+    tn_exec *e = tn_simple_bind(bench.g, tn_group(bench.g, (tn_symbols){2, s}),
+                                .backends = "opencl", .auxs = TN_TENSORS({"m1", mom}));
+    CU_ASSERT_PTR_NULL(e);
+    TN_CHECK_HAS(tn_graph_error(bench.g), "must lie where it is written");
+    tn_tensor_release(mom);
+    tn_exec_free(e);
+}
+
 // What only gives a shape is not brought to the device, and its reader runs alone.
 static void shapes_alone(void)
 {
@@ -160,4 +257,6 @@ static void shapes_alone(void)
 
 TN_TEST_MAIN({"updates of all optimizers", updates_of_all_optimizers},
              {"many parameters", many_parameters}, {"other operators", other_operators},
+             {"dtypes in turns", dtypes_in_turns}, {"constants", constants},
+             {"both passes", both_passes}, {"a state elsewhere", a_state_elsewhere},
              {"shapes alone", shapes_alone})

@@ -229,8 +229,9 @@ static void a_result_that_is_read_keeps_them_apart(void)
     if (!load_fuser()) return;
     const tn_symbol a = update(2, variable("w", 2), variable("m", 2));
     const tn_symbol b = next_update(a, variable("h", 2), variable("n", 2));
-    const char *text = report(tn_group(bench.g, TN_SYMS(a, b)));
-    TN_CHECK_HAS(text, "2 nodes: fuser 2;");
+    const tn_symbol c = update(1, variable("w", 1), variable("m", 1));
+    const char *text = report(tn_group(bench.g, TN_SYMS(a, b, c)));
+    TN_CHECK_HAS(text, "3 nodes: fuser 3;");
     CU_ASSERT_EQUAL(count(text, "together: "), 0);
 }
 
