@@ -104,6 +104,7 @@ __kernel void gradient(OUT(part), IN(mean), IN(var), OUT(moving_mean), OUT(movin
         sum += part[2 * i];
         product += part[2 * i + 1];
     }
+    if (n == 0) product = 0; // not 0 times the root of a variance of nothing
     part[2 * c * parts] = sum;
     part[2 * c * parts + 1] = product;
     ST1(dgamma, c, fix_gamma ? (A)0 : product);
