@@ -216,6 +216,28 @@ static void both_passes(void)
     tn_exec_free(wanted);
 }
 
+static tn_exec *bind_products(tn_tensors args, tn_tensors outs)
+{
+    tn_fresh();
+    tn_exec *e =
+        tn_simple_bind(bench.g, products(TN_F32), .backends = "opencl", .args = args, .outs = outs);
+    return TN_CHECK_EXEC(e) ? e : NULL;
+}
+
+// Each result is written over an input of its own call, where the caller has them so.
+static void in_place(void)
+{
+    if (!has_device()) return;
+    tn_exec *home = bind_products((tn_tensors){0}, (tn_tensors){0});
+    if (!home) return;
+    tn_tensor *x[2] = {tn_exec_arg(home, "a0"), tn_exec_arg(home, "b1")};
+    tn_exec *e = bind_products(TN_TENSORS({"a0", x[0]}, {"b1", x[1]}),
+                               TN_TENSORS({"_mul0_output", x[0]}, {"_mul1_output", x[1]}));
+    if (e) CU_ASSERT_EQUAL(tn_exec_memory(e).planned, 0);
+    tn_exec_free(e);
+    tn_exec_free(home);
+}
+
 // A state in host memory is not copied and forgotten, but an error.
 static void a_state_elsewhere(void)
 {
@@ -258,5 +280,5 @@ static void shapes_alone(void)
 TN_TEST_MAIN({"updates of all optimizers", updates_of_all_optimizers},
              {"many parameters", many_parameters}, {"other operators", other_operators},
              {"dtypes in turns", dtypes_in_turns}, {"constants", constants},
-             {"both passes", both_passes}, {"a state elsewhere", a_state_elsewhere},
-             {"shapes alone", shapes_alone})
+             {"both passes", both_passes}, {"in place", in_place},
+             {"a state elsewhere", a_state_elsewhere}, {"shapes alone", shapes_alone})
