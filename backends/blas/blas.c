@@ -13,7 +13,7 @@ static const tn_kernel_row *const families[] = {
     blas_group_norms,
     blas_fuse, // behind the batch norms, which have fused calls of their own
     blas_rnns, blas_rnn_backs,
-    blas_alongs, blas_take_alongs, blas_scatters, blas_orders, blas_tops, blas_multinomials,
+    blas_alongs, blas_take_alongs, blas_scatters, blas_sequences, blas_orders, blas_tops, blas_multinomials,
     blas_rois, blas_ctcs, blas_sparse_regs,
     blas_detections, blas_targets, blas_proposals,
     blas_halves,

@@ -305,8 +305,8 @@ extern const tn_kernel_row blas_linalg[], blas_halves[];
 extern const tn_kernel_row blas_convs[], blas_conv_weights[], blas_pools[], blas_batch_norms[],
     blas_layer_norms[], blas_group_norms[], blas_lrns[];
 extern const tn_kernel_row blas_rnns[], blas_rnn_backs[];
-extern const tn_kernel_row blas_alongs[], blas_take_alongs[], blas_scatters[], blas_orders[],
-    blas_tops[], blas_multinomials[];
+extern const tn_kernel_row blas_alongs[], blas_take_alongs[], blas_scatters[], blas_sequences[],
+    blas_orders[], blas_tops[], blas_multinomials[];
 extern const tn_kernel_row blas_rois[], blas_ctcs[], blas_sparse_regs[];
 extern const tn_kernel_row blas_detections[], blas_targets[], blas_proposals[];
 

@@ -118,6 +118,19 @@ static tn_status reverse_expand(const tn_builder *b)
     return TN_OK;
 }
 
+// What was replaced gets no gradient.
+static tn_status mask_gradient(const tn_builder *b)
+{
+    const sequence_params *p = b->params;
+    const tn_sym dy = tn_grad_head(b, 0);
+    if (!dy) return TN_OK;
+    tn_grad_set(b, 0,
+                p->use_sequence_length
+                    ? TN_EMIT(b, "SequenceMask", "use_sequence_length=1", dy, tn_grad_in(b, 1))
+                    : dy);
+    return TN_OK;
+}
+
 #define SEQUENCE                                                                        \
     .inputs = TN_PORTS(TN_PORT(.name = "data", .doc = "(T, N, ...): steps, sequences"), \
                        TN_PORT(.name = "sequence_length", .flags = TN_PORT_NO_GRAD,     \
@@ -147,7 +160,7 @@ const tn_op_decl tni_op_sequence_mask =
           .outputs = TN_PORTS(TN_PORT(.name = "output", .doc = "in the shape of data")),
           .params = TN_PARAMS(USE_LENGTH, TN_PARAM(sequence_params, value, TN_P_F64, .def = "0.0",
                                                    .doc = "what stands behind the end")),
-          .infer_shape = sequence_shape, .expand = mask_expand);
+          .infer_shape = sequence_shape, .gradient = mask_gradient, .expand = mask_expand);
 
 const tn_op_decl tni_op_sequence_reverse = TN_OP(
         .name = "SequenceReverse",

@@ -155,7 +155,35 @@ static void gradients_choose_their_way(void)
     }
 }
 
+static void masks_replace_what_is_behind_the_ends(void)
+{
+    static const random_row masks[] = {
+        ROW("SequenceMask", "use_sequence_length=1", "9,7,5 7"),
+        ROW("SequenceMask", "use_sequence_length=1; value=3", "9,7 7"),
+        ROW("SequenceMask", "use_sequence_length=1; value=-2", "40,3,20,50 3"),
+        ROW("SequenceMask", "value=3", "9,7,5"),
+        ROW("SequenceMask", "use_sequence_length=1", "0,7,5 7"),
+        ROW("SequenceMask", "use_sequence_length=1", "9,0,5 0"),
+    };
+    static const tn_dtype dtypes[] = {TN_F32, TN_F64, TN_F16, TN_BF16,
+                                      TN_I8,  TN_U8,  TN_I32, TN_I64};
+    if (!ready()) return;
+    with_specials = true;
+    index_input = 1;
+    extent_of_axis = 9;
+    for (size_t i = 0; i < sizeof masks / sizeof *masks; i++)
+        for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+            random_row r = masks[i];
+            const drawn call = {.row = {r.op, r.params, r.shapes}};
+            r.value = value;
+            CU_ASSERT(tn_env_backend_has(bench.env, backend_index("blas"), r.op, dtypes[d]));
+            compare_row(&r, &call, dtypes[d]);
+            if (dtypes[d] == TN_F32) same_bits(&r, &call);
+        }
+}
+
 TN_TEST_MAIN({"indices say where elements go", indices_say_where_elements_go},
              {"any number of threads gives the same bits",
               any_number_of_threads_gives_the_same_bits},
-             {"gradients choose their way", gradients_choose_their_way})
+             {"gradients choose their way", gradients_choose_their_way},
+             {"masks replace what is behind the ends", masks_replace_what_is_behind_the_ends})
