@@ -147,6 +147,20 @@ static tn_symbol conv_of_one_filter(tn_symbol data)
     return tn_op("sigmoid", NULL, x);
 }
 
+static tn_symbol conv_by_channel(tn_symbol data)
+{
+    const tn_symbol x = tn_op(
+        "Convolution", "kernel=(3,3); stride=(2,2); pad=(1,1); num_filter=4; num_group=4", data);
+    return tn_op("tanh", NULL, tn_op("_mul_scalar", "scalar=3", x));
+}
+
+static tn_symbol deconv_by_channel(tn_symbol data)
+{
+    const tn_symbol x = tn_op(
+        "Deconvolution", "kernel=(4,4); stride=(2,2); pad=(1,1); num_filter=4; num_group=4", data);
+    return tn_op("tanh", NULL, tn_op("_mul_scalar", "scalar=3", x));
+}
+
 static tn_symbol deconv_relu(tn_symbol data)
 {
     return tn_op("relu", NULL, tn_op("Deconvolution", "kernel=(2,2); num_filter=3", data));
@@ -180,7 +194,7 @@ static void products_take_what_follows(void)
     check_nets(nets, sizeof nets / sizeof *nets);
 }
 
-// Small images in one grid, large ones in bands, planes of strides, sums without columns.
+// Small images in one grid, large ones in bands, planes of strides, lines.
 static void convolutions_take_what_follows(void)
 {
     static const net nets[] = {
@@ -189,6 +203,10 @@ static void convolutions_take_what_follows(void)
         {conv_strides, {3, 4, 31, 40}, 4, "Convolution + _mul_scalar + tanh"},
         {conv_elu, {3, 4, 31, 40}, 4, "Convolution + _leaky"},
         {conv_of_one_filter, {2, 3, 9, 30}, 4, "Convolution + sigmoid"},
+        {conv_by_channel, {3, 4, 9, 30}, 4, "Convolution + _mul_scalar + tanh"},
+        {conv_by_channel, {2, 4, 151, 130}, 4, "Convolution + _mul_scalar + tanh"}, // in bands
+        {deconv_by_channel, {3, 4, 9, 30}, 4, "Deconvolution + _mul_scalar + tanh"},
+        {deconv_by_channel, {2, 4, 90, 81}, 4, "Deconvolution + _mul_scalar + tanh"},
         {deconv_relu, {2, 3, 9, 30}, 4, "Deconvolution + relu"},
         {deconv_turned, {3, 20, 30, 21}, 4, "Deconvolution + elemwise_add + relu"},
         {deconv_strides, {2, 40, 13, 9}, 4, "Deconvolution + _mul_scalar + tanh"},
