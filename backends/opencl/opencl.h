@@ -333,6 +333,7 @@ void ocl_map(ocl_plan *p, const ocl_formula *f, const ocl_box *boxes);
 typedef struct ocl_sorting {
     tn_dtype key;
     bool in_scratch, ascend, to_output;
+    int64_t keep;      // places of each line that go to output 0, whose lines have as many
     uint64_t at;       // of keys in scratch
     uint64_t order[2]; // of the arrays
     tn_line line;

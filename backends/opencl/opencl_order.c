@@ -22,7 +22,7 @@ static void pass(ocl_plan *p, ocl_launch *l, const ocl_sorting *s, int64_t width
     ocl_int(p, l, s->line.inner);
     ocl_int(p, l, s->ascend);
     if (width > 1) ocl_int(p, l, width);
-    ocl_int(p, l, s->to_output && s->line.n <= (width > 1 ? 2 * width : RUN));
+    ocl_int(p, l, s->to_output && s->line.n <= (width > 1 ? 2 * width : RUN) ? s->keep : 0);
     ocl_over(p, l, size, 1, 1);
 }
 
@@ -62,6 +62,7 @@ static tn_status argsort_setup(tn_sdk_kernel *k, tn_kernel_info *info)
                      .line = tn_around(x, axis),
                      .ascend = tn_call_bool(k->call, "is_ascend", true),
                      .to_output = true};
+    s.keep = tn_call_i64(k->call, "k", s.line.n);
     for (int i = 0; i < 2; i++) s.order[i] = ocl_take(&room, x->size, sizeof(cl_int));
     info->scratch_bytes = room.used;
     ocl_plan *p = ocl_begin(k);
@@ -71,5 +72,6 @@ static tn_status argsort_setup(tn_sdk_kernel *k, tn_kernel_info *info)
 
 const tn_kernel_row ocl_orders[] = {
     OCL_ROW("_argsort", TN_ALL_DTYPES, NULL, argsort_setup),
+    OCL_ROW("_argsort_first", TN_ALL_DTYPES, NULL, argsort_setup),
     {0},
 };

@@ -2,7 +2,8 @@
 // then pairs of runs are merged, each element by a binary search in the other run.
 //
 // A value is (outer, n, inner) around the axis; element j of line i is x[start_of(i) + j inner].
-// Orders are (line, n), places in the line. Equal elements stay in their order; NaN is the largest.
+// Orders are (line, n), places in the line; in the last pass the `keep` first of each go to y.
+// Equal elements stay in their order; NaN is the largest.
 enum { RUN = 16 };
 
 int less(A a, A b)
@@ -26,7 +27,7 @@ int start_of(int line, int n, int inner)
 }
 
 __kernel void rank_runs(IN(x), OUT(to), OUT(y), const int size, const int n, const int inner,
-                        const int ascend, const int last)
+                        const int ascend, const int keep)
 {
     GET(T0, x);
     PUT(int, to);
@@ -42,16 +43,16 @@ __kernel void rank_runs(IN(x), OUT(to), OUT(y), const int size, const int n, con
         if (j < at) rank += !first(v, w, ascend);
         if (j > at) rank += first(w, v, ascend);
     }
-    if (last)
-        ST1(y, start + rank * inner, at);
-    else
+    if (!keep)
         to[line * n + rank] = at;
+    else if (rank < keep)
+        ST1(y, start_of(line, keep, inner) + rank * inner, at);
 }
 
 // Runs of `width`. The place of an element is its own in its run and the number of those of the
 // other run that come before it.
 __kernel void merge_runs(IN(x), IN(from), OUT(to), OUT(y), const int size, const int n,
-                         const int inner, const int ascend, const int width, const int last)
+                         const int inner, const int ascend, const int width, const int keep)
 {
     GET(T0, x);
     GET(int, from);
@@ -75,8 +76,8 @@ __kernel void merge_runs(IN(x), IN(from), OUT(to), OUT(y), const int size, const
             high = j;
     }
     const int to_at = second ? at - (middle - begin) + (low - other) : at + (low - other);
-    if (last)
-        ST1(y, start + to_at * inner, element);
-    else
+    if (!keep)
         to[line * n + to_at] = element;
+    else if (to_at < keep)
+        ST1(y, start_of(line, keep, inner) + to_at * inner, element);
 }

@@ -253,10 +253,51 @@ static void elements_move_in_stretches(void)
     }
 }
 
+// The k first places of lines of `n`, with ties and NaN, in lines of neighbours and others.
+static tn_exec *first_places(const char *backends, int64_t n, int64_t k, int axis, bool ascend)
+{
+    char params[64];
+    const int64_t across[] = {n, 3}, along[] = {3, n};
+    const tn_dims dims = {2, axis ? along : across};
+    snprintf(params, sizeof params, "axis=%d; k=%d; is_ascend=%d", axis, (int)k, ascend);
+    tn_fresh();
+    const tn_symbol x = tn_variable(bench.g, "x", .shape = dims);
+    tn_exec *e = tn_simple_bind(bench.g, tn_op("_argsort_first", params, x), .backends = backends);
+    double *v = malloc((size_t)(3 * n) * sizeof *v);
+    if (!TN_CHECK_EXEC(e) || !v) return NULL;
+    for (int64_t i = 0; i < 3 * n; i++) v[i] = i % 11 == 5 ? NAN : (double)(i * 7 % 13);
+    tn_tensor *data = tn_tensor_from(bench.env, TN_F32, dims, v);
+    CU_ASSERT_EQUAL(tn_exec_set(e, "x", data), TN_OK);
+    CU_ASSERT_EQUAL(tn_forward(e, false), TN_OK);
+    tn_tensor_release(data);
+    free(v);
+    return e;
+}
+
+static void first_places_of_orders(void)
+{
+    static const int64_t lengths[] = {1, 5, 16, 17, 100, 1000}; // runs of 16 are merged
+    if (!has_device()) return;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        for (int way = 0; way < 8; way++) {
+            const int64_t n = lengths[i], k = way & 4 ? n : (n + 4) / 5;
+            tn_exec *wanted = first_places("reference", n, k, way & 1, way & 2);
+            tn_exec *got = first_places("opencl", n, k, way & 1, way & 2);
+            if (!wanted || !got) return;
+            TN_CHECK_HAS(tn_exec_report_text(got), "1 node: opencl 1;");
+            for (int64_t j = 0; j < 3 * k; j++)
+                CU_ASSERT_EQUAL(tn_tensor_at(tn_exec_output(got, 0), j),
+                                tn_tensor_at(tn_exec_output(wanted, 0), j));
+            tn_exec_free(wanted);
+            tn_exec_free(got);
+        }
+}
+
 TN_TEST_MAIN({"sums in vectors", sums_in_vectors},
              {"elements move in stretches", elements_move_in_stretches},
              {"fused operands may broadcast", fused_operands_may_broadcast},
              {"more operands than a kernel takes", more_operands_than_a_kernel_takes},
              {"maxima of pairs are the first ones", maxima_of_pairs_are_the_first_ones},
              {"functions are exact to some units", functions_are_exact_to_some_units},
-             {"functions hold at their edges", functions_hold_at_their_edges})
+             {"functions hold at their edges", functions_hold_at_their_edges},
+             {"first places of orders", first_places_of_orders})
