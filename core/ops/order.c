@@ -20,6 +20,35 @@ enum { VALUE, INDICES, MASK, BOTH };
 #define DATA TN_PORTS(TN_PORT(.name = "data", .doc = "of any shape"))
 #define SOURCE .source = "MXNet 0.11, src/operator/tensor/ordering_op-inl.h"
 
+// Result of ordering: shape of data, or one axis; `k` elements of it are left if k > 0.
+static tn_status order_rule(const tn_infer *io, tni_slot result, int64_t k)
+{
+    const order_params *p = io->params;
+    tn_shape x = tni_shape(io, TNI_IN(0)), y = tni_shape(io, result);
+    if (p->axis == TN_NONE_I64) {
+        const int64_t n = tn_shape_size(&x);
+        if (n >= 0 && k > n)
+            return tn_infer_fail(io, TN_E_SHAPE, "k: %lld of %lld elements", (long long)k,
+                                 (long long)n);
+        return tni_merge(io, result, tn_shape_1d(k > 0 ? k : n));
+    }
+    if (x.ndim < 0 && y.ndim < 0) return TN_OK;
+    if (x.ndim < 0) x = tn_shape_rank(y.ndim);
+    const int32_t axis = tn_axis(p->axis, x.ndim);
+    if (axis < 0)
+        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes",
+                             (long long)p->axis, x.ndim);
+    const int64_t n = x.dim[axis];
+    if (n >= 0 && k > n)
+        return tn_infer_fail(io, TN_E_SHAPE, "k: %lld of %lld elements", (long long)k,
+                             (long long)n);
+    if (k > 0) x.dim[axis] = k;
+    TNI_TRY(tni_merge(io, result, x));
+    x = tni_shape(io, result);
+    if (k > 0) x.dim[axis] = n;
+    return tni_merge(io, TNI_IN(0), x);
+}
+
 // ------------------------------------------------------------------ _argsort
 
 static tn_status argsort_shape(const tn_infer *io)
@@ -51,23 +80,7 @@ const tn_op_decl tni_op_argsort_whole =
 
 static tn_status first_shape(const tn_infer *io)
 {
-    const order_params *p = io->params;
-    tn_shape x = tni_shape(io, TNI_IN(0)), y = tni_shape(io, TNI_OUT(0));
-    if (x.ndim < 0 && y.ndim < 0) return TN_OK;
-    if (x.ndim < 0) x = tn_shape_rank(y.ndim);
-    const int32_t axis = tn_axis(p->axis, x.ndim);
-    if (axis < 0)
-        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes",
-                             (long long)p->axis, x.ndim);
-    const int64_t n = x.dim[axis];
-    if (n >= 0 && p->k > n)
-        return tn_infer_fail(io, TN_E_SHAPE, "k: %lld of %lld elements", (long long)p->k,
-                             (long long)n);
-    x.dim[axis] = p->k;
-    TNI_TRY(tni_merge(io, TNI_OUT(0), x));
-    x = tni_shape(io, TNI_OUT(0));
-    x.dim[axis] = n;
-    return tni_merge(io, TNI_IN(0), x);
+    return order_rule(io, TNI_OUT(0), ((const order_params *)io->params)->k);
 }
 
 // For those who can only order all.
@@ -96,35 +109,6 @@ const tn_op_decl tni_op_argsort_first =
           .infer_dtype = argsort_dtype, .expand = first_expand);
 
 // ------------------------------------------------------------------ what the three share
-
-// Result of ordering: shape of data, or one axis; `k` elements of it are left if k > 0.
-static tn_status order_rule(const tn_infer *io, tni_slot result, int64_t k)
-{
-    const order_params *p = io->params;
-    tn_shape x = tni_shape(io, TNI_IN(0)), y = tni_shape(io, result);
-    if (p->axis == TN_NONE_I64) {
-        const int64_t n = tn_shape_size(&x);
-        if (n >= 0 && k > n)
-            return tn_infer_fail(io, TN_E_SHAPE, "k: %lld of %lld elements", (long long)k,
-                                 (long long)n);
-        return tni_merge(io, result, tn_shape_1d(k > 0 ? k : n));
-    }
-    if (x.ndim < 0 && y.ndim < 0) return TN_OK;
-    if (x.ndim < 0) x = tn_shape_rank(y.ndim);
-    const int32_t axis = tn_axis(p->axis, x.ndim);
-    if (axis < 0)
-        return tn_infer_fail(io, TN_E_SHAPE, "axis: %lld of a value with %d axes",
-                             (long long)p->axis, x.ndim);
-    const int64_t n = x.dim[axis];
-    if (n >= 0 && k > n)
-        return tn_infer_fail(io, TN_E_SHAPE, "k: %lld of %lld elements", (long long)k,
-                             (long long)n);
-    if (k > 0) x.dim[axis] = k;
-    TNI_TRY(tni_merge(io, result, x));
-    x = tni_shape(io, result);
-    if (k > 0) x.dim[axis] = n;
-    return tni_merge(io, TNI_IN(0), x);
-}
 
 // The data that is ordered, and "axis=k" of it.
 static tn_sym ordered(const tn_builder *b, char text[TN_TEXT])
