@@ -184,7 +184,7 @@ static tn_status ctc_run(const tn_sdk_kernel *k, const tn_run_args *a)
     const ctc *c = k->state;
     const ref_array data = ref_in(k, a, 0), output = ref_out(k, a, 0), grad = ref_out(k, a, 1);
     for (int64_t n = 0; n < c->n; n++) {
-        sequence s;
+        sequence s = {0};
         double loss = INFINITY;
         lay_out(c, a->scratch.host, &s);
         if (read_labels(c, k, a, n, &s)) {

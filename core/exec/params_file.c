@@ -146,7 +146,7 @@ static bool take_body(reader *r, array *a, const tn_shape *stored)
     tn_shape extents[2];
     for (int32_t i = 0; i < a->storage; i++) // row_sparse has one index array, csr two
         if (!take_type(r, &index[i]) || !take_shape(r, MAGIC_V2, &extents[i])) return false;
-    const void *data;
+    const void *data = NULL;
     if (!take_elements(r, stored, a->raw.size, &data)) return false;
     a->data = data;
     for (int32_t i = 0; i < a->storage; i++)
