@@ -44,6 +44,18 @@ typedef struct random_row {
     uint16_t outputs; // how many are compared, hidden ones too; 0: the visible ones
 } random_row;
 
+// The tensor of these numbers, which are freed: what `value` of a row makes them of.
+static inline tn_tensor *tensor_of(double *v, tn_dtype dtype, const tn_shape *shape)
+{
+    tn_tensor *wide =
+        tn_tensor_from(bench.env, TN_F64, (tn_dims){(size_t)shape->ndim, shape->dim}, v);
+    tn_tensor *t = wide ? tn_tensor_cast(wide, dtype) : NULL;
+    CU_ASSERT_FATAL(t != NULL);
+    tn_tensor_release(wide);
+    free(v);
+    return t;
+}
+
 typedef struct random_rows {
     size_t n;
     const random_row *v;

@@ -23,13 +23,7 @@ static tn_tensor *value(size_t i, tn_dtype dtype, const tn_shape *shape)
         if (i != index_input && real && with_specials && at % 7 == 3)
             v[at] = special[pick((uint64_t)at, 0, 4)];
     }
-    tn_tensor *wide =
-        tn_tensor_from(bench.env, TN_F64, (tn_dims){(size_t)shape->ndim, shape->dim}, v);
-    tn_tensor *t = wide ? tn_tensor_cast(wide, dtype) : NULL;
-    CU_ASSERT_FATAL(t != NULL);
-    tn_tensor_release(wide);
-    free(v);
-    return t;
+    return tensor_of(v, dtype, shape);
 }
 
 typedef struct along_row {

@@ -21,13 +21,7 @@ static tn_tensor *value(size_t i, tn_dtype dtype, const tn_shape *shape)
     double *v = malloc(((size_t)tn_shape_size(shape) + 1) * sizeof *v);
     CU_ASSERT_FATAL(i == 0 && v != NULL);
     for (int64_t at = 0; at < tn_shape_size(shape); at++) v[at] = number(at, dtype);
-    tn_tensor *wide =
-        tn_tensor_from(bench.env, TN_F64, (tn_dims){(size_t)shape->ndim, shape->dim}, v);
-    tn_tensor *t = wide ? tn_tensor_cast(wide, dtype) : NULL;
-    CU_ASSERT_FATAL(t != NULL);
-    tn_tensor_release(wide);
-    free(v);
-    return t;
+    return tensor_of(v, dtype, shape);
 }
 
 #define FIRST(params_, ...) ROW("_argsort_first", params_, __VA_ARGS__)
