@@ -183,16 +183,19 @@ __kernel void count_valid(IN(label), OUT(count), const int n, const long ignored
 
 // dx = s (p - label) head for a label of probabilities, dx = s / D (p - 1[j =
 // label]) head else.
-__kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const int size,
-                           const int n, const int inner, const A scale, const long ignored,
-                           const int soft, const int use_ignore, const int use_head,
-                           const int use_count)
-{
-    GET(T0, p);
-    GET(T1, label);
-    GET(T2, head);
-    GET(int, count);
+#define LOSS_ARGUMENTS(size, step)                                                               \
+    IN(p), IN(label), IN(head), IN(count), OUT(dx), const int size, const int n, const int step, \
+        const A scale, const long ignored, const int soft, const int use_ignore,                 \
+        const int use_head, const int use_count
+#define LOSS_GET     \
+    GET(T0, p);      \
+    GET(T1, label);  \
+    GET(T2, head);   \
+    GET(int, count); \
     PUT(T0, dx);
+__kernel void softmax_loss(LOSS_ARGUMENTS(size, inner))
+{
+    LOSS_GET
     const int i = (int)get_global_id(0);
     if (i >= size) return;
     const int row = i / (n * inner) * inner + i % inner, j = i / inner % n;
@@ -206,16 +209,9 @@ __kernel void softmax_loss(IN(p), IN(label), IN(head), IN(count), OUT(dx), const
 
 #ifdef TN_ON_CPU
 // The same for contiguous lines, of which a work item has `each`.
-__kernel void softmax_loss_lines(IN(p), IN(label), IN(head), IN(count), OUT(dx), const int lines,
-                                 const int n, const int each, const A scale, const long ignored,
-                                 const int soft, const int use_ignore, const int use_head,
-                                 const int use_count)
+__kernel void softmax_loss_lines(LOSS_ARGUMENTS(lines, each))
 {
-    GET(T0, p);
-    GET(T1, label);
-    GET(T2, head);
-    GET(int, count);
-    PUT(T0, dx);
+    LOSS_GET
     const int begin = (int)get_global_id(0) * each, end = begin + min(each, lines - begin);
     const A s = use_count ? scale / count[0] : scale;
     for (int row = begin; row < end; row++) {
