@@ -129,11 +129,7 @@ const tn_op_decl tni_op_group_norm =
 static tn_status group_backward_shape(const tn_infer *io)
 {
     const layer_params *p = io->params;
-    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
-    TNI_TRY(tni_link(io, TNI_IN(1), TNI_OUT(0)));
-    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
-    TNI_TRY(tni_link(io, TNI_IN(3), TNI_IN(4)));
-    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
+    TNI_TRY(gradient_links(io));
     const tn_shape x = tni_shape(io, TNI_IN(1));
     if (x.ndim < 0) return tni_merge(io, TNI_IN(2), tn_shape_rank(1));
     if (x.ndim < 2)
@@ -141,35 +137,19 @@ static tn_status group_backward_shape(const tn_infer *io)
     if (p->num_groups > 0 && x.dim[1] >= 0 && x.dim[1] % p->num_groups)
         return tn_infer_fail(io, TN_E_SHAPE, "num_groups %lld does not divide the %lld channels",
                              (long long)p->num_groups, (long long)x.dim[1]);
-    TNI_TRY(tni_merge(io, TNI_IN(2), tn_shape_1d(x.dim[1])));
-    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
-    const tn_shape mean = tn_shape_2d(x.dim[0], p->num_groups ? p->num_groups : x.dim[1]);
-    for (uint32_t i = 3; i < 5; i++) TNI_TRY(tni_merge(io, TNI_IN(i), mean));
-    return TN_OK;
+    const int64_t groups = p->num_groups ? p->num_groups : x.dim[1];
+    return gradient_extents(io, x.dim[1], tn_shape_2d(x.dim[0], groups));
 }
 
-// The moments of halves are rounded: found again, they are not.
 static tn_status group_backward_expand(const tn_builder *b)
 {
     static const char channels[] = "axis=(1,); exclude=1";
-    const tn_dtype dtype = b->dtype(b->ctx, tn_grad_in(b, 1));
     const tn_sym dy = tni_wide(b, tn_grad_in(b, 0)), x = tni_wide(b, tn_grad_in(b, 1));
-    const tn_sym groups = in_groups(b, x);
-    tn_sym mean = tn_grad_in(b, 3), std = tn_grad_in(b, 4), normal;
-    if (dtype == TN_F16 || dtype == TN_BF16)
-        normal = normalised(b, groups, of_group, &mean, &std);
-    else
-        normal =
-            tni_call2(b, "_div", tni_call2(b, "_sub", groups, spread(b, of_group, mean, groups)),
-                      spread(b, of_group, std, groups));
+    tn_sym std;
+    const tn_sym normal = normalised_again(b, in_groups(b, x), of_group, &std);
     const tn_sym gamma = spread(b, channels, tni_wide(b, tn_grad_in(b, 2)), x);
     const tn_sym g = in_groups(b, tni_call2(b, "_mul", dy, gamma));
-    const tn_sym product = tni_call2(b, "_mul", g, normal);
-    const tn_sym slope = spread(b, of_group, tn_emit(b, "mean", of_group, &product, 1), groups);
-    const tn_sym level = spread(b, of_group, tn_emit(b, "mean", of_group, &g, 1), groups);
-    tn_sym dx =
-        tni_call2(b, "_sub", tni_call2(b, "_sub", g, level), tni_call2(b, "_mul", normal, slope));
-    dx = tni_call2(b, "_div", dx, spread(b, of_group, std, groups));
+    const tn_sym dx = through_norm(b, g, normal, of_group, std);
     const tn_sym dgamma = tni_call2(b, "_mul", dy, tni_call2(b, "reshape_like", normal, x));
     tni_set_narrow(b, 0, tni_call2(b, "reshape_like", dx, x));
     tni_set_narrow(b, 1, tn_emit(b, "sum", channels, &dgamma, 1));

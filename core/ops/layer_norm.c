@@ -112,11 +112,7 @@ const tn_op_decl tni_op_layer_norm = TN_OP(
 static tn_status layer_backward_shape(const tn_infer *io)
 {
     const layer_params *p = io->params;
-    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
-    TNI_TRY(tni_link(io, TNI_IN(1), TNI_OUT(0)));
-    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
-    TNI_TRY(tni_link(io, TNI_IN(3), TNI_IN(4)));
-    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
+    TNI_TRY(gradient_links(io));
     const tn_shape x = tni_shape(io, TNI_IN(1));
     if (x.ndim < 0) return tni_merge(io, TNI_IN(2), tn_shape_rank(1));
     const int32_t axis = tn_axis(p->axis, x.ndim);
@@ -125,35 +121,21 @@ static tn_status layer_backward_shape(const tn_infer *io)
                              (long long)p->axis, x.ndim);
     tn_shape mean = x;
     mean.dim[axis] = 1;
-    TNI_TRY(tni_merge(io, TNI_IN(2), tn_shape_1d(x.dim[axis])));
-    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
-    for (uint32_t i = 3; i < 5; i++) TNI_TRY(tni_merge(io, TNI_IN(i), mean));
-    return TN_OK;
+    return gradient_extents(io, x.dim[axis], mean);
 }
 
-// The moments of halves are rounded: found again, they are not.
 static tn_status layer_backward_expand(const tn_builder *b)
 {
     const layer_params *p = b->params;
-    const tn_dtype dtype = b->dtype(b->ctx, tn_grad_in(b, 1));
     const tn_sym dy = tni_wide(b, tn_grad_in(b, 0)), x = tni_wide(b, tn_grad_in(b, 1));
     char axes[TN_TEXT], others[TN_TEXT];
-    tn_sym mean = tn_grad_in(b, 3), std = tn_grad_in(b, 4), normal;
+    tn_sym std;
     tn_text(axes, "axis=(%lld,); keepdims=1", (long long)p->axis);
     tn_text(others, "axis=(%lld,); exclude=1", (long long)p->axis);
-    if (dtype == TN_F16 || dtype == TN_BF16)
-        normal = normalised(b, x, axes, &mean, &std);
-    else
-        normal = tni_call2(b, "_div", tni_call2(b, "_sub", x, spread(b, axes, mean, x)),
-                           spread(b, axes, std, x));
+    const tn_sym normal = normalised_again(b, x, axes, &std);
     const tn_sym g = tni_call2(b, "_mul", dy, spread(b, others, tni_wide(b, tn_grad_in(b, 2)), x));
-    const tn_sym product = tni_call2(b, "_mul", g, normal);
-    const tn_sym slope = spread(b, axes, tn_emit(b, "mean", axes, &product, 1), x);
-    const tn_sym level = spread(b, axes, tn_emit(b, "mean", axes, &g, 1), x);
-    const tn_sym dx =
-        tni_call2(b, "_sub", tni_call2(b, "_sub", g, level), tni_call2(b, "_mul", normal, slope));
     const tn_sym dgamma = tni_call2(b, "_mul", dy, normal);
-    tni_set_narrow(b, 0, tni_call2(b, "_div", dx, spread(b, axes, std, x)));
+    tni_set_narrow(b, 0, through_norm(b, g, normal, axes, std));
     tni_set_narrow(b, 1, tn_emit(b, "sum", others, &dgamma, 1));
     tni_set_narrow(b, 2, tn_emit(b, "sum", others, &dy, 1));
     return TN_OK;

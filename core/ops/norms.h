@@ -66,4 +66,50 @@ static inline tn_status vectors_rule(const tn_infer *io, int32_t axis)
     return tni_link(io, TNI_IN(0), TNI_OUT(0));
 }
 
+// ------------------------------------------------------------------ gradients
+//
+// Their inputs are dy, data, gamma, mean and std, their outputs the gradients of data, gamma, beta.
+
+static inline tn_status gradient_links(const tn_infer *io)
+{
+    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
+    TNI_TRY(tni_link(io, TNI_IN(1), TNI_OUT(0)));
+    TNI_TRY(tni_link(io, TNI_IN(0), TNI_IN(1)));
+    TNI_TRY(tni_link(io, TNI_IN(3), TNI_IN(4)));
+    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
+    return TN_OK;
+}
+
+// The axis of gamma and beta has `extent` places, mean and std have shape `mean`.
+static inline tn_status gradient_extents(const tn_infer *io, int64_t extent, tn_shape mean)
+{
+    TNI_TRY(tni_merge(io, TNI_IN(2), tn_shape_1d(extent)));
+    for (uint32_t o = 1; o < 3; o++) TNI_TRY(tni_link(io, TNI_IN(2), TNI_OUT(o)));
+    for (uint32_t i = 3; i < 5; i++) TNI_TRY(tni_merge(io, TNI_IN(i), mean));
+    return TN_OK;
+}
+
+// (x - mean) / std again. The moments of halves are rounded: found again, they are not.
+static inline tn_sym normalised_again(const tn_builder *b, tn_sym x, const char *axes, tn_sym *std)
+{
+    const tn_dtype dtype = b->dtype(b->ctx, tn_grad_in(b, 1));
+    tn_sym mean = tn_grad_in(b, 3);
+    *std = tn_grad_in(b, 4);
+    if (dtype == TN_F16 || dtype == TN_BF16) return normalised(b, x, axes, &mean, std);
+    const tn_sym centred = tni_call2(b, "_sub", x, spread(b, axes, mean, x));
+    return tni_call2(b, "_div", centred, spread(b, axes, *std, x));
+}
+
+// (g - mean g - normal mean(g normal)) / std, where g is the gradient of `normal`.
+static inline tn_sym through_norm(const tn_builder *b, tn_sym g, tn_sym normal, const char *axes,
+                                  tn_sym std)
+{
+    const tn_sym product = tni_call2(b, "_mul", g, normal);
+    const tn_sym slope = spread(b, axes, tn_emit(b, "mean", axes, &product, 1), g);
+    const tn_sym level = spread(b, axes, tn_emit(b, "mean", axes, &g, 1), g);
+    const tn_sym dx =
+        tni_call2(b, "_sub", tni_call2(b, "_sub", g, level), tni_call2(b, "_mul", normal, slope));
+    return tni_call2(b, "_div", dx, spread(b, axes, std, g));
+}
+
 #endif
